@@ -80,5 +80,5 @@ def machine_faults(doing: str) -> Iterator[None]:
 
 
 def readable(name: str) -> str:
-    """A file's name as valid text: bytes that are no UTF-8 become ``\\udcXX``."""
+    """A file's name as valid text: bytes that are not UTF-8 become ``\\udcXX``."""
     return name.encode("utf-8", "backslashreplace").decode()

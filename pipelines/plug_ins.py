@@ -52,12 +52,12 @@ class Door(Generic[Offer_co]):
             if isinstance(error, MemoryError | PipelineError) or is_of_the_machine(error):
                 raise
             raise PipelineError(
-                f"{self._said(point)} cannot be loaded: {type(error).__name__}: {error}"
+                f"{self._described(point)} cannot be loaded: {type(error).__name__}: {error}"
             ) from error
         for needed in self.needs:
             if not callable(getattr(offered, needed, None)):
                 raise PipelineError(
-                    f"{self._said(point)} has no {needed}: pipelines/plug-ins.md shows what a "
+                    f"{self._described(point)} has no {needed}: pipelines/plug-ins.md shows what a "
                     "plug-in offers"
                 )
         return offered
@@ -102,7 +102,7 @@ class Door(Generic[Offer_co]):
             f"or a package that offers it as an entry point of {self.group}"
         )
 
-    def _said(self, point: EntryPoint) -> str:
+    def _described(self, point: EntryPoint) -> str:
         package = _package(point)
         return f"{self.kind} {point.name!r}" + (f" of {package}" if package else "")
 

@@ -123,7 +123,7 @@ class Chord(Record):
         except ValueError as error:
             allowed = ", ".join(ChordQuality)
             raise SchemaError(
-                f"{harte!r} is no chord of the vocabulary: "
+                f"{harte!r} is not a chord of the vocabulary: "
                 f"expected root:quality[/degree], quality one of {allowed}"
             ) from error
         return cls(root=root, quality=quality, bass=(root + step) % 12 if step else None)
@@ -140,7 +140,7 @@ class Chord(Record):
         split = 2 if head[1:2] in ("#", "b") else 1
         if head[split:] not in _QUALITY_OF:
             raise SchemaError(
-                f"{symbol!r} is no chord symbol: expected a note and one of "
+                f"{symbol!r} is not a chord symbol: expected a note and one of "
                 f"{', '.join(s or 'nothing' for s in SUFFIX.values())}"
             )
         root = parse_note(head[:split])

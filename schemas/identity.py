@@ -43,7 +43,7 @@ def variant_kind(variant: str) -> VariantKind:
     """Kind of a variant's name: ``orig``, ``pd3`` … ``pu3``, ``s1`` …, ``v1``."""
     found = _VARIANT.fullmatch(variant)
     if not found:
-        raise SchemaError(f"{variant!r} is no variant: expected orig, pd1…, pu1…, s1… or v1…")
+        raise SchemaError(f"{variant!r} is not a variant: expected orig, pd1…, pu1…, s1… or v1…")
     return {None: VariantKind.ORIGINAL, "s": VariantKind.SPEED, "v": VariantKind.VOLUME}.get(
         found[1], VariantKind.PITCH
     )
@@ -106,5 +106,5 @@ class Bucket(Record):
         """The bucket of a name."""
         found = _BUCKET.fullmatch(name)
         if not found:
-            raise SchemaError(f"{name!r} is no bucket: expected split[-gNNNN]-NNNNN")
+            raise SchemaError(f"{name!r} is not a bucket: expected split[-gNNNN]-NNNNN")
         return cls(split=Split(found[1]), generation=int(found[2] or 0), number=int(found[3]))

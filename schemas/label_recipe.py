@@ -98,7 +98,7 @@ class LabelRecipe(Record):
         -1.0,
         ge=-1,
         le=1,
-        description="Texts less similar to the clip are no candidates. -1: no floor.",
+        description="Texts less similar to the clip are not candidates. -1: no floor.",
     )
     max_similarity: float = Field(
         0.95,

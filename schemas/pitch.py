@@ -9,7 +9,7 @@ from schemas.record import PitchClass, Record
 # The line of fifths: a note's place on it decides its spelling. F is -1, C 0, G 1 … B 5, F# 6; Bb
 # -2 … Fb -8.
 _LETTERS: Final = "FCGDAEB"
-_PLAIN: Final = {letter: (place * 7) % 12 for place, letter in enumerate(_LETTERS, start=-1)}
+_PLAIN: Final = {letter: (index * 7) % 12 for index, letter in enumerate(_LETTERS, start=-1)}
 
 
 class Mode(StrEnum):
@@ -34,15 +34,15 @@ def parse_note(name: str) -> PitchClass:
     return (_PLAIN[letter] + accidentals.count("#") - accidentals.count("b")) % 12
 
 
-def _fifths_name(place: int) -> str:
+def _fifths_name(fifths: int) -> str:
     """Name of a place on the line of fifths: -2 is Bb, 6 is F#, 12 is B#."""
-    turns, letter = divmod(place + 1, 7)
+    turns, letter = divmod(fifths + 1, 7)
     return _LETTERS[letter] + ("#" * turns if turns > 0 else "b" * -turns)
 
 
 # Tonics as key signatures spell them: the one with fewer accidentals (F# before Gb, Eb minor before
 # D# minor).
-_TONIC_PLACE: Final = {
+_TONIC_FIFTHS: Final = {
     Mode.MAJOR: {0: 0, 1: -5, 2: 2, 3: -3, 4: 4, 5: -1, 6: 6, 7: 1, 8: -4, 9: 3, 10: -2, 11: 5},
     Mode.MINOR: {0: 0, 1: 7, 2: 2, 3: -3, 4: 4, 5: -1, 6: 6, 7: 1, 8: 8, 9: 3, 10: -2, 11: 5},
 }
@@ -61,7 +61,7 @@ class Key(Record):
     @property
     def tonic_name(self) -> str:
         """The tonic as its key signature spells it, in ASCII: ``Ab``, ``F#``."""
-        return _fifths_name(_TONIC_PLACE[self.mode][self.tonic])
+        return _fifths_name(_TONIC_FIFTHS[self.mode][self.tonic])
 
     @property
     def name(self) -> str:
@@ -98,11 +98,11 @@ class Key(Record):
         return Key(tonic=(self.tonic + 3) % 12, mode=Mode.MAJOR)
 
 
-def _respelled(place: int) -> int:
+def _respelled(fifths: int) -> int:
     """A place of the same pitch that needs no double accidental."""
-    if place > 12:
-        return place - 12
-    return place + 12 if place < -8 else place
+    if fifths > 12:
+        return fifths - 12
+    return fifths + 12 if fifths < -8 else fifths
 
 
 def spell(pitch: PitchClass, key: Key | None = None) -> str:
@@ -113,10 +113,10 @@ def spell(pitch: PitchClass, key: Key | None = None) -> str:
     >>> spell(8, Key.parse("Am")), spell(8, Key.parse("Fm")), spell(1)
     ('G#', 'Ab', 'Db')
     """
-    tonic = 0 if key is None else _TONIC_PLACE[key.mode][key.tonic]
-    for place in range(tonic - 5, tonic + 7):
-        if (place * 7) % 12 == pitch:
-            return _fifths_name(_respelled(place))
+    tonic = 0 if key is None else _TONIC_FIFTHS[key.mode][key.tonic]
+    for fifths in range(tonic - 5, tonic + 7):
+        if (fifths * 7) % 12 == pitch:
+            return _fifths_name(_respelled(fifths))
     raise SchemaError(f"{pitch} is not a pitch class: expected 0 to 11")
 
 
@@ -127,9 +127,9 @@ def pretty(text: str) -> str:
     ('A♭ major', 'F♯m7♭5')
     """
     out: list[str] = []
-    for place, sign in enumerate(text):
-        before = text[place - 1] if place else ""
-        after = text[place + 1 : place + 2]
+    for index, sign in enumerate(text):
+        before = text[index - 1] if index else ""
+        after = text[index + 1 : index + 2]
         is_flat = sign == "b" and (
             before in tuple("ABCDEFG") or (bool(out) and out[-1] == "♭") or after.isdigit()
         )

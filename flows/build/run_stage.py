@@ -10,13 +10,12 @@ from typing import Any, Final, NamedTuple
 
 from flows.build.order import DIVIDING
 from flows.errors import UsageError
-from pipelines.beam.dealing import balanced
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.build import plans
 from pipelines.build.job import Job
 from pipelines.build.tables import MARKER
 from pipelines.engine import bucket
-from pipelines.engine.pool import BucketRun, run_here
+from pipelines.engine.pool import BucketRun, balanced, run_here
 from pipelines.engine.stage import RunAll, Stage, fingerprint, fingerprints, finished
 from pipelines.errors import PipelineError, TransientError
 from pipelines.storage.arrow import side_by_side
@@ -189,12 +188,12 @@ def _run_together(work: StageWork, run_all: RunAll) -> StepReport:
     began = time.perf_counter()
     with _progress_reported(replace(work, engine=Engine(1)), work.sizes):
         made = run_all(work.stage, work.jobs(work.sizes))
-    if made.told:
-        work.store.write_json(f"{work.folder}/{work.stage.name}.told.json", made.told)
+    if made.details:
+        work.store.write_json(f"{work.folder}/{work.stage.name}.told.json", made.details)
     counts = added([row.counts for row in made.buckets])
     ran = sum(row.ran for row in made.buckets)
     work_s = round(time.perf_counter() - began, 3)
-    return StepReport(work.stage.name, counts, len(work.sizes), ran, work_s=work_s, told=made.told)
+    return StepReport(work.stage.name, counts, len(work.sizes), ran, work_s=work_s, told=made.details)
 
 
 def _reported(

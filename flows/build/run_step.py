@@ -30,7 +30,7 @@ from pipelines.llm.money import price_of
 from pipelines.storage.lock_file import RUNS
 from pipelines.storage.store import Store
 from pipelines.trust.build_folder import check_folder
-from pipelines.trust.trusted import check_trust, reached, trust, wanted
+from pipelines.trust.trusted import check_trust, reached, requested, trust
 from pipelines.vocabularies.files import file_at
 from schemas.recipe import Paraphraser, Recipe
 
@@ -97,7 +97,7 @@ def begin(sources: Sequence[str], out: str, recipe: Recipe) -> None:
 def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
     """Remember what a build's recipe names, as it will be stored, and the build's sources."""
     stored = _anywhere(recipe)
-    trust(out, wanted(stored))
+    trust(out, requested(stored))
     # a machine that cannot remember where a build reads asks when it is gone on with by hand
     with suppress(PipelineError):
         trust(out, reached(map(absolute, sources), stored))
@@ -105,7 +105,7 @@ def trust_recipe(out: str, recipe: Recipe, sources: Sequence[str] = ()) -> None:
 
 def check_recipe(out: str, recipe: Recipe) -> None:
     """Raise `NotTrusted` where a recipe from data names what nobody named by hand for its build."""
-    check_trust(out, wanted(_anywhere(recipe)))
+    check_trust(out, requested(_anywhere(recipe)))
 
 
 def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
@@ -114,7 +114,7 @@ def check_reach(out: str, sources: Sequence[str], recipe: Recipe) -> None:
     It may be a stranger's.
     """
     stored = _anywhere(recipe)
-    check_trust(out, (*wanted(stored), *reached(sources, stored)))
+    check_trust(out, (*requested(stored), *reached(sources, stored)))
 
 
 def _anywhere(recipe: Recipe) -> Recipe:

@@ -103,7 +103,7 @@ def vocabulary(
     from titles and artists.
     """
     from flows.build.recipe_files import load_recipe
-    from pipelines.vocabularies.gather import TextOrigin, check_place, gather, write_vocabulary
+    from pipelines.vocabularies.gather import TextOrigin, check_target, gather, write_vocabulary
 
     if not captions and not titles:
         raise UsageError("nothing to gather from: name a table with captions, or one with --titles")
@@ -115,7 +115,7 @@ def vocabulary(
         per_track=per_track,
         keep_facts=keep_facts,
         llm=load_recipe(None, settings or []).llm,
-        store=check_place(out, force=force),
+        store=check_target(out, force=force),
     )
     write_vocabulary(out, gathered.entries)
     if as_json:

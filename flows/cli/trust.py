@@ -52,7 +52,7 @@ def _requested(build: str) -> tuple[str, ...]:
 
     if Store(build).exists(SOURCES):
         sources, stored = stored_build(build)
-        return (*trust.wanted(stored), *trust.reached(sources, stored))
+        return (*trust.requested(stored), *trust.reached(sources, stored))
     found = find_checkpoint(build, files=(RECIPE,)).record(RECIPE, recipe.TrainRecipe)
     return recipe.foreign_names(found.text, found.codec)
 

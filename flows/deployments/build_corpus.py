@@ -27,7 +27,7 @@ from pipelines.stages.texts import paraphrase
 from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store
 from pipelines.trust.build_folder import links_out
-from pipelines.trust.trusted import wanted
+from pipelines.trust.trusted import requested
 from schemas.counts import added, in_words
 from schemas.recipe import Recipe
 
@@ -161,7 +161,7 @@ def started_run(
         run_folder, holder, named = (
             new_run(),
             lock.holder.holder_id,
-            (*wanted(recipe), *links_out(Store(out))),
+            (*requested(recipe), *links_out(Store(out))),
         )
         order = StepOrder(
             out,

@@ -36,8 +36,8 @@ class AccentEar:
         ) + len(self.bands)
         rises = [clip[:, first : first + len(self.bands)].cpu().numpy() for clip in features]
         return [
-            Accents(heard[:, 1:], self._banded(rise))
-            for heard, rise in zip(probabilities, rises, strict=True)
+            Accents(probability[:, 1:], self._banded(rise))
+            for probability, rise in zip(probabilities, rises, strict=True)
         ]
 
     def _banded(self, rise: Floats) -> Floats:

@@ -19,9 +19,9 @@ from pipelines.annotators.bar_net import (
     BarLogits,
     BarNets,
     bar_features,
+    bar_phases,
     downbeat_odds,
-    place_scores,
-    places,
+    phase_scores,
 )
 from pipelines.annotators.bar_tracker import Tracked
 from pipelines.annotators.harmony import Floats, HarmonyActivations
@@ -63,25 +63,25 @@ def bars(
     network, read = _network(), []
     for meter, path in paths.items():
         if len(path.beats) >= _LEAST_BEATS:
-            said = network(torch.from_numpy(features_of(path, accents, harmony))[None])
+            logits = network(torch.from_numpy(features_of(path, accents, harmony))[None])
             read.append(
                 (
-                    float(said.right[0]) + _PATH_WEIGHT * path.log_probability_per_meter[meter],
+                    float(logits.right[0]) + _PATH_WEIGHT * path.log_probability_per_meter[meter],
                     meter,
                     path,
-                    said,
+                    logits,
                 )
             )
     if not read:
         return None
-    _, meter, path, said = max(read, key=lambda row: row[0])
+    _, meter, path, logits = max(read, key=lambda row: row[0])
     # Of a meter that the network was not trained on, the tracker's word is all there is.
     meters = tuple(known for known in meters if known in METERS) if meter in METERS else (meter,)
-    heard = torch.from_numpy(downbeat_odds(accents, path.beats[:, 0]))
-    weighed = said._replace(
-        downbeat=_OURS * said.downbeat + _MADMOMS * heard, meter=_OURS * said.meter
+    madmoms_downbeat = torch.from_numpy(downbeat_odds(accents, path.beats[:, 0]))
+    combined = logits._replace(
+        downbeat=_OURS * logits.downbeat + _MADMOMS * madmoms_downbeat, meter=_OURS * logits.meter
     )
-    return _barred(path.beats[:, 0], weighed, meters)
+    return _barred(path.beats[:, 0], combined, meters)
 
 
 def features_of(path: Tracked, accents: Accents, harmony: HarmonyActivations) -> Floats:
@@ -91,16 +91,16 @@ def features_of(path: Tracked, accents: Accents, harmony: HarmonyActivations) ->
     )
 
 
-def _barred(times_s: npt.NDArray[np.float64], said: BarLogits, meters: Sequence[int]) -> Bars:
-    chances = place_scores(said, meters)[0].double().softmax(dim=0).numpy()
-    possible = places(meters)
+def _barred(times_s: npt.NDArray[np.float64], logits: BarLogits, meters: Sequence[int]) -> Bars:
+    chances = phase_scores(logits, meters)[0].double().softmax(dim=0).numpy()
+    possible = bar_phases(meters)
     meter, first = possible[int(chances.argmax())]
     of_meter = float(
         sum(chance for chance, (other, _) in zip(chances, possible, strict=True) if other == meter)
     )
     numbers = (np.arange(len(times_s)) - first) % meter + 1
     return Bars(
-        times_s, numbers, meter, float(said.right[0]), of_meter, float(chances.max()) / of_meter
+        times_s, numbers, meter, float(logits.right[0]), of_meter, float(chances.max()) / of_meter
     )
 
 

@@ -27,7 +27,7 @@ FEATURES: Final = 20 + 2 * (len(FLUX_EDGES_HZ) + 1)
 _NETWORKS: Final = 4
 _CHANNELS: Final = 32
 _DILATIONS: Final = (1, 2, 3, 4, 6, 8)
-_NEAR: Final = 4  # accent frames: a beat may be heard 40 ms early or late
+_REACH: Final = 4  # accent frames: a beat may be heard 40 ms early or late
 _LEAST_S: Final = 0.2  # harmony on either side of a beat is heard over two frames at least
 _FLOOR: Final = 1e-3
 
@@ -35,7 +35,7 @@ _FLOOR: Final = 1e-3
 class Accents(NamedTuple):
     """What is heard in one clip, 100 frames a second."""
 
-    activations: Floats  # (T, 2) probability of a beat that is no downbeat, and of a downbeat
+    activations: Floats  # (T, 2) probability of a beat that is not a downbeat, and of a downbeat
     flux: Floats  # (T, 5) how much the spectrum rises, low to high bands
 
 
@@ -85,16 +85,16 @@ class BarNets(nn.Module):
 
     def forward(self, features_BNF: torch.Tensor) -> BarLogits:
         """Mean logits of sequences of equal length, (B, N, F)."""
-        said = [network(features_BNF) for network in self.networks]
-        return BarLogits(*(torch.stack(part).mean(dim=0) for part in zip(*said, strict=True)))
+        outputs = [network(features_BNF) for network in self.networks]
+        return BarLogits(*(torch.stack(part).mean(dim=0) for part in zip(*outputs, strict=True)))
 
 
-def places(meters: Sequence[int]) -> list[tuple[int, int]]:
+def bar_phases(meters: Sequence[int]) -> list[tuple[int, int]]:
     """Where bar lines may fall: each meter with the number of the first downbeat."""
     return [(meter, first) for meter in meters for first in range(meter)]
 
 
-def place_scores(said: BarLogits, meters: Sequence[int]) -> torch.Tensor:
+def phase_scores(logits: BarLogits, meters: Sequence[int]) -> torch.Tensor:
     """Log odds of each place, (B, places), by the logits of the beats on its bar lines and the log
     probability of its meter.
 
@@ -102,11 +102,11 @@ def place_scores(said: BarLogits, meters: Sequence[int]) -> torch.Tensor:
     the sum of the logits on its bar lines. A meter that the network was not trained on gets no log
     probability.
     """
-    count, logs_BM = torch.arange(said.downbeat.shape[1]), said.meter.log_softmax(dim=-1)
+    count, logs_BM = torch.arange(logits.downbeat.shape[1]), logits.meter.log_softmax(dim=-1)
     scores = [
-        said.downbeat[:, (count - first) % meter == 0].sum(dim=1)
+        logits.downbeat[:, (count - first) % meter == 0].sum(dim=1)
         + (logs_BM[:, METERS.index(meter)] if meter in METERS else 0.0)
-        for meter, first in places(meters)
+        for meter, first in bar_phases(meters)
     ]
     return torch.stack(scores, dim=1)
 
@@ -121,7 +121,7 @@ def bar_features(
     gaps_s = np.diff(beats_s, append=2 * beats_s[-1] - beats_s[-2])
     middles_s = beats_s + gaps_s / 2
     on, off = (_loudest(accents.activations, times) for times in (beats_s, middles_s))
-    near = np.column_stack(
+    reach = np.column_stack(
         [
             _loudest(harmony.change[:, None], times, HARMONY_FPS, 1)[:, 0]
             for times in (beats_s, middles_s)
@@ -141,10 +141,10 @@ def bar_features(
         np.log(
             (on.sum(axis=1, keepdims=True) + _FLOOR) / (off.sum(axis=1, keepdims=True) + _FLOOR)
         ),
-        near,
+        reach,
         *(column[:, None] for column in moved),
         _alternation(on.sum(axis=1))[:, None],
-        _alternation(near[:, 0])[:, None],
+        _alternation(reach[:, 0])[:, None],
         np.log(gaps_s)[:, None],
         tracked_downbeat[:, None],
         (np.arange(len(beats_s)) == 0)[:, None],
@@ -170,26 +170,29 @@ def _alternation(strength: Floats) -> Floats:
 
 
 def _loudest(
-    heard: Floats, times_s: npt.NDArray[np.float64], fps: float = ACCENT_FPS, near: int = _NEAR
+    activations: Floats,
+    times_s: npt.NDArray[np.float64],
+    fps: float = ACCENT_FPS,
+    reach: int = _REACH,
 ) -> Floats:
-    """The largest value within `near` frames of each time, (N, columns)."""
-    frames = np.round(times_s * fps).astype(int)[:, None] + np.arange(-near, near + 1)
-    loudest: Floats = heard[frames.clip(0, len(heard) - 1)].max(axis=1)
+    """The largest value within `reach` frames of each time, (N, columns)."""
+    frames = np.round(times_s * fps).astype(int)[:, None] + np.arange(-reach, reach + 1)
+    loudest: Floats = activations[frames.clip(0, len(activations) - 1)].max(axis=1)
     return loudest
 
 
 def _moved(
-    heard: Floats, times_s: npt.NDArray[np.float64], gaps_s: npt.NDArray[np.float64]
+    activations: Floats, times_s: npt.NDArray[np.float64], gaps_s: npt.NDArray[np.float64]
 ) -> Floats:
     """How far what is heard in the beat after each time differs from the beat before it: half the
     sum of absolute differences, (N,).
     """
-    sums = np.concatenate([np.zeros((1, heard.shape[1])), np.cumsum(heard, axis=0)])
+    sums = np.concatenate([np.zeros((1, activations.shape[1])), np.cumsum(activations, axis=0)])
     size = np.maximum(np.round(gaps_s * HARMONY_FPS), _LEAST_S * HARMONY_FPS).astype(int)
     middle = np.round(times_s * HARMONY_FPS).astype(int)
 
     def mean(start: npt.NDArray[np.intp], end: npt.NDArray[np.intp]) -> Floats:
-        first, last = start.clip(0, len(heard) - 1), end.clip(1, len(heard))
+        first, last = start.clip(0, len(activations) - 1), end.clip(1, len(activations))
         average: Floats = (sums[last] - sums[first]) / np.maximum(last - first, 1)[:, None]
         return average
 

@@ -20,9 +20,10 @@ import torch
 
 from pipelines.errors import PipelineError
 
-Activations = npt.NDArray[np.floating[Any]]  # (frames, 2): a beat that is no downbeat, a downbeat
+# (frames, 2): a beat that is not a downbeat, a downbeat
+Activations = npt.NDArray[np.floating[Any]]
 # a beat is heard in the first sixteenth of its length: the paper's observation lambda
-_HEARD_SHARE: Final = 16
+_OBSERVED_SHARE: Final = 16
 _STEADINESS: Final = 100.0  # how much a change of tempo costs: the paper's transition lambda
 _TEMPI: Final = 60
 # what lies before the first activation of so much, and after the last, is not tracked
@@ -74,7 +75,7 @@ class BarTracker(torch.nn.Module):
     """
 
     lengths_L: torch.Tensor
-    heard_L: torch.Tensor
+    observed_L: torch.Tensor
     change_JL: torch.Tensor
     previous_K: torch.Tensor
     number_K: torch.Tensor
@@ -104,7 +105,7 @@ class BarTracker(torch.nn.Module):
         bars_K, firsts_K = np.repeat(meters, meters), np.arange(len(beats_K)) - beats_K
         tables = {
             "lengths_L": lengths_L,
-            "heard_L": -(-lengths_L // _HEARD_SHARE),
+            "observed_L": -(-lengths_L // _OBSERVED_SHARE),
             "change_JL": change_JL,
             "previous_K": firsts_K + (beats_K - 1) % bars_K,
             "number_K": beats_K + 1,
@@ -123,26 +124,26 @@ class BarTracker(torch.nn.Module):
         clips = [_cropped(np.asarray(clip)) for clip in activations]
         found = [Tracked(np.empty((0, 2)), {}) for _ in clips]
         # Clips of like length go together: all of a group are decoded to the longest one's end.
-        places = sorted(
+        order = sorted(
             (p for p, clip in enumerate(clips) if clip.activations.any()),
             key=lambda p: len(clips[p].activations),
         )
         at_once = _CLIPS_AT_ONCE.get(self.lengths_L.device.type, 8)
-        for start in range(0, len(places), at_once):
-            group = places[start : start + at_once]
-            for place, tracked in zip(
-                group, self._tracked([clips[place] for place in group]), strict=True
+        for start in range(0, len(order), at_once):
+            group = order[start : start + at_once]
+            for index, tracked in zip(
+                group, self._tracked([clips[index] for index in group]), strict=True
             ):
-                found[place] = tracked
+                found[index] = tracked
         return found
 
     def _tracked(self, clips: Sequence[_Cropped]) -> list[Tracked]:
         device, frames = self.lengths_L.device, [len(clip.activations) for clip in clips]
-        heard_T3B = np.zeros((max(frames), 3, len(clips)))
-        for place, clip in enumerate(clips):
-            heard_T3B[: frames[place], :, place] = _log_densities(clip.activations)
+        densities_T3B = np.zeros((max(frames), 3, len(clips)))
+        for index, clip in enumerate(clips):
+            densities_T3B[: frames[index], :, index] = _log_densities(clip.activations)
         paths = self._paths(
-            torch.from_numpy(heard_T3B).to(device), torch.tensor(frames, device=device)
+            torch.from_numpy(densities_T3B).to(device), torch.tensor(frames, device=device)
         )
         scores_BKLE = self._last_beats(paths)
         meters_BM = torch.stack(
@@ -160,20 +161,20 @@ class BarTracker(torch.nn.Module):
             .numpy()
         )
         tracked = []
-        for place, (clip, scores_M) in enumerate(zip(clips, meters_BM.tolist(), strict=True)):
+        for index, (clip, scores_M) in enumerate(zip(clips, meters_BM.tolist(), strict=True)):
             beats = (
-                _snapped(beats_SB3[:, place], clip, self.fps)
+                _snapped(beats_SB3[:, index], clip, self.fps)
                 if max(scores_M) > -np.inf
                 else np.empty((0, 2))
             )
             tracked.append(Tracked(beats, dict(zip(self.meters, scores_M, strict=True))))
         return tracked
 
-    def _paths(self, heard_T3B: torch.Tensor, frames_B: torch.Tensor) -> _Paths:
-        frames, _, clips = heard_T3B.shape
+    def _paths(self, densities_T3B: torch.Tensor, frames_B: torch.Tensor) -> _Paths:
+        frames, _, clips = densities_T3B.shape
         step, lengths, positions = self.shortest, len(self.lengths_L), len(self.number_K)
-        inside_LT2B = self._inside(heard_T3B)
-        entered_LTKB = heard_T3B.new_empty(
+        inside_LT2B = self._inside(densities_T3B)
+        entered_LTKB = densities_T3B.new_empty(
             lengths, self.longest + -(-frames // step) * step, positions, clips
         )
         entered_LTKB[:, : self.longest] = self.initial_K[:, None]
@@ -190,24 +191,26 @@ class BarTracker(torch.nn.Module):
                 lengths, step, positions, clips
             )
             ended_JnKB += inside_LT2B[:, start : start + step].index_select(2, self.downbeat_K)
-            place = self.longest + start
-            entered_LTKB[:, place : place + step] = self._changed(ended_JnKB).index_select(
+            index = self.longest + start
+            entered_LTKB[:, index : index + step] = self._changed(ended_JnKB).index_select(
                 2, self.previous_K
             )
         return _Paths(entered_LTKB, inside_LT2B, frames_B)
 
-    def _inside(self, heard_T3B: torch.Tensor) -> torch.Tensor:
+    def _inside(self, densities_T3B: torch.Tensor) -> torch.Tensor:
         """What is heard in a beat of each length that ends before each frame; before and after its
         clip a beat costs nothing.
         """
-        padded_T3B = torch.nn.functional.pad(heard_T3B, (0, 0, 0, 0, self.longest, self.longest))
+        padded_T3B = torch.nn.functional.pad(
+            densities_T3B, (0, 0, 0, 0, self.longest, self.longest)
+        )
         ends_T = torch.arange(self.longest, len(padded_T3B), device=padded_T3B.device)
         begins_LT = ends_T - self.lengths_L[:, None]
-        silences_LT = begins_LT + self.heard_L[:, None]
+        silences_LT = begins_LT + self.observed_L[:, None]
         sums_T2B = [padded_T3B[:, 1:]]  # over the first frame, two, three … from each on
-        while len(sums_T2B) < int(self.heard_L[-1]):
+        while len(sums_T2B) < int(self.observed_L[-1]):
             sums_T2B.append(sums_T2B[-1] + padded_T3B[:, 1:].roll(-len(sums_T2B), 0))
-        beat_LT2B = torch.stack(sums_T2B)[self.heard_L[:, None] - 1, begins_LT]
+        beat_LT2B = torch.stack(sums_T2B)[self.observed_L[:, None] - 1, begins_LT]
         silent_TB = torch.nn.functional.pad(padded_T3B[:, 0], (0, 0, 1, 0))
         impossible_TB = silent_TB.isinf()
         running_TB = silent_TB.masked_fill(impossible_TB, 0).cumsum(0)
@@ -270,7 +273,7 @@ class BarTracker(torch.nn.Module):
                     [
                         start_B,
                         self.number_K[position_B],
-                        self.heard_L[length_B].masked_fill(begun_B, 0),
+                        self.observed_L[length_B].masked_fill(begun_B, 0),
                     ],
                     dim=1,
                 )
@@ -310,11 +313,11 @@ def _cropped(activations: Activations) -> _Cropped:
 
 
 def _log_densities(activations: Activations) -> npt.NDArray[np.float64]:
-    """Log densities (frames, 3) of no beat, a beat that is no downbeat, and a downbeat; what cannot
-    be is minus infinity.
+    """Log densities (frames, 3) of no beat, a beat that is not a downbeat, and a downbeat; what
+    cannot be is minus infinity.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        silent = np.log((1 - activations.sum(axis=1)) / (_HEARD_SHARE - 1))
+        silent = np.log((1 - activations.sum(axis=1)) / (_OBSERVED_SHARE - 1))
         logs = np.column_stack([silent, np.log(activations)]).astype(np.float64)
     return np.where(np.isnan(logs), -np.inf, logs)
 
@@ -324,14 +327,14 @@ def _beat_lengths(shortest: float, longest: float) -> npt.NDArray[np.int64]:
     in tempo as whole frames can be.
     """
     lengths = np.arange(round(shortest), round(longest) + 1)
-    wanted = _TEMPI
-    while len(lengths) > _TEMPI or wanted > _TEMPI:
+    count = _TEMPI
+    while len(lengths) > _TEMPI or count > _TEMPI:
         spaced = np.unique(
-            np.round(np.logspace(np.log2(shortest), np.log2(longest), wanted, base=2))
+            np.round(np.logspace(np.log2(shortest), np.log2(longest), count, base=2))
         )
         if len(spaced) >= _TEMPI:
             return spaced.astype(np.int64)
-        wanted += 1
+        count += 1
     return lengths.astype(np.int64)
 
 
@@ -349,8 +352,8 @@ def _snapped(beats_S3: npt.NDArray[np.int64], clip: _Cropped, fps: int) -> npt.N
     frames it is heard in.
     """
     snapped = []
-    for start, number, heard in beats_S3[::-1].tolist():
-        span = clip.activations[max(start, 0) : max(start + heard, 0)]
-        if heard and len(span):
+    for start, number, observed in beats_S3[::-1].tolist():
+        span = clip.activations[max(start, 0) : max(start + observed, 0)]
+        if observed and len(span):
             snapped.append(((max(start, 0) + int(span.argmax()) // 2 + clip.first) / fps, number))
     return np.array(snapped, np.float64).reshape(-1, 2)

@@ -34,11 +34,9 @@ class StackedBlstm(torch.nn.Module):
     def __init__(self, networks: Sequence[Any]) -> None:
         super().__init__()
         self.networks = len(networks)
-        self.layers = torch.nn.ModuleList(
-            _BlstmLayer([network.layers[depth] for network in networks])
-            for depth in range(len(networks[0].layers) - 1)
-        )
-        last = [network.layers[-1] for network in networks]
+        by_depth = list(zip(*(network.layers for network in networks), strict=True))
+        self.layers = torch.nn.ModuleList(_BlstmLayer(layers) for layers in by_depth[:-1])
+        last = by_depth[-1]
         self.register_buffer("weights_NHC", _stack([layer.weights for layer in last]))
         self.register_buffer("bias_NC", _stack([layer.bias for layer in last]))
 
@@ -47,22 +45,22 @@ class StackedBlstm(torch.nn.Module):
         """Class probabilities (frames, classes) of each clip; clips may differ in length."""
         size = _AT_ONCE.get(self.bias_NC.device.type, 4)
         # Clips of like length go together: a scan lasts as long as its longest clip.
-        order = sorted(range(len(clips)), key=lambda place: len(clips[place]))
+        order = sorted(range(len(clips)), key=lambda index: len(clips[index]))
         found: dict[int, Features] = {}
         for group in (order[start : start + size] for start in range(0, len(order), size)):
             found.update(
-                zip(group, self._together([clips[place] for place in group], size), strict=True)
+                zip(group, self._together([clips[index] for index in group], size), strict=True)
             )
-        return [found[place] for place in range(len(clips))]
+        return [found[index] for index in range(len(clips))]
 
     def _together(self, clips: Sequence[Features | torch.Tensor], size: int) -> list[Features]:
         lengths = [len(clip) for clip in clips]
         x_NBTF = self.bias_NC.new_zeros(1, size, max(lengths), clips[0].shape[1])
-        for place, clip in enumerate(clips):
-            x_NBTF[0, place, : lengths[place]] = torch.as_tensor(clip)
+        for index, clip in enumerate(clips):
+            x_NBTF[0, index, : lengths[index]] = torch.as_tensor(clip)
         for layer in self.layers:
             x_NBTF = layer(x_NBTF, lengths)
-        return [self._classes(x_NBTF[:, place, :length]) for place, length in enumerate(lengths)]
+        return [self._classes(x_NBTF[:, index, :length]) for index, length in enumerate(lengths)]
 
     def _classes(self, x_NTH: torch.Tensor) -> Features:
         logits_NTC = torch.einsum("nth,nhc->ntc", x_NTH, self.weights_NHC) + self.bias_NC[:, None]
@@ -81,23 +79,12 @@ class _BlstmLayer(torch.nn.Module):
     def __init__(self, layers: Sequence[Any]) -> None:
         super().__init__()
         cells = [direction for layer in layers for direction in (layer.fwd_layer, layer.bwd_layer)]
-        gates = [[getattr(cell, name) for name in _GATES] for cell in cells]
-        self.register_buffer(
-            "weights_DFG", _stack([np.hstack([gate.weights for gate in row]) for row in gates])
-        )
-        self.register_buffer(
-            "recurrent_DHG",
-            _stack([np.hstack([gate.recurrent_weights for gate in row]) for row in gates]),
-        )
-        self.register_buffer(
-            "bias_DG", _stack([np.hstack([gate.bias for gate in row]) for row in gates])
-        )
-        self.register_buffer(
-            "peepholes_3DH",
-            torch.stack(
-                [_stack([row[gate].peephole_weights for row in gates]) for gate in range(3)]
-            ),
-        )
+        gates = [_gates_of(cell) for cell in cells]
+        self.register_buffer("weights_DFG", _side_by_side(gates, "weights"))
+        self.register_buffer("recurrent_DHG", _side_by_side(gates, "recurrent_weights"))
+        self.register_buffer("bias_DG", _side_by_side(gates, "bias"))
+        peepholes = [_stack([gate.peephole_weights for gate in row[:3]]) for row in gates]
+        self.register_buffer("peepholes_3DH", torch.stack(peepholes, dim=1))
 
     def forward(self, x_NBTF: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Hidden states of both directions side by side, (N, B, T, 2H).
@@ -109,9 +96,9 @@ class _BlstmLayer(torch.nn.Module):
         both_DBTF = torch.stack([ahead_DBTF, _reversed(ahead_DBTF, lengths)], dim=1).flatten(0, 1)
         directions, clips, frames, _ = both_DBTF.shape
         gates_TDBG = both_DBTF.new_zeros(frames, directions, clips, self.bias_DG.shape[1])
-        for place, length in enumerate(lengths):  # one by one: see _AT_ONCE
-            x_DTF = both_DBTF[:, place, :length]
-            gates_TDBG[:length, :, place] = (
+        for index, length in enumerate(lengths):  # one by one: see _AT_ONCE
+            x_DTF = both_DBTF[:, index, :length]
+            gates_TDBG[:length, :, index] = (
                 torch.bmm(x_DTF, self.weights_DFG) + self.bias_DG[:, None]
             ).transpose(0, 1)
         h_DBTH = self._scan(gates_TDBG).permute(1, 2, 0, 3)
@@ -143,9 +130,23 @@ def _reversed(x_NBTF: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     if len(set(lengths)) == 1:
         return x_NBTF.flip(2)
     out = torch.zeros_like(x_NBTF)
-    for place, length in enumerate(lengths):
-        out[:, place, :length] = x_NBTF[:, place, :length].flip(1)
+    for index, length in enumerate(lengths):
+        out[:, index, :length] = x_NBTF[:, index, :length].flip(1)
     return out
+
+
+def _gates_of(cell: Any) -> list[Any]:
+    return [getattr(cell, name) for name in _GATES]
+
+
+def _side_by_side(gates: Sequence[Sequence[Any]], name: str) -> torch.Tensor:
+    """An array of every gate, those of one direction side by side; directions are stacked."""
+    rows = [np.hstack(_named(row, name)) for row in gates]
+    return _stack(rows)
+
+
+def _named(row: Sequence[Any], name: str) -> list[npt.NDArray[Any]]:
+    return [getattr(gate, name) for gate in row]
 
 
 def _stack(arrays: Sequence[npt.NDArray[Any]]) -> torch.Tensor:

@@ -60,10 +60,10 @@ class ChordPath(NamedTuple):
         return tuple(merged)
 
 
-def chord_path(heard: HarmonyActivations, beats_s: tuple[float, ...]) -> ChordPath:
+def chord_path(activations: HarmonyActivations, beats_s: tuple[float, ...]) -> ChordPath:
     """Decode a clip; changes near a beat are put on it."""
     states = _states()
-    path = _best_path(emissions(heard), _change_costs(len(heard.chord), beats_s))
+    path = _best_path(emissions(activations), _change_costs(len(activations.chord), beats_s))
     changes = np.flatnonzero(np.diff(path)) + 1
     starts = (0.0, *(_snapped(frame / FPS, beats_s) for frame in changes))
     return ChordPath(
@@ -71,13 +71,22 @@ def chord_path(heard: HarmonyActivations, beats_s: tuple[float, ...]) -> ChordPa
     )
 
 
-def emissions(heard: HarmonyActivations) -> npt.NDArray[np.float64]:
+def emissions(activations: HarmonyActivations) -> npt.NDArray[np.float64]:
     """How well each state fits each frame, (T, S), in log odds."""
     states = _states()
     fit: npt.NDArray[np.float64] = (
-        heard.chord[:, states.chord] + _BASS_WEIGHT * heard.bass[:, states.bass] + states.prior
+        activations.chord[:, states.chord]
+        + _BASS_WEIGHT * activations.bass[:, states.bass]
+        + states.prior
     )
     return fit
+
+
+def _bass_prior(chord: Chord, bass: int) -> float:
+    """Log odds of a bass under a chord: of its root, of another of its notes, of none of them."""
+    if bass == chord.root:
+        return 0.0
+    return _INVERTED if bass in chord.pitches else _FOREIGN
 
 
 @lru_cache(maxsize=1)
@@ -89,9 +98,7 @@ def _states() -> _States:
             for note in range(12):
                 chord.append(chord_class(plain))
                 bass.append(note)
-                prior.append(
-                    0.0 if note == root else _INVERTED if note in plain.pitches else _FOREIGN
-                )
+                prior.append(_bass_prior(plain, note))
                 names.append(plain.replaced(bass=None if note == root else note).harte)
     return _States(np.array(chord), np.array(bass), np.array(prior), tuple(names))
 
@@ -102,8 +109,8 @@ def _change_costs(frames: int, beats_s: tuple[float, ...]) -> npt.NDArray[np.flo
         return np.full(frames, _CHANGE + _OFF_BEAT / 2)
     beats = np.asarray(beats_s)
     times = np.arange(frames) / FPS
-    place = np.interp(times, beats, np.arange(len(beats)))
-    off = 2 * np.abs(place - np.round(place))
+    beat_position = np.interp(times, beats, np.arange(len(beats)))
+    off = 2 * np.abs(beat_position - np.round(beat_position))
     outside = (times < beats[0]) | (times > beats[-1])
     return _CHANGE + _OFF_BEAT * np.where(outside, 0.5, off)
 
@@ -113,19 +120,19 @@ def _best_path(
 ) -> npt.NDArray[np.intp]:
     """Viterbi where every change costs the same: the best state so far, or the one before."""
     frames, size = fit_TS.shape
-    came_from = np.empty((frames, size), np.intp)
+    previous = np.empty((frames, size), np.intp)
     stay = np.arange(size)
     best = fit_TS[0]
     for frame in range(1, frames):
         leader = int(best.argmax())
         changed = best[leader] + change_T[frame]
         stays = best >= changed
-        came_from[frame] = np.where(stays, stay, leader)
+        previous[frame] = np.where(stays, stay, leader)
         best = np.where(stays, best, changed) + fit_TS[frame]
     path = np.empty(frames, np.intp)
     path[-1] = int(best.argmax())
     for frame in range(frames - 1, 0, -1):
-        path[frame - 1] = came_from[frame, path[frame]]
+        path[frame - 1] = previous[frame, path[frame]]
     return path
 
 

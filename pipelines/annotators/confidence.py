@@ -37,11 +37,11 @@ def confidence(label: str, evidence: Evidence) -> float:
 def rhythm_evidence(bars: Bars, accents: Accents, harmony: HarmonyActivations) -> dict[str, float]:
     """What speaks for beats, downbeats, meter and tempo."""
     frames = np.round(bars.times_s * ACCENT_FPS).astype(int).clip(0, len(accents.activations) - 1)
-    heard = accents.activations[frames].sum(axis=1)
+    beat_activations = accents.activations[frames].sum(axis=1)
     gaps = np.diff(bars.times_s)
     return {
-        "loudness": float(np.log(heard.mean() + _LEAST)),
-        "faintest": float(np.log(np.quantile(heard, 0.2) + _LEAST)),
+        "loudness": float(np.log(beat_activations.mean() + _LEAST)),
+        "faintest": float(np.log(np.quantile(beat_activations, 0.2) + _LEAST)),
         "right": bars.right,
         "unsteadiness": float(np.log(np.std(np.log(gaps)) + 0.003)),
         "tonal": _tonal(harmony),

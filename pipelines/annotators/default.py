@@ -51,19 +51,19 @@ def read_bars(batch: WaveBatch) -> list[BarReading]:
     accents = list(batch.accents)
     paths = _paths(accents, recipe, recipe.min_bpm, recipe.max_bpm)
     faint = [
-        tempo_octave.faintness(_likeliest(found), heard)
-        for found, heard in zip(paths, accents, strict=True)
+        tempo_octave.faintness(_likeliest(found), accent)
+        for found, accent in zip(paths, accents, strict=True)
     ]
-    doubtful = [place for place, share in enumerate(faint) if share < tempo_octave.DOUBTFUL]
-    again = _heard_again(
-        [_Doubt(batch.waves[place], accents[place], faint[place]) for place in doubtful], recipe
+    doubtful = [index for index, share in enumerate(faint) if share < tempo_octave.DOUBTFUL]
+    again = _decoded_faster(
+        [_Doubt(batch.waves[index], accents[index], faint[index]) for index in doubtful], recipe
     )
-    for place, (heard, found) in zip(doubtful, again, strict=True):
-        accents[place], paths[place] = heard, found
+    for index, (accent, found) in zip(doubtful, again, strict=True):
+        accents[index], paths[index] = accent, found
     rows = zip(paths, accents, batch.harmony, strict=True)
     return [
-        BarReading(bars(found, heard, harmony, recipe.meters), heard)
-        for found, heard, harmony in rows
+        BarReading(bars(found, accent, harmony, recipe.meters), accent)
+        for found, accent, harmony in rows
     ]
 
 
@@ -73,7 +73,7 @@ def _paths(
     """The tracker's path through each meter's bars, for each clip."""
     usual = set(PATHS) if set(recipe.meters) & set(METERS) else set()
     meters = sorted(usual | (set(recipe.meters) - set(METERS)))
-    activations = [heard.activations for heard in accents]
+    activations = [accent.activations for accent in accents]
     tracked = [_tracker(meter, min_bpm, max_bpm, recipe.device)(activations) for meter in meters]
     return [dict(zip(meters, row, strict=True)) for row in zip(*tracked, strict=True)]
 
@@ -92,7 +92,7 @@ class _Doubt(NamedTuple):
     faintness: float
 
 
-def _heard_again(
+def _decoded_faster(
     doubts: Sequence[_Doubt], recipe: AnnotateRecipe
 ) -> Iterator[tuple[Accents, dict[int, Tracked]]]:
     """The mean of two hearings of each clip, and its paths: at half the tempo where every other
@@ -100,25 +100,25 @@ def _heard_again(
     """
     faster = accent_ear(recipe.device)([tempo_octave.played_faster(doubt.wave) for doubt in doubts])
     both = [
-        tempo_octave.averaged(doubt.accents, heard)
-        for doubt, heard in zip(doubts, faster, strict=True)
+        tempo_octave.averaged(doubt.accents, accent)
+        for doubt, accent in zip(doubts, faster, strict=True)
     ]
     paths = _paths(both, recipe, recipe.min_bpm, recipe.max_bpm)
     rows = enumerate(zip(doubts, both, paths, strict=True))
     fast = [
-        place
-        for place, (doubt, heard, found) in rows
-        if tempo_octave.is_too_fast(_likeliest(found), heard, doubt.faintness)
+        index
+        for index, (doubt, accent, found) in rows
+        if tempo_octave.is_too_fast(_likeliest(found), accent, doubt.faintness)
     ]
     slower = _paths(
-        [both[place] for place in fast],
+        [both[index] for index in fast],
         recipe,
         recipe.min_bpm * tempo_octave.SLOWER,
         recipe.max_bpm / 2,
     )
-    for place, found in zip(fast, slower, strict=True):
-        if tempo_octave.is_half(_likeliest(found), _likeliest(paths[place])):
-            paths[place] = found
+    for index, found in zip(fast, slower, strict=True):
+        if tempo_octave.is_half(_likeliest(found), _likeliest(paths[index])):
+            paths[index] = found
     return zip(both, paths, strict=True)
 
 

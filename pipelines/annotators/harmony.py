@@ -165,37 +165,35 @@ class HarmonyEar:
         """Harmony of each mono wave at 44.1 kHz."""
         size = 1 if self.device == "cpu" else _GPU_GROUP
         by_length: dict[int, list[int]] = {}
-        for place, wave in enumerate(waves):
-            by_length.setdefault(len(wave), []).append(place)
-        heard: dict[int, HarmonyActivations] = {}
-        for places in by_length.values():
-            for group in (places[start : start + size] for start in range(0, len(places), size)):
-                waves_BS = torch.from_numpy(np.stack([waves[place] for place in group])).to(
+        for index, wave in enumerate(waves):
+            by_length.setdefault(len(wave), []).append(index)
+        activations: dict[int, HarmonyActivations] = {}
+        for indices in by_length.values():
+            for group in (indices[start : start + size] for start in range(0, len(indices), size)):
+                waves_BS = torch.from_numpy(np.stack([waves[index] for index in group])).to(
                     self.device
                 )
-                heard.update(zip(group, self._hear(waves_BS), strict=True))
-        return [heard[place] for place in range(len(waves))]
+                activations.update(zip(group, self._activations(waves_BS), strict=True))
+        return [activations[index] for index in range(len(waves))]
 
-    def _hear(self, waves_BS: torch.Tensor) -> list[HarmonyActivations]:
+    def _activations(self, waves_BS: torch.Tensor) -> list[HarmonyActivations]:
         x_BTP = self.spectrum(waves_BS)
-        said = self.network(x_BTP)
+        outputs = self.network(x_BTP)
         pieces = x_BTP.tensor_split(-(-x_BTP.shape[1] // _KEY_FRAMES), dim=1)
         keys = (
-            [said.key]
+            [outputs.key]
             if len(pieces) == 1
             else [self.network.key_of(self.network.features(piece)) for piece in pieces]
         )
         key_B24 = torch.stack([key.log_softmax(-1) for key in keys]).mean(0).log_softmax(-1)
         columns = (
-            said.chord.log_softmax(-1),
-            said.bass.log_softmax(-1),
-            said.change.sigmoid(),
+            outputs.chord.log_softmax(-1),
+            outputs.bass.log_softmax(-1),
+            outputs.change.sigmoid(),
             key_B24,
         )
-        return [
-            HarmonyActivations(*row)
-            for row in zip(*(column.cpu().numpy() for column in columns), strict=True)
-        ]
+        arrays = [column.cpu().numpy() for column in columns]
+        return [HarmonyActivations(*row) for row in zip(*arrays, strict=True)]
 
 
 @lru_cache(maxsize=1)

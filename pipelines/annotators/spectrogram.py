@@ -46,12 +46,12 @@ class DownbeatSpectrogram(torch.nn.Module):
         """Features (frames, 314) of each mono wave at 44.1 kHz, on this module's device; frame t is
         centred on sample 441 t.
 
-        Clips are heard one by one, so that none's rounding depends on its batch.
+        Clips are done one by one, so that none's rounding depends on its batch.
         """
-        return [
-            torch.cat([resolution(wave) for resolution in self.resolutions], dim=1)
-            for wave in waves
-        ]
+        return [self._bands(wave) for wave in waves]
+
+    def _bands(self, wave: Wave) -> torch.Tensor:
+        return torch.cat([resolution(wave) for resolution in self.resolutions], dim=1)
 
 
 class _Resolution(torch.nn.Module):
@@ -64,14 +64,17 @@ class _Resolution(torch.nn.Module):
         super().__init__()
         _framed, stft, filtered, _log, difference = branch.processors
         bank_KM = np.asarray(filtered.filterbank, np.float32)
-        _, heard = _heard(bank_KM)  # nothing above 17 kHz
+        _, audible = _nonzero_rows(bank_KM)  # nothing above 17 kHz
         self.register_buffer("window_S", torch.from_numpy(np.asarray(stft.fft_window, np.float32)))
-        self.register_buffer("bank_KM", torch.from_numpy(bank_KM[:heard].copy()))
+        self.register_buffer("bank_KM", torch.from_numpy(bank_KM[:audible].copy()))
         self.centres_hz = np.asarray(filtered.filterbank.center_frequencies, np.float64)
         self.distance = int(difference.diff_frames)
         starts = range(0, bank_KM.shape[1], _BANDS_AT_ONCE)
         self._groups = [
-            (slice(*_heard(bank_KM[:, m : m + _BANDS_AT_ONCE])), slice(m, m + _BANDS_AT_ONCE))
+            (
+                slice(*_nonzero_rows(bank_KM[:, m : m + _BANDS_AT_ONCE])),
+                slice(m, m + _BANDS_AT_ONCE),
+            )
             for m in starts
         ]
 
@@ -106,7 +109,7 @@ class _Resolution(torch.nn.Module):
         )
 
 
-def _heard(bank_KM: npt.NDArray[np.float32]) -> tuple[int, int]:
+def _nonzero_rows(bank_KM: npt.NDArray[np.float32]) -> tuple[int, int]:
     """The range of bins that any of the bands hears."""
     bins = np.flatnonzero(bank_KM.any(axis=1))
     return int(bins[0]), int(bins[-1]) + 1

@@ -21,7 +21,7 @@ from pipelines.labels.transform import tempo_bpm
 DOUBTFUL: Final = 0.92  # fainter than this, every other beat is looked at again
 # the slower reading may go down to 40 BPM where the tracker's own range begins at 55
 SLOWER: Final = 0.72
-# half of it is the slowest tempo that is looked for: a jig at 104 is no march at 52
+# half of it is the slowest tempo that is looked for: a jig at 104 is not a march at 52
 _DOUBLED_FROM_BPM: Final = 110.0
 _FAINT_BPM, _FAINT = (130.0, 160.0), (0.6, 0.2)
 _FASTER: Final = 1.28

@@ -37,18 +37,18 @@ def annotate_windows(
 ) -> list[Annotation | Death]:
     """Labels of each window; runs in a worker's child. Networks see the whole batch at once."""
     results: dict[int, Annotation | Death] = {}
-    heard: dict[int, DecodedWindow] = {}
-    for place, window in enumerate(windows):
+    decoded: dict[int, DecodedWindow] = {}
+    for index, window in enumerate(windows):
         try:
-            heard[place] = read_window(window.path, window.start_s, window.end_s)
+            decoded[index] = read_window(window.path, window.start_s, window.end_s)
         except DeadInput as error:
-            results[place] = Death(error.code, error.message, error.figure)
-    waves = [resampled(excerpt.wave, excerpt.rate_hz, RATE_HZ) for excerpt in heard.values()]
-    for place, labels in zip(heard, annotate_waves(waves, recipe), strict=True):
-        results[place] = Annotation(
-            clip_key=windows[place].key, labels=labels, measures=measured(heard[place])
+            results[index] = Death(error.code, error.message, error.figure)
+    waves = [resampled(excerpt.wave, excerpt.rate_hz, RATE_HZ) for excerpt in decoded.values()]
+    for index, labels in zip(decoded, annotate_waves(waves, recipe), strict=True):
+        results[index] = Annotation(
+            clip_key=windows[index].key, labels=labels, measures=measured(decoded[index])
         )
-    return [results[place] for place in range(len(windows))]
+    return [results[index] for index in range(len(windows))]
 
 
 def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels]:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.audio.decode import Wave
-from pipelines.audio.spectra import EAR_HZ, FINE_SIZE, Array, heard
+from pipelines.audio.spectra import EAR_HZ, FINE_SIZE, Array, measured_spectra
 from pipelines.audio.speech import shares_of
 from schemas.controls import (
     CONTROL_RATE_HZ,
@@ -37,7 +37,7 @@ def controls_of(wave: Wave, rate_hz: int) -> AudioControls:
     counts = np.diff(starts, append=len(channels))
     power = np.add.reduceat(_square(channels).mean(axis=1), starts)
     sounds = _db(power / counts) >= _SILENT_DB
-    sound = heard(channels if channels.shape[1] > 1 else channels[:, 0], rate_hz, frames)
+    sound = measured_spectra(channels if channels.shape[1] > 1 else channels[:, 0], rate_hz, frames)
     shares = shares_of(sound, sounds)
     return AudioControls(
         dynamics_db=tuple(np.round(_smoothed_db(power, counts), 1).tolist()),
@@ -87,16 +87,16 @@ def _melody(fine_FK: Array) -> Array:
     heights = inner * passed
     tops = heights.max(axis=1, keepdims=True)
     least = np.maximum(tops * 10 ** (-_PEAKS_DB / 20), 10 ** (_SILENT_DB / 20))
-    frame, place = np.nonzero((inner > before) & (inner >= after) & (heights > least))
+    frame, peak_bin = np.nonzero((inner > before) & (inner >= after) & (heights > least))
     chroma = np.zeros((len(fine_FK), NO_PITCH))
     if len(frame):
         left, middle, right = (
-            np.log(np.maximum(part[frame, place], 1e-9)) for part in (before, inner, after)
+            np.log(np.maximum(part[frame, peak_bin], 1e-9)) for part in (before, inner, after)
         )
         # the top of a parabola through three bins
         shift = (left - right) / (2 * (left - 2 * middle + right) - 1e-9)
-        pitch = 69 + 12 * np.log2((first + place + shift) * bin_hz / 440)
-        height = heights[frame, place]
+        pitch = 69 + 12 * np.log2((first + peak_bin + shift) * bin_hz / 440)
+        height = heights[frame, peak_bin]
         tuning = np.angle(np.sum(height * np.exp(2j * np.pi * pitch))) / (2 * np.pi)
         np.add.at(chroma, (frame, np.round(pitch - tuning).astype(int) % NO_PITCH), height)
     return np.where(chroma.any(axis=1), chroma.argmax(axis=1), NO_PITCH)
@@ -106,8 +106,8 @@ def onsets(bands_TB: Array) -> int:
     """How many notes or strokes begin: peaks of the rise of all bands over 20 ms that stand out
     from what is around them.
 
-    The rise is taken over each band's neighbours too, so that vibrato is no onset (SuperFlux: Böck
-    & Widmer 2013).
+    The rise is taken over each band's neighbours too, so that vibrato is not an onset (SuperFlux:
+    Böck & Widmer 2013).
     """
     wide = np.maximum(
         bands_TB, np.maximum(np.roll(bands_TB, 1, axis=1), np.roll(bands_TB, -1, axis=1))
@@ -115,7 +115,7 @@ def onsets(bands_TB: Array) -> int:
     # what sounds from the start does not begin
     earlier = np.concatenate([wide[:1], wide[:1], wide])[: len(bands_TB)]
     rise = np.maximum(0, bands_TB - earlier).mean(axis=1)
-    rise[-2:] = 0  # a cut in mid-sound is no onset
+    rise[-2:] = 0  # a cut in mid-sound is not an onset
     # 100 ms before to 70 ms after
     around = np.lib.stride_tricks.sliding_window_view(np.pad(rise, (10, 7)), 18)
     near = np.lib.stride_tricks.sliding_window_view(np.pad(rise, 3), 7)
@@ -135,10 +135,10 @@ def loudness_lufs(channels_NC: Wave, rate_hz: int) -> float:
     blocks = np.convolve(pieces, np.ones(_BLOCK_FRAMES), "valid") / (
         _BLOCK_FRAMES * rate_hz / CONTROL_RATE_HZ
     )
-    heard_blocks = blocks[_lufs(blocks) > LOUDNESS_FLOOR_LUFS]
-    if not len(heard_blocks):
+    audible_blocks = blocks[_lufs(blocks) > LOUDNESS_FLOOR_LUFS]
+    if not len(audible_blocks):
         return LOUDNESS_FLOOR_LUFS
-    gated = heard_blocks[_lufs(heard_blocks) > _lufs(heard_blocks.mean()) + _GATE_LU]
+    gated = audible_blocks[_lufs(audible_blocks) > _lufs(audible_blocks.mean()) + _GATE_LU]
     return float(_lufs(gated.mean()))
 
 

@@ -21,7 +21,7 @@ import soxr
 from pipelines.engine.child_process import KILLS, die_with_parent
 from pipelines.errors import DeadInput, MachineFault, machine_faults
 from pipelines.storage.store import sha256_of
-from pipelines.storage.temporary import temporary_file, temporary_place
+from pipelines.storage.temporary import temporary_file, temporary_root
 from schemas.labels import Downmix
 from schemas.recipe import IngestRecipe
 
@@ -212,8 +212,8 @@ def _opened(path: str, max_duration_s: float) -> soundfile.SoundFile:
         _check_readable(path)
         with open(path, "rb") as file:
             head = file.read(64)
-        for place, magic, name in _FFMPEG_FORMATS:
-            if head[place : place + len(magic)] == magic:
+        for offset, magic, name in _FFMPEG_FORMATS:
+            if head[offset : offset + len(magic)] == magic:
                 return soundfile.SoundFile(io.BytesIO(_transcoded(path, name, max_duration_s)))
         raise DeadInput("undecodable", f"libsndfile: {_reason(error)}") from error
 
@@ -225,13 +225,13 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
     An ffmpeg that did not end well has given nothing, whatever it wrote.
     """
     with temporary_file(path) as out:
-        place = f"file:{Path(path).absolute()}"
+        url = f"file:{Path(path).absolute()}"
         opening = (
             f"-v error -nostdin -threads 1 -protocol_whitelist file,pipe -f {container} -i".split()
         )
         bounds = f"-t {max_duration_s + 1:g} -fs {2 << 30}".split()
         writing = ["-map", "0:a:0", *bounds, "-c:a", "pcm_f32le", "-f", "wav", "pipe:1"]
-        command = ["ffmpeg", *opening, place, *writing]
+        command = ["ffmpeg", *opening, url, *writing]
         try:
             done = subprocess.run(
                 command,
@@ -249,10 +249,7 @@ def _transcoded(path: str, container: str, max_duration_s: float) -> bytes:
         wave = out.read()
     if done.returncode:
         lines = (
-            done.stderr.replace(os.fsencode(place), b"")
-            .decode(errors="replace")
-            .strip()
-            .splitlines()
+            done.stderr.replace(os.fsencode(url), b"").decode(errors="replace").strip().splitlines()
         )
         reasons = [line.rsplit(": ", 1)[-1] for line in lines]
         _check_blame(path, done.returncode, reasons)
@@ -273,7 +270,7 @@ def _check_blame(path: str, status: int, reasons: Sequence[str]) -> None:
         )
     if lacking := next((reason for reason in reasons if reason in _NO_ROOM), ""):
         raise MachineFault(
-            f"{path}: ffmpeg: {lacking}; make room in {temporary_place()}, then run again"
+            f"{path}: ffmpeg: {lacking}; make room in {temporary_root()}, then run again"
         )
     _check_readable(path)
 

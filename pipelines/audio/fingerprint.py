@@ -19,7 +19,7 @@ _RATE_HZ: Final = 6000  # what coders and small speakers keep
 _SIZE: Final = 2048  # 0.34 s: so long that a copy cut elsewhere gives nearly the same frames
 _LOW_HZ: Final = 300.0
 _HIGH_HZ: Final = 2000.0
-_LEAST_S: Final = 3.0  # of music in common: less is no evidence
+_LEAST_S: Final = 3.0  # of music in common: less is not evidence
 _FARTHEST_S: Final = 5.0  # shifts that are tried: half a clip of the usual length
 Fingerprint = npt.NDArray[np.uint32]  # one number a frame
 

@@ -34,7 +34,7 @@ class Spectra(NamedTuple):
     fine_FK: Array  # amplitude of K bins in F frames at 10 Hz; a sine's is its own
 
 
-def heard(wave: Wave, rate_hz: int, frames: int) -> Spectra:
+def measured_spectra(wave: Wave, rate_hz: int, frames: int) -> Spectra:
     """Spectra of `frames` tenths of a second of a wave (samples,) or (samples, channels)."""
     mono = wave if wave.ndim == 1 else downmixed(wave)[0]
     size = frames * EAR_HZ // CONTROL_RATE_HZ

@@ -28,7 +28,7 @@ class Emit(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         return self._shuffle.emit(job)
 
 
-class Meet(beam.DoFn):  # type: ignore[misc]
+class Reduce(beam.DoFn):  # type: ignore[misc]
     """Gives rows to buckets, of all that has come under one key."""
 
     def __init__(self, shuffle: Shuffle, recipe: Recipe) -> None:
@@ -37,7 +37,7 @@ class Meet(beam.DoFn):  # type: ignore[misc]
     def process(self, group: tuple[Any, Iterable[Any]]) -> Iterator[tuple[str, Any]]:
         """Yield buckets and rows; the order of values is Beam's, and decides nothing."""
         key, values = group
-        return self._shuffle.meet(self._recipe, key, list(values))
+        return self._shuffle.reduce(self._recipe, key, list(values))
 
 
 class Receive(beam.DoFn):  # type: ignore[misc]
@@ -75,7 +75,7 @@ def exchanged(
         buckets
         | "Emit" >> beam.ParDo(Emit(stage, shuffle, out, recipe))
         | "Group" >> beam.GroupByKey()
-        | "Meet" >> beam.ParDo(Meet(shuffle, recipe))
+        | "Reduce" >> beam.ParDo(Reduce(shuffle, recipe))
     )
     all_buckets = buckets | "All" >> beam.Map(lambda bucket: (bucket, None))
     return (

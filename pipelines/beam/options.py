@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipelines.errors import PipelineError
@@ -36,8 +36,8 @@ _UNFIT: Final = {  # every stage is a batch pipeline that must have ended before
     "no_wait_until_finish": "does not wait for a stage's end",
     "output_executable_path": "writes a pipeline to a file and does not run it",
     "template_location": "stores a pipeline and does not run it",
-    "help": "is no setting: https://beam.apache.org/documentation/runners/ lists each runner's",
-    "h": "is no setting: https://beam.apache.org/documentation/runners/ lists each runner's",
+    "help": "is not a setting: https://beam.apache.org/documentation/runners/ lists each runner's",
+    "h": "is not a setting: https://beam.apache.org/documentation/runners/ lists each runner's",
 }
 _NEEDED: Final = {
     "PortableRunner": ("job_endpoint",),
@@ -91,15 +91,7 @@ def check_engine(engine: Engine, out: str) -> None:
             raise PipelineError(
                 f"--beam {name} does not go with runner {runner}, but with {' or '.join(runners)}"
             )
-    if str(given.get("environment_type", "")).upper() in (
-        "EXTERNAL",
-        "DOCKER",
-        "PROCESS",
-    ) and not given.get("environment_config"):
-        raise PipelineError(
-            "--beam environment_type also needs --beam environment_config=… "
-            "(a worker pool's address, an image, or a command)"
-        )
+    _check_environment(given)
     if runner == LOCAL and given:
         raise PipelineError(
             f"--beam {next(iter(given))} is an option of Beam, "
@@ -107,6 +99,15 @@ def check_engine(engine: Engine, out: str) -> None:
         )
     if runner != LOCAL:
         _check_elsewhere(engine, out)
+
+
+def _check_environment(given: Mapping[str, Any]) -> None:
+    kind = str(given.get("environment_type", "")).upper()
+    if kind in ("EXTERNAL", "DOCKER", "PROCESS") and not given.get("environment_config"):
+        raise PipelineError(
+            "--beam environment_type also needs --beam environment_config=… "
+            "(a worker pool's address, an image, or a command)"
+        )
 
 
 def _check_elsewhere(engine: Engine, out: str) -> None:
@@ -159,18 +160,18 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
         ) from error
     allowed = {
         *_SERVERS.get(engine.runner, ()),
-        *(_asked(str(given["job_endpoint"])) if given.get("job_endpoint") else ()),
+        *(_job_server_options(str(given["job_endpoint"])) if given.get("job_endpoint") else ()),
     }
     names = [option.removeprefix("--").partition("=")[0] for option in unknown]
     wrong = [name for name in names if name not in allowed]
     if wrong:
         raise PipelineError(
-            f"--beam {wrong[0]} is no option of Beam, "
+            f"--beam {wrong[0]} is not an option of Beam, "
             f"nor of runner {engine.runner}; nothing was submitted"
         )
 
 
-def _asked(endpoint: str) -> set[str]:
+def _job_server_options(endpoint: str) -> set[str]:
     """Names of the options that a job server says it has.
 
     Raises `PipelineError` where it does not answer.
@@ -183,10 +184,12 @@ def _asked(endpoint: str) -> set[str]:
     try:
         with grpc.insecure_channel(endpoint) as channel:
             stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
-            asked = beam_job_api_pb2.DescribePipelineOptionsRequest()
+            request = beam_job_api_pb2.DescribePipelineOptionsRequest()
             return {
                 option.name
-                for option in stub.DescribePipelineOptions(asked, timeout=_ANSWERS_WITHIN_S).options
+                for option in stub.DescribePipelineOptions(
+                    request, timeout=_ANSWERS_WITHIN_S
+                ).options
             }
     except grpc.RpcError as error:
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:

@@ -6,18 +6,17 @@ from typing import Any, Final
 
 import grpc
 
-from pipelines.beam.dealing import balanced
 from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet import PipelineOptions, beam
 from pipelines.build.job import Job
-from pipelines.engine.pool import BucketRun, reported
+from pipelines.engine.pool import BucketRun, balanced, reported
 from pipelines.engine.stage import Stage, run_bucket
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
-_MOST_HANDS: Final = 256  # elements that a pipeline starts from, however many buckets there are
+_MOST_WORKERS: Final = 256  # elements that a pipeline starts from, however many buckets there are
 
 
 class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
@@ -33,15 +32,15 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         )
 
 
-class Deal(beam.DoFn):  # type: ignore[misc]
-    """Reads the names of the buckets that a hand was dealt."""
+class AssignBuckets(beam.DoFn):  # type: ignore[misc]
+    """Reads the names of the buckets that a worker was assigned."""
 
     def __init__(self, out: str, name: str) -> None:
         self._out, self._name = out, name
 
-    def process(self, hand: int) -> Iterator[str]:
+    def process(self, worker: int) -> Iterator[str]:
         """Yield them, in order."""
-        yield from Store(self._out).read_json(self._name)[hand]
+        yield from Store(self._out).read_json(self._name)[worker]
 
 
 class WriteSummary(beam.DoFn):  # type: ignore[misc]
@@ -77,17 +76,19 @@ def run_buckets(
     Runners get references alone: the buckets' names lie in the run's folder. Raises `PipelineError`
     where a bucket is missing.
     """
-    hands = min(len(sizes), _MOST_HANDS)
-    deal, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
-    store.write_json(deal, balanced(sizes, hands))
+    count = min(len(sizes), _MOST_WORKERS)
+    assigned, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
+    store.write_json(assigned, balanced(sizes, count))
     # the error that counts is raised below, once
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_unheard)
     try:
         with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
-            hand = pipeline | "Hands" >> beam.Create(list(range(hands)), reshuffle=False)
+            workers = pipeline | "Workers" >> beam.Create(list(range(count)), reshuffle=False)
             buckets = (
-                hand | "Deal" >> beam.ParDo(Deal(store.url, deal)) | "Share" >> beam.Reshuffle()
+                workers
+                | "Deal" >> beam.ParDo(AssignBuckets(store.url, assigned))
+                | "Share" >> beam.Reshuffle()
             )
             if stage.shuffle is None:
                 done = buckets | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
@@ -138,7 +139,7 @@ def _unwrapped(error: BaseException, stage: Stage) -> Exception:
     )
 
 
-def first_cause(said: str) -> str:
+def first_cause(message: str) -> str:
     """The one line of a runner's message that says what went wrong: runners send whole stack
     traces, one inside another.
 
@@ -146,7 +147,7 @@ def first_cause(said: str) -> str:
     >>> first_cause(f"{trace}\\nKeyError: 'C'\\n\\tat org.apache…")
     "KeyError: 'C'"
     """
-    lines = said.strip().splitlines() or [""]
+    lines = message.strip().splitlines() or [""]
     last_frame = max(
         (number for number, line in enumerate(lines) if line.startswith("  File ")), default=-1
     )

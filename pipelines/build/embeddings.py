@@ -16,7 +16,7 @@ from pipelines.storage.store import Published, parquet_bytes
 Float32Array = npt.NDArray[np.float32]
 
 
-class HeardClip(NamedTuple):
+class ClipEmbedding(NamedTuple):
     """A clip's unit vector, in half precision as it is stored, and its fingerprint."""
 
     clip_key: str
@@ -41,27 +41,28 @@ class ClipEmbeddings(Output):
 
     suffix: str = ".parquet"
 
-    def read(self, job: Job, bucket: str = "") -> list[HeardClip]:
+    def read(self, job: Job, bucket: str = "") -> list[ClipEmbedding]:
         """Embeddings of a job's bucket, or another's, in key order."""
         table = read_table(job.store, self.file(bucket or job.bucket)).combine_chunks()
         if not len(table):
             return []
         prints = (np.frombuffer(cell, "<u4") for cell in table.column("fingerprint").to_pylist())
         return [
-            HeardClip(*row)
+            ClipEmbedding(*row)
             for row in zip(
                 table.column("clip_key").to_pylist(), _vectors(table), prints, strict=True
             )
         ]
 
-    def write(self, job: Job, rows: Sequence[HeardClip], dimension: int) -> Published:
+    def write(self, job: Job, rows: Sequence[ClipEmbedding], dimension: int) -> Published:
         """Publish a bucket's embeddings, which have so many cells each."""
+        keys = [row.clip_key for row in rows]
+        vectors = [row.vector for row in rows]
+        fingerprints = [row.fingerprint.astype("<u4").tobytes() for row in rows]
         columns = {
-            "clip_key": pa.array([row.clip_key for row in rows], pa.string()),
-            "vector": _cells([row.vector for row in rows], dimension),
-            "fingerprint": pa.array(
-                [row.fingerprint.astype("<u4").tobytes() for row in rows], pa.binary()
-            ),
+            "clip_key": pa.array(keys, pa.string()),
+            "vector": _cells(vectors, dimension),
+            "fingerprint": pa.array(fingerprints, pa.binary()),
         }
         return job.store.write_bytes(self.path(job), parquet_bytes(pa.table(columns)))
 
@@ -82,11 +83,15 @@ class TextEmbeddings(Output):
 
     def write(self, job: Job, rows: Sequence[EmbeddedText], dimension: int) -> Published:
         """Publish a bucket's embeddings, which have so many cells each."""
+        keys = [row.sample_key for row in rows]
+        places = [row.place for row in rows]
+        similarities = [row.similarity for row in rows]
+        vectors = [row.vector for row in rows]
         columns = [
-            pa.array([row.sample_key for row in rows], pa.string()),
-            pa.array([row.place for row in rows], pa.int32()),
-            pa.array([row.similarity for row in rows], pa.float32()),
-            _cells([row.vector for row in rows], dimension),
+            pa.array(keys, pa.string()),
+            pa.array(places, pa.int32()),
+            pa.array(similarities, pa.float32()),
+            _cells(vectors, dimension),
         ]
         cells = pa.list_(pa.float16(), dimension)
         kinds = {

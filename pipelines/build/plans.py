@@ -83,5 +83,5 @@ def check_inputs(totals: InputTotals) -> None:
     """Raise unless in = used + duplicate + rejected + dead + ignored."""
     ended = sum(totals.ended.values())
     if totals.listed != ended:
-        said = f"{totals.listed} listed, but {ended} accounted for ({totals.counts})"
-        raise PipelineError(f"inputs: {said}; this is a defect, please report it")
+        mismatch = f"{totals.listed} listed, but {ended} accounted for ({totals.counts})"
+        raise PipelineError(f"inputs: {mismatch}; this is a defect, please report it")

@@ -169,9 +169,9 @@ def _number(name: str) -> int:
 
 def _documents(store: Store) -> list[str]:
     """Names of the files of a build as a whole, which no bucket's marker vouches for."""
-    wanted = (DATASET, CARD, RECIPE, SOURCES, BUCKET_PLAN.name, LISTING_PLAN.name, INPUT_LEDGER)
+    documents = (DATASET, CARD, RECIPE, SOURCES, BUCKET_PLAN.name, LISTING_PLAN.name, INPUT_LEDGER)
     assigned = (ASSIGNED.file(name) for name in ASSIGNED.names(store))
-    return [*(name for name in wanted if store.exists(name)), *assigned]
+    return [*(name for name in documents if store.exists(name)), *assigned]
 
 
 def _listing(store: Store) -> str:

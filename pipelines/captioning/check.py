@@ -52,23 +52,23 @@ def contradiction(fact: Fact, labels: Labels) -> bool:
         case KeyFact():
             return labels.key.key is not None and _keys_differ(fact, labels.key)
         case ChordsFact() | TimedChordsFact():
-            return _misheard(fact, labels.chords)
+            return _differs_from(fact, labels.chords)
         case TimeFact():
             return fact.time_s > labels.duration_s
         case _:
             return False
 
 
-def _misheard(fact: ChordsFact | TimedChordsFact, chords: Chords) -> bool:
+def _differs_from(fact: ChordsFact | TimedChordsFact, chords: Chords) -> bool:
     """Whether chords are in another order than the labels, or timed ones begin elsewhere."""
-    heard = [
+    estimated = [
         (segment.label, segment.start_s) for segment in chords.segments if segment.chord is not None
     ]
-    if not heard:
+    if not estimated:
         return False
     if isinstance(fact, ChordsFact):
-        return merged(fact.chords) != merged([label for label, _ in heard])
-    return _starts_differ(timed(fact), _first_of_runs(heard))
+        return merged(fact.chords) != merged([label for label, _ in estimated])
+    return _starts_differ(timed(fact), _first_of_runs(estimated))
 
 
 def disagree(one: Fact, other: Fact) -> bool:
@@ -93,7 +93,7 @@ def disagree(one: Fact, other: Fact) -> bool:
             return False
 
 
-def heard_chords(chords: Chords) -> tuple[str, ...]:
+def chord_labels(chords: Chords) -> tuple[str, ...]:
     """Harte labels of the chords in order, stretches without a chord left out, immediate repeats
     merged.
     """
@@ -106,7 +106,8 @@ def merged(labels: Sequence[str]) -> tuple[str, ...]:
     >>> merged(["A:min", "A:min", "A#:maj"])
     ('A:min', 'Bb:maj')
     """
-    return tuple(harte for harte, _ in groupby(Chord.parse(label).harte for label in labels))
+    hartes = [Chord.parse(label).harte for label in labels]
+    return tuple(harte for harte, _ in groupby(hartes))
 
 
 def sequence(fact: ChordsFact | TimedChordsFact) -> tuple[str, ...]:

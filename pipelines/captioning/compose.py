@@ -79,20 +79,20 @@ def compose_captions(
         Caption(text=one.text, kind=CaptionKind.SOURCE, sentences=one.sentences, facts=one.facts)
         for one in moved
     ]
-    drawn = listed[int(rng.random() * len(listed))] if listed else None
+    control_source = listed[int(rng.random() * len(listed))] if listed else None
     written = draw_sentences(labels, recipe, rng, at_least=0 if listed else 1)
     dynamics = dynamics_sentence(change, rng)
     if dynamics:
         written.insert(int(rng.random() * (len(written) + 1)), dynamics)
     kept = _perhaps_joined(
-        [sentence for sentence in written if not _left_out(sentence, drawn, counts)], rng
+        [sentence for sentence in written if not _left_out(sentence, control_source, counts)], rng
     )
     if metadata:
         of_metadata = keyed_rng(seed, key, "metadata")
         kept = metadata_sentences(metadata, recipe, of_metadata, counts) + kept
         listed += metadata_prompts(metadata, labels, recipe, of_metadata, counts)
     if kept:
-        listed.append(_control(drawn, kept))
+        listed.append(_control(control_source, kept))
     return ComposedCaptions(captions=tuple(listed), counts=dict(counts))
 
 
@@ -167,10 +167,10 @@ def _left_out(
     """Whether the source's own words contradict a control sentence, which is then counted and left
     out.
     """
-    said = source.facts if source else ()
-    if not said:
+    claims = source.facts if source else ()
+    if not claims:
         return False
-    if any(disagree(fact, claim) for fact in sentence.facts for claim in said):
+    if any(disagree(fact, claim) for fact in sentence.facts for claim in claims):
         counts[CaptionCount(CaptionEvent.CONTROL_LEFT_OUT, sentence.attribute)] += 1
         return True
     return False

@@ -1,5 +1,5 @@
 """Whether a sample's labels confirm what a text states: an embedding hears neither tempo nor key,
-so its word is no evidence.
+so its word is not evidence.
 """
 
 from pipelines.captioning.check import contradiction

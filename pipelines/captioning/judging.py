@@ -103,26 +103,32 @@ def faults(offered: str, source: Caption, labels: Labels) -> tuple[CaptionFault,
     text = clean_text(offered)
     if not text:
         return (CaptionFault(Reason.EMPTY),)
-    told = [fact for fact in source.facts if not isinstance(fact, InstrumentFact | MoodFact)]
-    wanted = [fact.at(0) for fact in told if not contradiction(fact, labels)]
+    claims = [fact for fact in source.facts if not isinstance(fact, InstrumentFact | MoodFact)]
+    expected = [fact.at(0) for fact in claims if not contradiction(fact, labels)]
     read = _facts(text)
-    extra = [one for one in read if not any(_states(fact, one) for fact in wanted)]
-    missing = _missing(wanted, read, extra)
+    extra = [one for one in read if not _is_stated(one, expected)]
+    missing = _missing(expected, read, extra)
     kept = [one for one in read if one not in extra]
     return (
         *_form(offered, text, source),
         *missing,
         *_unnamed(text, source),
-        *_added(extra, [*kept, *wanted], labels),
+        *_added(extra, [*kept, *expected], labels),
     )
 
 
-def _missing(wanted: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]) -> list[CaptionFault]:
+def _is_stated(one: Fact, expected: Sequence[Fact]) -> bool:
+    return any(_states(fact, one) for fact in expected)
+
+
+def _missing(
+    expected: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]
+) -> list[CaptionFault]:
     """Facts of the source that are not stated, each once; one that stands in the place of another
     goes from `extra`.
     """
     out: list[CaptionFault] = []
-    for fact in dict.fromkeys(wanted):
+    for fact in dict.fromkeys(expected):
         if any(_states(one, fact) for one in read):
             continue
         other = next((one for one in extra if _replaces(one, fact)), None)
@@ -187,34 +193,36 @@ def _facts(text: str) -> list[Fact]:
     )
 
 
-def _states(one: Fact, wanted: Fact) -> bool:
-    """Whether `one` says what `wanted` says, and perhaps more: timed chords state their sequence, a
-    key its mode.
+def _states(one: Fact, expected: Fact) -> bool:
+    """Whether `one` says what `expected` says, and perhaps more.
+
+    Timed chords state their sequence, a key its mode.
 
     Numbers may be rounded, chords spelled in several ways.
     """
-    match one, wanted:
+    match one, expected:
         case (ChordsFact() | TimedChordsFact()) as chords, ChordsFact() as order:
             return sequence(chords) == sequence(order)
         case BpmFact(bpm=bpm), BpmFact(bpm=wanted_bpm):
             return abs(bpm - wanted_bpm) <= _BPM_ROUNDING
-        case TimeFact(time_s=time_s), TimeFact(time_s=wanted_s):
-            return abs(time_s - wanted_s) <= _TIME_ROUNDING_S + 1e-9
+        case TimeFact(time_s=time_s), TimeFact(time_s=expected_s):
+            return abs(time_s - expected_s) <= _TIME_ROUNDING_S + 1e-9
         case KeyFact() as key, KeyFact(tonic=None, mode=mode):
             return key.mode is mode
         case TimedChordsFact() as chords, TimedChordsFact() as wanted_chords:
             return _timed_states(chords, wanted_chords)
         case _:
-            return one.at(0) == wanted.at(0)
+            return one.at(0) == expected.at(0)
 
 
-def _timed_states(one: TimedChordsFact, wanted: TimedChordsFact) -> bool:
-    first, second = timed(one), timed(wanted)
+def _timed_states(one: TimedChordsFact, expected: TimedChordsFact) -> bool:
+    first, second = timed(one), timed(expected)
     if [label for label, _ in first] != [label for label, _ in second]:
         return False
     pairs = zip(first, second, strict=True)
     return all(
-        abs(start_s - wanted_s) <= _TIME_ROUNDING_S + 1e-9 for (_, start_s), (_, wanted_s) in pairs
+        abs(start_s - expected_s) <= _TIME_ROUNDING_S + 1e-9
+        for (_, start_s), (_, expected_s) in pairs
     )
 
 

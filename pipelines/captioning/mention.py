@@ -17,7 +17,7 @@ class TextSpan(NamedTuple):
 def overlaps(span: TextSpan, others: Sequence[TextSpan]) -> bool:
     """Whether a span shares a place with any of the others.
 
-    >>> overlaps(Span(2, 4), [Span(0, 2), Span(3, 9)])
+    >>> overlaps(TextSpan(2, 4), [TextSpan(0, 2), TextSpan(3, 9)])
     True
     """
     return any(span.start < other.end and other.start < span.end for other in others)

@@ -124,17 +124,16 @@ def _plain(sentence: str, lower: str) -> list[Mention]:
     out: list[Mention] = []
     for found in CHORD_LIST.finditer(sentence):
         tokens = chord_tokens(sentence, found.start(), found.end())
-        if tokens and _is_told(sentence, lower, found, tokens):
+        if tokens and _states_chords(sentence, lower, found, tokens):
             rounds = _rounds(lower, found) if _REPEAT_HINT.search(lower) else 1
-            labels = tuple(
-                harte for harte, _ in groupby([token.chord.harte for token in tokens] * rounds)
-            )
+            hartes = [token.chord.harte for token in tokens]
+            labels = tuple(harte for harte, _ in groupby(hartes * rounds))
             parts = tuple(note for token in tokens for note in token.notes)
             out.append(Mention(ChordsFact(chords=labels), TextSpan(*found.span()), parts))
     return out
 
 
-def _is_told(
+def _states_chords(
     sentence: str, lower: str, found: re.Match[str], tokens: tuple[ChordToken, ...]
 ) -> bool:
     """Whether a list of letters is one of chords."""
@@ -248,5 +247,5 @@ def _stands_alone(one: _Timed, lists: list[TextSpan]) -> bool:
     times.
     """
     root = one.token.notes[0].start
-    place = bisect_right(lists, root, key=lambda span: span.start) - 1
-    return place < 0 or lists[place].end <= root
+    index = bisect_right(lists, root, key=lambda span: span.start) - 1
+    return index < 0 or lists[index].end <= root

@@ -29,7 +29,7 @@ from schemas.recipe import CaptionRecipe
 
 MAX_ITEMS: Final = 12
 MAX_ITEM_CHARS: Final = 40
-_MAX_CELL_CHARS: Final = 10_000  # of a list in a cell; a longer one is no list of names
+_MAX_CELL_CHARS: Final = 10_000  # of a list in a cell; a longer one is not a list of names
 _SEPARATORS: Final = re.compile(r"[,;|]")
 # a stop would end our sentence, a bar or colon our field
 _STOPS: Final = re.compile(r"[.!?…:]+(?=\s|$)|[\"“”\[\](){}|;,:]+")
@@ -222,7 +222,7 @@ def _some(items: tuple[str, ...], rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def _shuffled(items: tuple[T, ...], rng: np.random.Generator) -> tuple[T, ...]:
-    return tuple(items[place] for place in rng.permutation(len(items)).tolist())
+    return tuple(items[index] for index in rng.permutation(len(items)).tolist())
 
 
 def _columns(metadata: str) -> dict[str, Any]:

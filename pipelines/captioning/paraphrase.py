@@ -63,8 +63,8 @@ def paraphrased(caption: Caption, count: int, rng: np.random.Generator) -> list[
     True
     """
     found = [
-        own_parts(sentence, _given_of(caption, place))
-        for place, sentence in enumerate(caption.sentences)
+        own_parts(sentence, _given_of(caption, number))
+        for number, sentence in enumerate(caption.sentences)
     ]
     # ours follow the source's, which may use our very words: those stay
     trailing = list(takewhile(bool, reversed(found)))
@@ -94,13 +94,17 @@ def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
     out: list[Fact] = []
     for kind in GIVEN_BANKS:
         named = list(dict.fromkeys(fact.at(0) for fact in given if fact.kind is kind))
-        scores = [sum(fact.text in sentence for fact in named) for sentence in lower]
+        scores = [_count_in(sentence, named) for sentence in lower]
         by_score = sorted(range(len(lower)), key=lambda index: (scores[index], index), reverse=True)
         for fact in named:
             index = next((index for index in by_score if fact.text in lower[index]), None)
             if index is not None:
                 out.append(fact.at(index))
     return out
+
+
+def _count_in(sentence: str, facts: Sequence[Fact]) -> int:
+    return sum(fact.text in sentence for fact in facts)
 
 
 def _reworded(part: Recognised, rng: np.random.Generator) -> str:
@@ -112,7 +116,7 @@ def _reworded(part: Recognised, rng: np.random.Generator) -> str:
 
 def _rearranged(source: list[str], own: list[str], rng: np.random.Generator) -> str:
     """Control sentences in a new order around the source's, perhaps two of them joined."""
-    mixed = [own[place] for place in rng.permutation(len(own)).tolist()]
+    mixed = [own[index] for index in rng.permutation(len(own)).tolist()]
     if len(mixed) > 1 and rng.random() < _JOIN_SHARE:
         both = joined(mixed[0], mixed[1], JOINTS[int(rng.random() * len(JOINTS))])
         mixed = [both, *mixed[2:]] if both else mixed

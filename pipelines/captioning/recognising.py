@@ -64,17 +64,17 @@ def own_parts(sentence: str, given: Stated = ()) -> list[Recognised]:
     if whole:
         return [whole]
     for joint in JOINTS:
-        place = sentence.find(joint)
-        while place >= 0:
-            rest = sentence[place + len(joint) :]
+        start = sentence.find(joint)
+        while start >= 0:
+            rest = sentence[start + len(joint) :]
             parts = [
-                _as_one(sentence[:place] + ".", given),
+                _as_one(sentence[:start] + ".", given),
                 _as_one(rest[:1].upper() + rest[1:], given),
             ]
             found = [part for part in parts if part]
             if len(found) == 2:
                 return found
-            place = sentence.find(joint, place + 1)
+            start = sentence.find(joint, start + 1)
     return []
 
 
@@ -118,8 +118,8 @@ def _bank_of(sentence: str, facts: Stated) -> tuple[str, Slots]:
                 if isinstance(chords, TimedChordsFact)
                 else _chord_bank(sentence, len(chords.chords))
             )
-        case (DynamicsFact(dynamics=heard),):
-            return heard.value, Slots()
+        case (DynamicsFact(dynamics=dynamics),):
+            return dynamics.value, Slots()
         case _:
             return "", Slots()
 

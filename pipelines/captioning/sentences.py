@@ -49,7 +49,7 @@ class Attribute(StrEnum):
     MOODS = "moods"
 
 
-class HeardChord(NamedTuple):
+class StartedChord(NamedTuple):
     """A chord in canonical Harte syntax and when it begins."""
 
     harte: str
@@ -88,9 +88,10 @@ def available(labels: Labels, recipe: CaptionRecipe) -> tuple[Attribute, ...]:
     if Attribute.KEY in sure:
         out.append(Attribute.KEY)
     if Attribute.CHORDS in sure:
-        heard = tuple(chord.harte for chord in heard_in(labels.chords))
-        if heard and (
-            len(heard) <= recipe.max_chords or len(heard) // rounds_of(heard) <= recipe.max_chords
+        hartes = tuple(chord.harte for chord in chords_in_order(labels.chords))
+        if hartes and (
+            len(hartes) <= recipe.max_chords
+            or len(hartes) // rounds_of(hartes) <= recipe.max_chords
         ):
             out.append(Attribute.CHORDS)
     return tuple(out)
@@ -123,27 +124,27 @@ def sure_of(labels: Labels, recipe: CaptionRecipe) -> frozenset[Attribute]:
     return frozenset(attribute for attribute, is_there, is_sure in found if is_there and is_sure)
 
 
-def heard_in(chords: Chords) -> list[HeardChord]:
+def chords_in_order(chords: Chords) -> list[StartedChord]:
     """The chords in order with their starts; no-chord left out, immediate repeats merged."""
-    out: list[HeardChord] = []
+    out: list[StartedChord] = []
     for segment in chords.segments:
         if segment.label != NO_CHORD:
             harte = _canonical(segment.label)
             if not out or out[-1].harte != harte:
-                out.append(HeardChord(harte, segment.start_s))
+                out.append(StartedChord(harte, segment.start_s))
     return out
 
 
-def rounds_of(heard: Sequence[str]) -> int:
+def rounds_of(hartes: Sequence[str]) -> int:
     """How many times the shortest round of two chords or more makes up a sequence without immediate
     repeats; 1 where none does.
 
     >>> rounds_of(["A:min", "F:maj"] * 3), rounds_of(["A:min", "F:maj", "A:min"])
     (3, 1)
     """
-    for length in range(2, len(heard) // 2 + 1):
-        times, rest = divmod(len(heard), length)
-        if not rest and times in ROUND_TIMES and heard[length:] == heard[:-length]:
+    for length in range(2, len(hartes) // 2 + 1):
+        times, rest = divmod(len(hartes), length)
+        if not rest and times in ROUND_TIMES and hartes[length:] == hartes[:-length]:
             return times
     return 1
 
@@ -155,10 +156,10 @@ def draw_sentences(
     among what may be stated.
     """
     may = available(labels, recipe)
-    draw = rng.random() * sum(recipe.sentences)
-    wanted = sum(draw >= end for end in accumulate(recipe.sentences[:-1]))
-    chosen = rng.permutation(len(may))[: max(wanted, at_least)].tolist()
-    return [control_sentence(may[place], labels, recipe, rng) for place in chosen]
+    threshold = rng.random() * sum(recipe.sentences)
+    count = sum(threshold >= end for end in accumulate(recipe.sentences[:-1]))
+    chosen = rng.permutation(len(may))[: max(count, at_least)].tolist()
+    return [control_sentence(may[index], labels, recipe, rng) for index in chosen]
 
 
 def control_sentence(
@@ -173,15 +174,15 @@ def control_sentence(
     key = labels.key.key
     if attribute is Attribute.KEY and key is not None:
         return worded("key", Slots(key=pretty(key.name)), (KeyFact.of(key),), rng)
-    return _chord_sentence(heard_in(labels.chords), key_name(labels), recipe, rng)
+    return _chord_sentence(chords_in_order(labels.chords), key_name(labels), recipe, rng)
 
 
 def dynamics_sentence(change: Change, rng: np.random.Generator) -> ControlSentence | None:
     """A sentence about how a volume variant changes, or none where the volume stays."""
     if change.gain_start == change.gain_end:
         return None
-    heard = Dynamics.CRESCENDO if change.gain_end > change.gain_start else Dynamics.DECRESCENDO
-    return worded(heard, Slots(), (DynamicsFact(dynamics=heard),), rng)
+    dynamics = Dynamics.CRESCENDO if change.gain_end > change.gain_start else Dynamics.DECRESCENDO
+    return worded(dynamics, Slots(), (DynamicsFact(dynamics=dynamics),), rng)
 
 
 def worded(
@@ -204,14 +205,14 @@ def key_name(labels: Labels) -> str:
 
 
 def _chord_sentence(
-    heard: list[HeardChord], key: str, recipe: CaptionRecipe, rng: np.random.Generator
+    chords: list[StartedChord], key: str, recipe: CaptionRecipe, rng: np.random.Generator
 ) -> ControlSentence:
     """The chords as a list, as rounds where they repeat, or with their starts, by draw."""
-    hartes = tuple(chord.harte for chord in heard)
+    hartes = tuple(chord.harte for chord in chords)
     symbols = tuple(_symbol(harte, key) for harte in hartes)
-    if rng.random() < recipe.chord_times_share and _may_be_timed(heard, recipe.max_chords):
+    if rng.random() < recipe.chord_times_share and _may_be_timed(chords, recipe.max_chords):
         timed = tuple(
-            TimedChord(label=chord.harte, start_s=round(chord.start_s, 1)) for chord in heard
+            TimedChord(label=chord.harte, start_s=round(chord.start_s, 1)) for chord in chords
         )
         starts = tuple(write_number(chord.start_s) for chord in timed)
         return worded(
@@ -226,14 +227,14 @@ def _chord_sentence(
         return worded(
             "rounds", Slots(chords=symbols[: len(symbols) // rounds], rounds=rounds), facts, rng
         )
-    return worded("chords" if len(heard) > 1 else "chord", Slots(chords=symbols), facts, rng)
+    return worded("chords" if len(chords) > 1 else "chord", Slots(chords=symbols), facts, rng)
 
 
-def _may_be_timed(heard: list[HeardChord], max_chords: int) -> bool:
-    if not 1 < len(heard) <= min(_MAX_TIMED, max_chords):
+def _may_be_timed(chords: list[StartedChord], max_chords: int) -> bool:
+    if not 1 < len(chords) <= min(_MAX_TIMED, max_chords):
         return False
     return all(
-        later.start_s - earlier.start_s >= _LEAST_GAP_S for earlier, later in pairwise(heard)
+        later.start_s - earlier.start_s >= _LEAST_GAP_S for earlier, later in pairwise(chords)
     )
 
 

@@ -1,6 +1,6 @@
 """The values of a control sentence, and how they fill the slots of a wording."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 # meters that are stated
@@ -122,10 +122,17 @@ def _timed(wording: str, slots: Slots) -> str:
     pairs = list(zip(slots.chords, slots.starts, strict=True))
     # "A at 2 s" begins like "a band at a fair": its A reads as an article
     at = "from" if "A" in slots.chords else "at"
+    each = [f"{chord} {at} {start}" for chord, start in pairs]
+    each_from = [f"{chord} from {start}" for chord, start in pairs]
+    start_first = [f"at {start} s: {chord}" for chord, start in pairs]
     return wording.format(
-        at_list=and_list([f"{chord} {at} {start} s" for chord, start in pairs]),
-        from_list=", ".join(f"{chord} from {start} s" for chord, start in pairs),
-        at_seconds=and_list([f"{chord} {at} {start} seconds" for chord, start in pairs]),
-        from_seconds=", ".join(f"{chord} from {start} seconds" for chord, start in pairs),
-        at_first=", ".join(f"at {start} s: {chord}" for chord, start in pairs),
+        at_list=_units(each, "s", and_list),
+        from_list=_units(each_from, "s", ", ".join),
+        at_seconds=_units(each, "seconds", and_list),
+        from_seconds=_units(each_from, "seconds", ", ".join),
+        at_first=", ".join(start_first),
     )
+
+
+def _units(items: Sequence[str], unit: str, joined: Callable[[Sequence[str]], str]) -> str:
+    return joined([f"{item} {unit}" for item in items])

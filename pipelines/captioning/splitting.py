@@ -78,9 +78,8 @@ def split_sentences(text: str) -> tuple[str, ...]:
         out.append(text[start : found.end()])
         start = found.end()
     out.append(text[start:])
-    return tuple(
-        sentence for sentence in (_SPACE.sub(" ", piece).strip() for piece in out) if sentence
-    )
+    sentences = [_SPACE.sub(" ", piece).strip() for piece in out]
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:

@@ -119,8 +119,8 @@ def _either(words: list[str]) -> str:
     )
 
 
-# The b of "sus", "dim" and so on is no flat: only digits follow one inside a suffix, and no other
-# suffix holds the letter b.
+# The b of "sus", "dim" and so on is not a flat: only digits follow one inside a suffix, and no
+# other suffix holds the letter b.
 BEFORE_NOTE: Final = r"(?<![\w#♯♭'’])"
 _NOTE: Final = r"[A-G](?:[#♯♭]|b)?"
 _AFTER: Final = r"(?![\w#♯♭°ø+'’&]|/\w|\.\w)"

@@ -55,10 +55,10 @@ def _batches(read: Iterator[Wave | Death], size: int) -> Iterator[list[Wave | De
 
 def _read(flac: bytes, rate_hz: int) -> Wave | Death:
     try:
-        heard = decoded(flac)
+        audio = decoded(flac)
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
-    return resampled(heard.wave, heard.rate_hz, rate_hz)
+    return resampled(audio.wave, audio.rate_hz, rate_hz)
 
 
 def _encoded(codec: Codec, waves: Sequence[Wave], device: str) -> list[bytes | Death]:

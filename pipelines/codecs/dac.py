@@ -44,12 +44,12 @@ class DacCodec(QuantisedCodec):
         """
         books = self._model.quantizer.quantizers
         means, variances = [], []
-        for place, book in enumerate(books):
+        for index, book in enumerate(books):
             mean_K, variance_K = (
                 book.codebook.weight.mean(0),
                 book.codebook.weight.var(0, unbiased=False),
             )
-            for earlier in books[:place]:
+            for earlier in books[:index]:
                 seen_NK = (
                     earlier.out_proj(earlier.codebook.weight.T[None])[0].T
                     @ book.in_proj.weight[..., 0].T
@@ -62,9 +62,9 @@ class DacCodec(QuantisedCodec):
             variances.append(variance_K)
         return Spread(torch.cat(means)[:, None], torch.cat(variances).sqrt()[:, None])
 
-    def _before_rounding(self, heard_BDT: torch.Tensor) -> torch.Tensor:
+    def _before_rounding(self, encoded_BDT: torch.Tensor) -> torch.Tensor:
         return torch.cat(
-            [book.in_proj(heard_BDT) for book in self._model.quantizer.quantizers], dim=1
+            [book.in_proj(encoded_BDT) for book in self._model.quantizer.quantizers], dim=1
         )
 
     def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:

@@ -56,8 +56,8 @@ class EncodecCodec(QuantisedCodec):
             variance_C = variance_C + (share_N1 * (book.embed - middle_C).square()).sum(0)
         return Spread(mean_C[:, None], variance_C.mean().sqrt().expand_as(mean_C)[:, None])
 
-    def _before_rounding(self, heard_BDT: torch.Tensor) -> torch.Tensor:
-        return heard_BDT
+    def _before_rounding(self, encoded_BDT: torch.Tensor) -> torch.Tensor:
+        return encoded_BDT
 
     def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:
         quantizer = self._model.quantizer

@@ -175,9 +175,9 @@ def _griffin_lim(spectrum_BKN: torch.Tensor) -> torch.Tensor:
     phases_BKN = torch.polar(torch.ones_like(spectrum_BKN), _first_phases(spectrum_BKN))
     before_BKN = torch.zeros_like(phases_BKN)
     for _ in range(_ROUNDS):
-        heard_BKN = _stft(_istft(spectrum_BKN * phases_BKN))
-        ahead_BKN = heard_BKN - _MOMENTUM / (1 + _MOMENTUM) * before_BKN
-        phases_BKN, before_BKN = ahead_BKN / (ahead_BKN.abs() + _TINY), heard_BKN
+        estimate_BKN = _stft(_istft(spectrum_BKN * phases_BKN))
+        ahead_BKN = estimate_BKN - _MOMENTUM / (1 + _MOMENTUM) * before_BKN
+        phases_BKN, before_BKN = ahead_BKN / (ahead_BKN.abs() + _TINY), estimate_BKN
     return _istft(spectrum_BKN * phases_BKN)
 
 

@@ -76,12 +76,12 @@ class QuantisedCodec(ABC):
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, 1)."""
         samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
-        heard_BDT = self._model.encoder(
+        encoded_BDT = self._model.encoder(
             pad(waves_BS.float(), (0, samples - waves_BS.shape[1]))[:, None]
         )
-        return ((self._before_rounding(heard_BDT) - self._spread.middle_C1) / self._spread.size_C1)[
-            ..., None
-        ]
+        return (
+            (self._before_rounding(encoded_BDT) - self._spread.middle_C1) / self._spread.size_C1
+        )[..., None]
 
     @torch.no_grad()
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
@@ -105,7 +105,7 @@ class QuantisedCodec(ABC):
         """Mean and spread of what `_before_rounding` gives."""
 
     @abstractmethod
-    def _before_rounding(self, heard_BDT: torch.Tensor) -> torch.Tensor:
+    def _before_rounding(self, encoded_BDT: torch.Tensor) -> torch.Tensor:
         """What is rounded to codes, (B, C, T), of the encoder's output."""
 
     @abstractmethod
@@ -118,15 +118,17 @@ def loaded(kind: Any, source: str) -> Any:
 
     Raises `PipelineError` where it is not there, or not whole.
     """
-    wanted = kind.config_class.model_type
+    expected_kind = kind.config_class.model_type
     try:
         name, revision = pinned(source)
         found = kind.config_class.get_config_dict(name, revision=revision)[0].get("model_type")
         # none in a folder without a configuration, which is refused below
-        if found not in (None, wanted):
-            raise PipelineError(f"{source!r} holds a model of kind {found!r}, not {wanted!r}")
+        if found not in (None, expected_kind):
+            raise PipelineError(
+                f"{source!r} holds a model of kind {found!r}, not {expected_kind!r}"
+            )
         # safetensors alone: pickles can hold code
-        model, told = kind.from_pretrained(
+        model, loading = kind.from_pretrained(
             name, revision=revision, output_loading_info=True, use_safetensors=True
         )
     except PipelineError:
@@ -135,8 +137,8 @@ def loaded(kind: Any, source: str) -> Any:
         # configurations and weights of others bring libraries to raise anything
         expected = f"expected an id on the Hugging Face hub, or a folder, with {STORED}"
         raise PipelineError(
-            f"no {wanted} model at {source!r}: {expected} ({first_line(error)})"
+            f"no {expected_kind} model at {source!r}: {expected} ({first_line(error)})"
         ) from error
-    if told["missing_keys"]:  # else they would be random, without a word
-        raise PipelineError(f"the weights at {source!r} lack {min(told['missing_keys'])}")
+    if loading["missing_keys"]:  # else they would be random, without a word
+        raise PipelineError(f"the weights at {source!r} lack {min(loading['missing_keys'])}")
     return model

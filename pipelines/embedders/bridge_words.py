@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.audio.controls import onsets
 from pipelines.audio.decode import Wave
-from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, Spectra, heard
+from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, Spectra, measured_spectra
 from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Labels
 from schemas.pitch import Mode
@@ -37,7 +37,7 @@ class Descriptors(NamedTuple):
 
 def descriptors(wave: Wave) -> Descriptors:
     """Descriptors of a mono wave at 16 kHz."""
-    sound = heard(wave, EAR_HZ, max(1, len(wave) * CONTROL_RATE_HZ // EAR_HZ))
+    sound = measured_spectra(wave, EAR_HZ, max(1, len(wave) * CONTROL_RATE_HZ // EAR_HZ))
     per_s = onsets(sound.bands_TB) * COARSE_HZ / len(sound.bands_TB)
     power_TB = 10 ** (sound.bands_TB / 10)
     votes = (_wide_share(sound) > _WIDE_SHARE, _noisiness(sound) > _NOISY, per_s > _BUSY_PER_S)
@@ -76,13 +76,11 @@ def _piece(found: Descriptors, labels: Labels) -> str:
     if found.percussive and not labels.chords.segments:
         return f"A solo drum kit pattern{tempo}, a beat of drums and percussion without melody."
     kind = {3: "waltz"}.get(labels.meter.beats_per_bar or 0, "piece of music")
-    manner = (
-        "gentle"
-        if found.onsets_per_s < _SPARSE_PER_S
-        else "rhythmic"
-        if found.onsets_per_s > _BUSY_PER_S
-        else "flowing"
-    )
+    manner = "flowing"
+    if found.onsets_per_s < _SPARSE_PER_S:
+        manner = "gentle"
+    elif found.onsets_per_s > _BUSY_PER_S:
+        manner = "rhythmic"
     drums = "with drums and bass" if found.percussive else "without drums"
     return f"A {manner} {kind}{tempo}, {drums}."
 
@@ -107,13 +105,11 @@ def _tempo(labels: Labels) -> str:
 def _sound(found: Descriptors, labels: Labels) -> str:
     if not labels.chords.segments:
         return ""
-    colour = (
-        "bright"
-        if found.brightness > _BRIGHT_BAND
-        else "dark and warm"
-        if found.brightness < _DARK_BAND
-        else "clear"
-    )
+    colour = "clear"
+    if found.brightness > _BRIGHT_BAND:
+        colour = "bright"
+    elif found.brightness < _DARK_BAND:
+        colour = "dark and warm"
     tones = (
         "sustained tones, like strings, choir or organ"
         if found.steady

@@ -101,11 +101,11 @@ def _read_ahead(
 
 def _read(excerpt: SourceExcerpt, rate_hz: int) -> _ReadExcerpt | Death:
     try:
-        heard = read_window(excerpt.path, excerpt.start_s, excerpt.end_s)
+        decoded = read_window(excerpt.path, excerpt.start_s, excerpt.end_s)
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
-    wave = heard.wave if np.isfinite(heard.wave).all() else np.zeros_like(heard.wave)
+    wave = decoded.wave if np.isfinite(decoded.wave).all() else np.zeros_like(decoded.wave)
     return _ReadExcerpt(
-        ClipSound(resampled(wave, heard.rate_hz, rate_hz), excerpt.labels),
-        fingerprint(wave, heard.rate_hz),
+        ClipSound(resampled(wave, decoded.rate_hz, rate_hz), excerpt.labels),
+        fingerprint(wave, decoded.rate_hz),
     )

@@ -82,14 +82,14 @@ class Clap:
         flat = [window for of_one in cut for window in of_one]
         found = np.concatenate(
             [
-                self._heard(flat[start : start + self._batch])
+                self._embedded(flat[start : start + self._batch])
                 for start in range(0, len(flat), self._batch)
             ]
         )
         ends = np.cumsum([len(of_one) for of_one in cut])
         return unit(np.stack([part.mean(axis=0) for part in np.split(found, ends[:-1])]))
 
-    def _heard(self, batch: Sequence[Any]) -> Vectors:
+    def _embedded(self, batch: Sequence[Any]) -> Vectors:
         waves_BT = torch.from_numpy(np.stack(batch)).to(self._device, non_blocking=True)
         features_BCTF = self._sound.features(waves_BT)
         is_longer = torch.zeros(len(batch), 1, dtype=torch.bool, device=self._device)
@@ -105,12 +105,12 @@ class Clap:
 
         Texts of like length are read together.
         """
-        order = sorted(range(len(texts)), key=lambda place: (len(texts[place]), texts[place]))
+        order = sorted(range(len(texts)), key=lambda index: (len(texts[index]), texts[index]))
         out = np.zeros((len(texts), self._model.config.projection_dim), np.float32)
         for start in range(0, len(order), self._batch):
-            places = order[start : start + self._batch]
+            indices = order[start : start + self._batch]
             given = self._tokens(
-                [texts[place] for place in places],
+                [texts[index] for index in indices],
                 padding=True,
                 truncation=True,
                 max_length=_MAX_TOKENS,
@@ -121,7 +121,7 @@ class Clap:
                     input_ids=given["input_ids"].to(self._device),
                     attention_mask=given["attention_mask"].to(self._device),
                 )
-            out[places] = _vectors(found)
+            out[indices] = _vectors(found)
         return unit(out)
 
     def _half(self) -> torch.autocast:

@@ -66,12 +66,12 @@ def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
 
     The function raises `DeadInput` for a remote file that is too large, or leads where it may not.
     """
-    places, recipe = PublishedSources(job.store, job.recipe.ingest), job.recipe.ingest
+    sources, recipe = PublishedSources(job.store, job.recipe.ingest), job.recipe.ingest
     fetched: dict[tuple[str, int], str] = {}
     with temporary_folder() as folder:
 
         def local(source: Source) -> str:
-            uri = places.whole(source.uri)
+            uri = sources.whole(source.uri)
             # a path as it is: fsspec would read '::' in it as a chain of protocols
             if "://" not in uri and not source.member:
                 return uri

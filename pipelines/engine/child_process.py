@@ -231,7 +231,7 @@ class Child:
                 self._watch(pipe, watched)
             kind, value, worked_s = pipe.recv()
         except (EOFError, ConnectionError, BrokenPipeError):
-            raise self._buried() from None
+            raise self._ended() from None
         if kind == "done":
             WAITED.seconds += time.perf_counter() - began - worked_s
             return list(value)
@@ -305,7 +305,7 @@ class Child:
             raise Stopped
         return self._pipe
 
-    def _buried(self) -> _Died:
+    def _ended(self) -> _Died:
         assert self._process is not None  # only a started child can die
         code = self._process.wait()
         self.close()
@@ -335,7 +335,7 @@ class Child:
 
 
 def _reraise_refused(died: _Died) -> None:
-    """Wrong settings are no fault of an item: they go to the reader as they are."""
+    """Wrong settings are not the fault of an item: they go to the reader as they are."""
     if died.death.code == _NOT_INSTALLED:
         raise MissingExtra(died.death.message) from died
     if died.death.code == "refused":
@@ -372,13 +372,13 @@ def _held_up(process: psutil.Process) -> str:
     threads = [
         thread for member in members for thread in Path(f"/proc/{member.pid}/task").glob("*")
     ]
-    states = {_said(thread / "stat").rpartition(") ")[2][:1] for thread in threads}
-    if "D" in states or any(_said(thread / "wchan") in _STALLS for thread in threads):
+    states = {_content(thread / "stat").rpartition(") ")[2][:1] for thread in threads}
+    if "D" in states or any(_content(thread / "wchan") in _STALLS for thread in threads):
         return "waiting for a disk"
     return "stopped from outside" if states & {"T", "t"} else ""
 
 
-def _said(file: Path) -> str:
+def _content(file: Path) -> str:
     """What the kernel says in a file; nothing where it does not."""
     with suppress(OSError):
         return file.read_text()

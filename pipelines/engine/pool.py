@@ -5,10 +5,11 @@ Nothing listens: what threads tell each other stays in memory, and children are 
 sockets without a name.
 """
 
+import heapq
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pipelines.build.job import Job
@@ -76,7 +77,7 @@ def _exchanged(
     given: dict[str, list[Any]] = defaultdict(list)
     while groups:
         key, values = groups.popitem()
-        for bucket, row in shuffle.meet(jobs[0].recipe, key, values):
+        for bucket, row in shuffle.reduce(jobs[0].recipe, key, values):
             given[bucket].append(row)
 
     def receive(job: Job) -> BucketRun:
@@ -173,3 +174,14 @@ class _Hands(Generic[T]):
         if self._error is not None:
             raise self._error
         return [self._done[number] for number in range(len(self._jobs))]
+
+
+def balanced(sizes: Mapping[str, int], workers: int) -> list[list[str]]:
+    """Buckets by worker, the largest first to the one with the least work."""
+    held: list[list[str]] = [[] for _ in range(workers)]
+    heap = [(0, worker) for worker in range(workers)]
+    for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+        work, worker = heapq.heappop(heap)
+        held[worker].append(name)
+        heapq.heappush(heap, (work + sizes[name], worker))
+    return held

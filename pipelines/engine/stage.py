@@ -20,6 +20,7 @@ from pipelines.build.outputs import Output, Partition
 from pipelines.engine.child_process import WAITED
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store, digest
+from schemas.build import Marker
 from schemas.counts import Counts
 from schemas.recipe import Recipe
 
@@ -41,20 +42,20 @@ class Together(NamedTuple):
     """
 
     buckets: list[Summary]
-    told: dict[str, Any]
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffle:
     """How all buckets tell each other what they hold.
 
-    `emit` gives values under keys; `meet` sees the values of all buckets under one key and gives
+    `emit` gives values under keys; `reduce` sees the values of all buckets under one key and gives
     rows to buckets; `receive` writes what a bucket was given. Values and rows are plain data; they
     come in any order.
     """
 
     emit: Callable[[Job], Iterator[tuple[Any, Any]]]
-    meet: Callable[[Recipe, Any, list[Any]], Iterator[tuple[str, Any]]]
+    reduce: Callable[[Recipe, Any, list[Any]], Iterator[tuple[str, Any]]]
     receive: Callable[[Job, list[Any]], Done]
 
 
@@ -188,10 +189,11 @@ def _inputs(stage: Stage, job: Job) -> dict[str, dict[str, str]]:
         folder: read_marker(job.store, folder, job.bucket)
         for folder in stage.read_folders(job.recipe)
     }
-    return {
-        folder: {name: facts.sha256 for name, facts in marker.files.items()}
-        for folder, marker in markers.items()
-    }
+    return {folder: _hashes(marker) for folder, marker in markers.items()}
+
+
+def _hashes(marker: Marker) -> dict[str, str]:
+    return {name: facts.sha256 for name, facts in marker.files.items()}
 
 
 def _fingerprint(stage: Stage, job: Job, inputs: Mapping[str, Any]) -> str:

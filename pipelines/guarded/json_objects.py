@@ -43,14 +43,14 @@ def json_object(
         message = f"its JSON cannot be read: {error}".encode("utf-8", "backslashreplace").decode()
         raise DeadInput("bad_json", message) from error
     if not isinstance(found, dict):
-        raise DeadInput("bad_json", f"its JSON is no object: {content[:40]!r}")
+        raise DeadInput("bad_json", f"its JSON is not an object: {content[:40]!r}")
     _check_values(found, text)
     return found
 
 
 def json_record(kind: type[R], content: bytes, limit: int = JSON_LIMIT) -> R:
     """The record that some bytes hold as JSON. Raises `DeadInput` ("bad_json") as `json_object`,
-    and for what is no such record.
+    and for what is not such a record.
     """
     found = json_object(content, limit=limit)
     try:
@@ -58,7 +58,9 @@ def json_record(kind: type[R], content: bytes, limit: int = JSON_LIMIT) -> R:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        message = f"its JSON is no {kind.__name__}: {where + ': ' if where else ''}{first['msg']}"
+        message = (
+            f"its JSON is not a {kind.__name__}: {where + ': ' if where else ''}{first['msg']}"
+        )
         raise DeadInput("bad_json", message.encode("utf-8", "backslashreplace").decode()) from error
 
 
@@ -81,7 +83,7 @@ def pretty_json(facts: dict[str, Any]) -> str:
 def _number(text: str) -> float:
     value = float(text)
     if not abs(value) < float("inf"):
-        raise ValueError(f"{text[:40]} is no JSON number")
+        raise ValueError(f"{text[:40]} is not a JSON number")
     return value
 
 

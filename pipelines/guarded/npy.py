@@ -87,22 +87,22 @@ def _header(content: bytes) -> tuple[dict[str, Any], int]:
     return fields, begins + length
 
 
-def _dtype(said: object) -> "np.dtype[np.floating[Any]]":
-    if not isinstance(said, str) or not _FLOAT.fullmatch(said):
-        raise _strange(f"it holds {_shown(said)}, not floating-point numbers of 2, 4 or 8 bytes")
-    return np.dtype(said)
+def _dtype(value: object) -> "np.dtype[np.floating[Any]]":
+    if not isinstance(value, str) or not _FLOAT.fullmatch(value):
+        raise _strange(f"it holds {_shown(value)}, not floating-point numbers of 2, 4 or 8 bytes")
+    return np.dtype(value)
 
 
-def _shape(said: object) -> tuple[int, ...]:
-    whole = isinstance(said, tuple) and all(type(size) is int and size > 0 for size in said)
-    if not whole or len(said) > _DIMENSIONS:  # type: ignore[arg-type]  # a tuple by now
-        raise _strange(f"its shape is {_shown(said)}")
-    return said  # type: ignore[return-value]  # a tuple of whole numbers by now
+def _shape(value: object) -> tuple[int, ...]:
+    whole = isinstance(value, tuple) and all(type(size) is int and size > 0 for size in value)
+    if not whole or len(value) > _DIMENSIONS:  # type: ignore[arg-type]  # a tuple by now
+        raise _strange(f"its shape is {_shown(value)}")
+    return value  # type: ignore[return-value]  # a tuple of whole numbers by now
 
 
-def _shown(said: object) -> str:
+def _shown(value: object) -> str:
     """What a header says, short enough for a message."""
-    return repr(said)[:60]
+    return repr(value)[:60]
 
 
 def _strange(why: str) -> DeadInput:

@@ -53,21 +53,22 @@ def parquet_rows(
     One with a text of more than `longest` bytes has the reason in place of its cells, under
     `broken`.
 
-    Raises `DeadInput` for what is no Parquet, and where a row cannot be unpacked within the limits.
+    Raises `DeadInput` for what is not Parquet, and where a row cannot be unpacked within the
+    limits.
     """
     with _path_of(opened) as path, closing(Child(_LIMITS)) as child:
         allowed = _FREE + _GROWTH * os.stat(path).st_size
-        place, number, last = _ReadRequest(path, _ROWS, longest, broken), 0, False
+        request, number, last = _ReadRequest(path, _ROWS, longest, broken), 0, False
         while not last:
-            [piece] = child.run(read_pieces, [number], place)
+            [piece] = child.run(read_pieces, [number], request)
             if isinstance(piece, Death):
-                if piece.code == "bad_table" or place.at_once == 1:
+                if piece.code == "bad_table" or request.at_once == 1:
                     raise DeadInput(
                         "bad_table",
                         f"cannot be read as parquet from row {number + 1} on: {piece.message}",
                         piece.figure,
                     )
-                place = place._replace(at_once=1)
+                request = request._replace(at_once=1)
                 continue
             yield from enumerate(piece.rows, start=number + 1)
             number, last, allowed = number + len(piece.rows), piece.last, allowed - piece.size
@@ -83,7 +84,7 @@ def parquet_rows(
 
 @contextmanager
 def _path_of(opened: IO[bytes]) -> Iterator[str]:
-    """A path of an open file that children can open; what is no local file is copied first."""
+    """A path of an open file that children can open; what is not a local file is copied first."""
     try:
         yield f"/proc/{os.getpid()}/fd/{opened.fileno()}"
         return
@@ -100,13 +101,13 @@ _Numbered = tuple[dict[str, Any], int]  # a row and about how many bytes it is
 _STREAMS: dict[tuple[_ReadRequest, int], Iterator[_Numbered]] = {}
 
 
-def read_pieces(starts: Sequence[int], place: _ReadRequest) -> list[_RowPiece | Death]:
+def read_pieces(starts: Sequence[int], request: _ReadRequest) -> list[_RowPiece | Death]:
     """The rows from each number on, as many as fit a piece; runs in a child."""
-    return [_read_piece(start, place) for start in starts]
+    return [_read_piece(start, request) for start in starts]
 
 
-def _read_piece(start: int, place: _ReadRequest) -> _RowPiece | Death:
-    stream = _STREAMS.pop((place, start), None) or _stream(place, start)
+def _read_piece(start: int, request: _ReadRequest) -> _RowPiece | Death:
+    stream = _STREAMS.pop((request, start), None) or _stream(request, start)
     _STREAMS.clear()
     rows: list[dict[str, Any]] = []
     size = 0
@@ -115,8 +116,8 @@ def _read_piece(start: int, place: _ReadRequest) -> _RowPiece | Death:
             rows.append(row)
             size += bytes_of_row
             # a row that kills the child must not take those before it along
-            if size >= _PIECE or place.at_once == 1:
-                _STREAMS[place, start + len(rows)] = stream
+            if size >= _PIECE or request.at_once == 1:
+                _STREAMS[request, start + len(rows)] = stream
                 return _RowPiece(rows, size, last=False)
     except DeadInput as error:
         return Death("bad_table", error.message)
@@ -133,8 +134,8 @@ def _read_piece(start: int, place: _ReadRequest) -> _RowPiece | Death:
     return _RowPiece(rows, size, last=True)
 
 
-def _stream(place: _ReadRequest, start: int) -> Iterator[_Numbered]:
-    with open(place.path, "rb") as opened:
+def _stream(request: _ReadRequest, start: int) -> Iterator[_Numbered]:
+    with open(request.path, "rb") as opened:
         _check_footer(opened)
         with pq.ParquetFile(opened) as plain:
             texts = _text_columns(plain.schema_arrow)
@@ -152,11 +153,11 @@ def _stream(place: _ReadRequest, start: int) -> Iterator[_Numbered]:
             first = next((number for number, end in enumerate(ends) if end > start), len(ends))
             skipped = start - (ends[first - 1] if first else 0)
             for batch in parquet.iter_batches(
-                place.at_once, row_groups=range(first, len(ends)), use_threads=False
+                request.at_once, row_groups=range(first, len(ends)), use_threads=False
             ):
                 kept = batch.slice(skipped)
                 skipped -= batch.num_rows - kept.num_rows
-                yield from _rows(kept, place)
+                yield from _rows(kept, request)
 
 
 def _check_footer(opened: IO[bytes]) -> None:
@@ -181,14 +182,14 @@ def _text_columns(schema: pa.Schema) -> list[str]:
         pa.types.is_binary,
         pa.types.is_large_binary,
     )
-    return [
-        field.name
-        for field in schema
-        if any(is_kind(field.type) for is_kind in kinds) and "." not in field.name
-    ]
+
+    def is_text(kind: pa.DataType) -> bool:
+        return any(is_kind(kind) for is_kind in kinds)
+
+    return [field.name for field in schema if is_text(field.type) and "." not in field.name]
 
 
-def _rows(batch: pa.RecordBatch, place: _ReadRequest) -> Iterator[_Numbered]:
+def _rows(batch: pa.RecordBatch, request: _ReadRequest) -> Iterator[_Numbered]:
     """Rows of a batch, made all at once only where they are small together."""
     lengths = {
         name: _lengths(column)
@@ -205,14 +206,19 @@ def _rows(batch: pa.RecordBatch, place: _ReadRequest) -> Iterator[_Numbered]:
         yield from zip(rows, sizes, strict=True)
         return
     for at in range(batch.num_rows):
-        long = next((name for name, column in lengths.items() if column[at] > place.longest), None)
+        long = next(
+            (name for name, column in lengths.items() if column[at] > request.longest), None
+        )
         if long is not None:
             size = lengths[long][at]
-            yield {place.broken: f"column {long} holds {size} bytes, limit {place.longest}"}, 0
+            yield {request.broken: f"column {long} holds {size} bytes, limit {request.longest}"}, 0
         elif (row := _converted(batch.slice(at, 1))) is not None:
             yield row[0], sizes[at]
         else:
-            yield {place.broken: "holds text that is not UTF-8, or a time that no calendar has"}, 0
+            yield (
+                {request.broken: "holds text that is not UTF-8, or a time that no calendar has"},
+                0,
+            )
 
 
 def _converted(batch: pa.RecordBatch) -> list[dict[str, Any]] | None:

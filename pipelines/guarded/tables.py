@@ -21,7 +21,7 @@ from pipelines.guarded.parquet import parquet_rows
 
 BROKEN: Final = "_broken"  # in place of a row's cells: why it is none
 EXTRA: Final = "_cells"  # those beyond the header's
-_FIELD_LIMIT: Final = 1 << 24  # a longer cell, or line of text, is no caption
+_FIELD_LIMIT: Final = 1 << 24  # a longer cell, or line of text, is not a caption
 _LINES_LIMIT: Final = 10_000  # of one record
 _COLUMNS_LIMIT: Final = 16_384  # as many as a spreadsheet has
 csv.field_size_limit(_FIELD_LIMIT)
@@ -32,18 +32,18 @@ def table_rows(
 ) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
     """Rows of a table by its ending, with their numbers; `BROKEN` says why one is none.
 
-    A row of text is known by the line it ends on. Raises `DeadInput` for what is no table at all.
+    A row of text is known by the line it ends on. Raises `DeadInput` for what is not a table at
+    all.
     """
     if suffix == ".parquet":
         yield from parquet_rows(opened, _FIELD_LIMIT, BROKEN)
         return
     with _as_text(opened, newline="\n" if suffix in (".jsonl", ".ndjson") else "") as text:
         lines = _Lines(text)
-        yield from (
-            _json_lines(lines)
-            if suffix in (".jsonl", ".ndjson")
-            else _separated(lines, "\t" if suffix == ".tsv" else ",")
-        )
+        if suffix in (".jsonl", ".ndjson"):
+            yield from _json_lines(lines)
+        else:
+            yield from _separated(lines, "\t" if suffix == ".tsv" else ",")
 
 
 @contextmanager
@@ -135,7 +135,7 @@ class _Records:
             except csv.Error as error:
                 self._again.extendleft(reversed(self._taken[1:]))
                 return _RecordCells(
-                    self._taken[0].number, [], self._taken[0].problem or f"is no row: {error}"
+                    self._taken[0].number, [], self._taken[0].problem or f"is not a row: {error}"
                 )
             if cells:
                 problem = next((line.problem for line in self._taken if line.problem), "")

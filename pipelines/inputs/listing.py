@@ -56,7 +56,7 @@ _FOLDERS: Final = Folders()
 def list_inputs(sources: Sequence[str], recipe: IngestRecipe) -> Iterator[InputRow]:
     """One row per file, manifest row or shard member.
 
-    What is no input at all is a row too, ignored.
+    What is not an input at all is a row too, ignored.
 
     Raises `PipelineError` where a source does not exist, and where a remote folder cannot be
     listed.
@@ -81,17 +81,15 @@ def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
     elif os.path.lexists(path):
         yield from _file(path, recipe)
     else:
-        matches = (
-            sorted(str(match) for match in Path("/").glob(path.lstrip("/")))
-            if any(sign in path for sign in SIGNS)
-            else []
-        )
+        matches: list[str] = []
+        if any(sign in path for sign in SIGNS):
+            matches = sorted(str(match) for match in Path("/").glob(path.lstrip("/")))
         if not matches:
             raise PipelineError(
                 f"{source} does not exist: name a folder, file, glob, manifest or URL"
             )
         for match in matches:
-            yield from _file(match, recipe) if not os.path.isdir(match) else _listed(match, recipe)
+            yield from _listed(match, recipe) if os.path.isdir(match) else _file(match, recipe)
 
 
 def _walk(folder: str) -> Iterator[str]:

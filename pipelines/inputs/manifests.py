@@ -103,23 +103,8 @@ def _row(
         raise DeadInput(
             "bad_row", f"has {len(cells[EXTRA])} cells more than the header has columns"
         )
-    said = {key: value for key, value in cells.items() if _said(value)}
-    found = dict.fromkeys(aliases)
-    used = set()
-    for column, names in aliases.items():
-        for alias in names:
-            if alias in said:
-                found[column] = said[alias]
-                used.add(alias)
-                break
-    unknown = {key: value for key, value in said.items() if key not in used}
-    start_s, end_s = _number("start_s", found["start_s"]), _number("end_s", found["end_s"])
-    if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
-        raise DeadInput(
-            "bad_window",
-            "end_s must lie after start_s, and start_s not before 0",
-            f"start_s {start_s}, end_s {end_s}",
-        )
+    found, unknown = _by_column(cells, aliases)
+    start_s, end_s = _window(found["start_s"], found["end_s"])
     texts = {
         column: plain_text(column, found[column])
         for column in ("licence", "title", "artist", "album", "genre")
@@ -139,7 +124,34 @@ def _row(
     )
 
 
-def _said(value: Any) -> bool:
+def _by_column(
+    cells: Mapping[str, Any], aliases: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The filled cells by the names of our columns (none: not filled), and those of no column."""
+    filled = {key: value for key, value in cells.items() if _is_filled(value)}
+    used: dict[str, str] = {}
+    for column, names in aliases.items():
+        alias = next((name for name in names if name in filled), None)
+        if alias is not None:
+            used[column] = alias
+    found = {column: filled[used[column]] if column in used else None for column in aliases}
+    taken = set(used.values())
+    return found, {key: value for key, value in filled.items() if key not in taken}
+
+
+def _window(start: Any, end: Any) -> tuple[float | None, float | None]:
+    """Start and end in seconds. Raises `DeadInput` where they are not a window."""
+    start_s, end_s = _number("start_s", start), _number("end_s", end)
+    if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
+        raise DeadInput(
+            "bad_window",
+            "end_s must lie after start_s, and start_s not before 0",
+            f"start_s {start_s}, end_s {end_s}",
+        )
+    return start_s, end_s
+
+
+def _is_filled(value: Any) -> bool:
     if isinstance(value, str):
         return value.strip().lower() not in _NOTHING
     return value is not None and not (isinstance(value, float) and math.isnan(value))
@@ -171,7 +183,7 @@ def _number(column: str, value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise DeadInput("bad_row", f"{column} is no number of seconds: {value!r}") from error
+        raise DeadInput("bad_row", f"{column} is not a number of seconds: {value!r}") from error
     if not math.isfinite(number):
         raise DeadInput("bad_row", f"{column} is not finite: {value!r}")
     return number
@@ -207,8 +219,8 @@ def _uri(value: Any, cells: Mapping[str, Any], base: str, recipe: IngestRecipe) 
     if not text:
         raise DeadInput("bad_row", "names no audio")
     if "://" in base and "://" not in text and not os.path.isabs(text):
-        scheme, _, place = base.partition("://")
-        host, _, folder = place.partition("/")  # or bucket, which dots do not leave
+        scheme, _, rest = base.partition("://")
+        host, _, folder = rest.partition("/")  # or bucket, which dots do not leave
         text = f"{scheme}://{host}{os.path.normpath(os.path.join('/', folder, text))}"
     if "://" in text and not text.startswith("file://"):
         check_remote(text, recipe)

@@ -44,8 +44,8 @@ def shard_rows(
     A sample's members stand side by side: a key that comes again later is a dead row.
 
     Where the first sample of that key had no JSON it is listed once more, as dead: what followed
-    may have been its licence. Raises `DeadInput` where it is no tar; damage further on is one dead
-    row, the rest is used. One sample is held at a time, and of those before it a hash of their
+    may have been its licence. Raises `DeadInput` where it is not a tar; damage further on is one
+    dead row, the rest is used. One sample is held at a time, and of those before it a hash of their
     keys.
     """
     rows = _Rows(uri, modified, recipe)
@@ -173,18 +173,16 @@ def _row(name: str, uri: str, part: _Parts, modified: str, recipe: IngestRecipe)
         ),
         "",
     ).strip()
+    texts = {key: str(facts.get(key) or "") for key in ("title", "artist", "album", "genre")}
+    others = {key: value for key, value in facts.items() if key != "caption"}
     source = Source(
         uri=uri,
         member=_text(audio.name),
         member_offset=audio.offset,
         member_bytes=audio.size,
         licence=str(facts.get("licence") or facts.get("license") or recipe.licence),
-        metadata=json.dumps(
-            {key: value for key, value in facts.items() if key != "caption"},
-            sort_keys=True,
-            ensure_ascii=False,
-        ),
-        **{key: str(facts.get(key) or "") for key in ("title", "artist", "album", "genre")},
+        metadata=json.dumps(others, sort_keys=True, ensure_ascii=False),
+        **texts,
     )
     return InputRow(
         row=name,

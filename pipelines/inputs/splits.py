@@ -23,23 +23,16 @@ def by_rank(groups: Sequence[str], recipe: IngestRecipe, seed: int) -> dict[str,
     validation = (
         min(most - test, max(1, round(len(ranked) * recipe.validation))) if recipe.validation else 0
     )
-    return {
-        group: Split.TEST
-        if place < test
-        else Split.VALIDATION
-        if place < test + validation
-        else Split.TRAIN
-        for place, group in enumerate(ranked)
-    }
+    return {group: _split_of(rank, test, validation) for rank, group in enumerate(ranked)}
 
 
 def by_hash(group: str, recipe: IngestRecipe, seed: int) -> Split:
     """Split of one group, whatever others there are."""
-    place = stable_hash(seed, "split", group) / 2**64
-    return (
-        Split.TEST
-        if place < recipe.test
-        else Split.VALIDATION
-        if place < recipe.test + recipe.validation
-        else Split.TRAIN
-    )
+    return _split_of(stable_hash(seed, "split", group) / 2**64, recipe.test, recipe.validation)
+
+
+def _split_of(rank: float, test: float, validation: float) -> Split:
+    """Test has the lowest ranks, validation those that follow."""
+    if rank < test:
+        return Split.TEST
+    return Split.VALIDATION if rank < test + validation else Split.TRAIN

@@ -83,10 +83,10 @@ def majmin_overlap(reference: Chords, estimate: Chords) -> float | None:
     )
     right = total = 0.0
     for start_s, end_s in pairwise(edges):
-        wanted = _majmin(reference, (start_s + end_s) / 2)
-        if wanted is not None:
+        expected = _majmin(reference, (start_s + end_s) / 2)
+        if expected is not None:
             total += end_s - start_s
-            right += (end_s - start_s) * (_majmin(estimate, (start_s + end_s) / 2) == wanted)
+            right += (end_s - start_s) * (_majmin(estimate, (start_s + end_s) / 2) == expected)
     return right / total if total else None
 
 
@@ -101,10 +101,8 @@ def _majmin(chords: Chords, time_s: float) -> tuple[int, bool] | None:
 def mean_agreement(rows: Iterable[LabelAgreement]) -> LabelAgreement:
     """Mean of each figure over the rows that have it."""
     found = list(rows)
-    means = {
-        name: [value for row in found if (value := getattr(row, name)) is not None]
-        for name in LabelAgreement.model_fields
-    }
-    return LabelAgreement(
-        **{name: round(fmean(values), 4) if values else None for name, values in means.items()}
-    )
+    means: dict[str, float | None] = {}
+    for name in LabelAgreement.model_fields:
+        values = [value for row in found if (value := getattr(row, name)) is not None]
+        means[name] = round(fmean(values), 4) if values else None
+    return LabelAgreement(**means)

@@ -30,8 +30,8 @@ def heading(labels: Labels) -> str:
         ("tempo", tempo, labels.tempo.confidence),
         ("meter", meter, labels.meter.confidence),
     )
-    said = "   ".join(f"{name} {value} ({confidence:.2f})" for name, value, confidence in parts)
-    return f"{said}   chords ({labels.chords.confidence:.2f})   {labels.duration_s:g} s"
+    controls = "   ".join(f"{name} {value} ({confidence:.2f})" for name, value, confidence in parts)
+    return f"{controls}   chords ({labels.chords.confidence:.2f})   {labels.duration_s:g} s"
 
 
 def lead_sheet(labels: Labels) -> Iterator[str]:
@@ -55,10 +55,10 @@ def lead_sheet(labels: Labels) -> Iterator[str]:
 
 def _cells(labels: Labels) -> Iterator[_Cell]:
     starts = _chords_at_beats(labels)
-    for place, (time_s, number) in enumerate(
+    for index, (time_s, number) in enumerate(
         zip(labels.beats.times_s, labels.beats.numbers, strict=True)
     ):
-        yield _Cell(number, time_s, starts.get(place, _NOTHING))
+        yield _Cell(number, time_s, starts.get(index, _NOTHING))
 
 
 def _chords_at_beats(labels: Labels) -> dict[int, str]:
@@ -66,7 +66,7 @@ def _chords_at_beats(labels: Labels) -> dict[int, str]:
     key, beats = labels.key.key, labels.beats.times_s
     found: dict[int, str] = {}
     for segment in labels.chords.segments:
-        nearest = min(range(len(beats)), key=lambda place: abs(beats[place] - segment.start_s))
+        nearest = min(range(len(beats)), key=lambda index: abs(beats[index] - segment.start_s))
         text = symbol(segment, key)
         found[nearest] = f"{found[nearest]} {text}" if nearest in found else text
     return found

@@ -11,7 +11,16 @@ from typing import Final, TypeVar
 
 from schemas.chord import NO_CHORD, Chord
 from schemas.corpus import Change
-from schemas.labels import TIME_DECIMALS, Chords, ChordSegment, Claim, KeyLabel, Labels, Origin
+from schemas.labels import (
+    TIME_DECIMALS,
+    Beats,
+    Chords,
+    ChordSegment,
+    Claim,
+    KeyLabel,
+    Labels,
+    Origin,
+)
 from schemas.pitch import Key
 
 _LEAST_S: Final = 0.001  # one stored millisecond: a shorter piece of a chord is not kept
@@ -29,7 +38,7 @@ def tempo_bpm(times_s: Sequence[float]) -> float | None:
         return None
     gaps = [later - earlier for earlier, later in pairwise(times_s)]
     padded = [gaps[0], *gaps, gaps[-1]]
-    smooth = [median(padded[place : place + 3]) for place in range(len(gaps))]
+    smooth = [median(padded[index : index + 3]) for index in range(len(gaps))]
     return round(fmean(60 / gap for gap in smooth), _BPM_DECIMALS)
 
 
@@ -41,17 +50,24 @@ def cut(labels: Labels, end_s: float) -> Labels:
         for time, number in zip(labels.beats.times_s, labels.beats.numbers, strict=True)
         if time < end_s
     ]
-    beats = labels.beats.replaced(
-        times_s=tuple(time for time, _ in kept), numbers=tuple(number for _, number in kept)
+    return labels.replaced(
+        duration_s=end_s,
+        beats=_with_beats(labels.beats, kept),
+        chords=_cut_chords(labels.chords, end_s),
     )
-    return labels.replaced(duration_s=end_s, beats=beats, chords=_cut_chords(labels.chords, end_s))
+
+
+def _with_beats(beats: Beats, pairs: Sequence[tuple[float, int]]) -> Beats:
+    """The label with other times and numbers, its confidence and source as they are."""
+    times_s = tuple(time for time, _ in pairs)
+    return beats.replaced(times_s=times_s, numbers=tuple(number for _, number in pairs))
 
 
 def excerpt(labels: Labels, start_s: float, end_s: float) -> Labels:
     """Labels of the window from `start_s` to `end_s`, with times from the window's start."""
     upto = cut(labels, end_s)
     beats = [
-        (time - start_s, number)
+        (_ms(time - start_s), number)
         for time, number in zip(upto.beats.times_s, upto.beats.numbers, strict=True)
         if time >= start_s
     ]
@@ -64,10 +80,7 @@ def excerpt(labels: Labels, start_s: float, end_s: float) -> Labels:
     )
     return upto.replaced(
         duration_s=_ms(upto.duration_s - start_s),
-        beats=upto.beats.replaced(
-            times_s=tuple(_ms(time) for time, _ in beats),
-            numbers=tuple(number for _, number in beats),
-        ),
+        beats=_with_beats(upto.beats, beats),
         chords=upto.chords.replaced(segments=segments),
     )
 

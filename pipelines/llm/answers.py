@@ -14,7 +14,7 @@ import logging
 import re
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple, Self
 
 from pydantic import ValidationError, model_validator
@@ -271,14 +271,14 @@ class Answers:
         self._store.write_bytes(f"{self._folder}/{name}", b"\n".join(lines) + b"\n")
         return name
 
-    def _take_line(self, line: bytes, place: DamagedLine) -> None:
+    def _take_line(self, line: bytes, damage: DamagedLine) -> None:
         """Change the state by what a line on disk holds, or tell that it is damaged."""
         event = _event(line)
         if event is not None:
             self._take(event)
             return
-        _LOG.error("%s %s", place.file, place.wrong)
-        self._lost[place.owner] = max(place.amount, self._lost.get(place.owner, 0))
+        _LOG.error("%s %s", damage.file, damage.wrong)
+        self._lost[damage.owner] = max(damage.amount, self._lost.get(damage.owner, 0))
 
     def _take(self, event: dict[str, Any]) -> None:
         """Change the state by one event. A call of a batch is named by the batch and its request.
@@ -295,11 +295,7 @@ class Answers:
         else:
             batch = event["batch"]
             amounts = {
-                name: {
-                    f"{batch}/{request}": max(0, amount) for request, amount in event[name].items()
-                }
-                for name in ("aside", "paid")
-                if name in event
+                name: _amounts(batch, event[name]) for name in ("aside", "paid") if name in event
             }
             if "aside" in event:
                 self._batches[batch] = event["aside"]
@@ -312,3 +308,8 @@ class Answers:
         for answer in event.get("answers", []):
             kept = json.dumps(answer, ensure_ascii=False, sort_keys=True)
             self._answers[answer["request"]] = min(kept, self._answers.get(answer["request"], kept))
+
+
+def _amounts(batch: str, of_requests: Mapping[str, int]) -> dict[str, int]:
+    """Amounts of a batch's requests, each under the name of its call."""
+    return {f"{batch}/{request}": max(0, amount) for request, amount in of_requests.items()}

@@ -119,11 +119,11 @@ class Batched:
         missing = sorted(
             batch.aside.keys() - outcomes.keys(), key=lambda key: (-batch.aside[key], key)
         )
-        for place, key in enumerate(missing):
+        for index, key in enumerate(missing):
             unread = Failed(BAD_REPLY, "what its batch came to cannot be read", tokens=None)
             outcomes[key] = (
                 unread
-                if place < ended.unreadable
+                if index < ended.unreadable
                 else Failed("expired", "its batch ended before it was answered")
             )
         for outcome in outcomes.values():

@@ -50,7 +50,7 @@ _ENDED: Final = frozenset(["completed", "expired", "cancelled", "failed"])
 _LONGEST: Final = 300  # characters of a server's own message
 _LONGEST_WAIT_S: Final = 600.0  # that a server can ask for
 _MOST_BYTES: Final = 4_000_000  # of a reply; a thousand times an ordinary one
-_MOST_ERROR_BYTES: Final = 64_000  # of a reply that is no success; the rest is not read
+_MOST_ERROR_BYTES: Final = 64_000  # of a reply that is not a success; the rest is not read
 _MOST_BYTES_A_LINE: Final = 32_000  # of a batch's files, on average: ten times an ordinary answer
 _SLOWEST_BYTES_S: Final = 250_000.0  # at which a batch's files are sent or fetched at the least
 _MOST_PAGES: Final = 100  # of a hundred batches each
@@ -175,8 +175,8 @@ class Server:
             return None
         if batch.status == "failed":
             problems = (batch.errors.data if batch.errors else None) or []
-            said = self._plain("; ".join(problem.message or "" for problem in problems))
-            raise Failed(NOT_TAKEN, f"the server did not take the batch: {said}", fatal=True)
+            text = self._plain("; ".join(problem.message or "" for problem in problems))
+            raise Failed(NOT_TAKEN, f"the server did not take the batch: {text}", fatal=True)
         outcomes: dict[str, Answer | Failed] = {}
         unreadable = 0
         for file_id in (batch.output_file_id, batch.error_file_id):
@@ -219,11 +219,11 @@ class Server:
         except Failed as error:
             return error
 
-    def _batch_error(self, said: ServerProblem, status: int | None) -> Failed:
+    def _batch_error(self, text: ServerProblem, status: int | None) -> Failed:
         """Why a batch did not answer a request; such ones cost nothing."""
-        code = self._plain(str(said.code or "batch_error"))
+        code = self._plain(str(text.code or "batch_error"))
         again = code == "batch_expired" or status in (None, 408, 409, 429) or status >= 500
-        message = f"{code}: {self._plain(said.message or '')}"
+        message = f"{code}: {self._plain(text.message or '')}"
         return Failed("expired" if code == "batch_expired" else "batch_error", message, again=again)
 
     async def _body(
@@ -242,8 +242,8 @@ class Server:
         except TimeoutError:
             raise Failed("timeout", "the server did not answer in time", tokens=None) from None
         except openai.APIStatusError as error:
-            told = self._redirected if error.response.has_redirect_location else self._status
-            raise told(error.response) from None
+            error_of = self._redirected if error.response.has_redirect_location else self._status
+            raise error_of(error.response) from None
         except Exception as error:  # noqa: BLE001
             # whatever the client chokes on was sent by the server, and costs one call, not the run
             raise self._unreachable(error) from None
@@ -266,12 +266,12 @@ class Server:
             return Failed(
                 BAD_REPLY, "the server packs its replies, though it was asked not to", tokens=None
             )
-        told = next((cause for cause in causes if isinstance(cause, httpx.HTTPError)), error)
-        said = self._plain(str(told) or type(told).__name__)
+        failure = next((cause for cause in causes if isinstance(cause, httpx.HTTPError)), error)
+        text = self._plain(str(failure) or type(failure).__name__)
         # no connection was made at all, so nothing can be billed
-        if isinstance(told, httpx.ConnectError):
-            return Failed("connection", f"the connection failed: {said}")
-        return Failed("connection", f"the connection failed or was cut: {said}", tokens=None)
+        if isinstance(failure, httpx.ConnectError):
+            return Failed("connection", f"the connection failed: {text}")
+        return Failed("connection", f"the connection failed or was cut: {text}", tokens=None)
 
     def _redirected(self, response: httpx.Response) -> Failed:
         """A reply that would have another server read our captions."""
@@ -283,54 +283,54 @@ class Server:
         )
 
     def _status(self, response: httpx.Response) -> Failed:
-        """A reply that is no success."""
+        """A reply that is not a success."""
         status = response.status_code
         try:
             problem = _record(ServerRefusal, response.content).error
         except Failed:
             problem = ServerProblem(message=response.content.decode(errors="replace"))
-        said = self._plain(problem.message or "")
+        text = self._plain(problem.message or "")
         if status == 429 and problem.code == "insufficient_quota":
             return Failed(
-                "quota", f"the server's account is out of money: {said}", again=False, fatal=True
+                "quota", f"the server's account is out of money: {text}", again=False, fatal=True
             )
         if status == 429:
             return Failed(
                 "rate_limited",
-                f"429: {said}",
+                f"429: {text}",
                 wait_s=_wait(response.headers.get("retry-after", "")),
             )
         if status in (401, 403):
             return Failed(
                 "key",
-                f"{status}: the server refuses the key in {KEY}: {said}",
+                f"{status}: the server refuses the key in {KEY}: {text}",
                 again=False,
                 fatal=True,
             )
         if status == 404:
             return Failed(
                 "not_found",
-                f"404: the server knows no such model or address: {said}",
+                f"404: the server knows no such model or address: {text}",
                 again=False,
                 fatal=True,
             )
         if status in (408, 409) or status >= 500:
             return Failed(
                 "server_error",
-                f"{status}: {said}",
+                f"{status}: {text}",
                 wait_s=_wait(response.headers.get("retry-after", "")),
             )
-        return Failed("bad_request", f"{status}: {said}", again=False)
+        return Failed("bad_request", f"{status}: {text}", again=False)
 
-    def _plain(self, said: str) -> str:
+    def _plain(self, text: str) -> str:
         """A message in one short line that can be printed, without the key."""
-        line = clean_text(said[: 10 * _LONGEST], 10 * _LONGEST)
+        line = clean_text(text[: 10 * _LONGEST], 10 * _LONGEST)
         return (line.replace(self._key, "…") if self._key else line)[:_LONGEST]
 
 
 async def _bounded(response: httpx.Response) -> None:
-    """See to it that of a reply that is no success, which the client reads whole, no more is read
-    than a message may have.
+    """See to it that of a reply that is not a success, which the client reads whole, no more is
+    read than a message may have.
     """
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise _Packed
@@ -381,10 +381,10 @@ def _record(kind: type[T], body: bytes) -> T:
         return kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"])
         raise Failed(
             BAD_REPLY,
-            f"the server's reply cannot be read: {place} {first['msg']}".replace("  ", " "),
+            f"the server's reply cannot be read: {field} {first['msg']}".replace("  ", " "),
             tokens=None,
         ) from None
 
@@ -407,10 +407,10 @@ def _wait(header: str) -> float:
     600.0
     """
     try:
-        wanted = float(header)
+        wait_s = float(header)
     except ValueError:
-        wanted = _seconds_until(header)
-    return 0.0 if math.isnan(wanted) else min(max(wanted, 0.0), _LONGEST_WAIT_S)
+        wait_s = _seconds_until(header)
+    return 0.0 if math.isnan(wait_s) else min(max(wait_s, 0.0), _LONGEST_WAIT_S)
 
 
 def _seconds_until(date: str) -> float:

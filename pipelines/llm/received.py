@@ -60,7 +60,7 @@ class ServerProblem(Received):
 
 
 class ServerRefusal(Received):
-    """The body of a reply that is no success."""
+    """The body of a reply that is not a success."""
 
     error: ServerProblem
 

@@ -143,7 +143,7 @@ class BatchOutcome(NamedTuple):
 def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) -> Answer:
     """The texts of a reply to the request with this hash.
 
-    Raises `Failed` where it was refused, cut off, or is no list of texts.
+    Raises `Failed` where it was refused, cut off, or is not a list of texts.
 
     `plain` makes a line for the reader of what the model said.
 
@@ -153,18 +153,18 @@ def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) ->
     >>> read_reply("0f", reply).texts
     ('A flute plays.',)
     """
-    said, finish = reply.choices[0].message, reply.choices[0].finish_reason
+    message, finish = reply.choices[0].message, reply.choices[0].finish_reason
     prompt, answer = reply.usage.prompt_tokens, reply.usage.completion_tokens
     counted = _counted(prompt, answer)
-    if said.refusal or finish == "content_filter":
+    if message.refusal or finish == "content_filter":
         raise Failed(
             "refused",
-            f"the model refused: {plain(said.refusal or '')[:200] or 'content filter'}",
+            f"the model refused: {plain(message.refusal or '')[:200] or 'content filter'}",
             tokens=counted,
         )
     if finish == "length":
         raise Failed("cut_off", f"the answer was cut off after {answer} tokens", tokens=counted)
-    content = said.content or ""
+    content = message.content or ""
     try:
         [found] = json.loads(_inner(content)).values()
     except (ValueError, AttributeError, RecursionError):
@@ -172,7 +172,7 @@ def read_reply(request: str, reply: Reply, plain: Callable[[str], str] = str) ->
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise Failed(
             "not_json",
-            f"the answer is no JSON object with one list of texts: {plain(content)[:80]!r}",
+            f"the answer is not a JSON object with one list of texts: {plain(content)[:80]!r}",
             tokens=counted,
         )
     texts = (

@@ -47,7 +47,7 @@ class Session:
         """What goes on beside the asking, until cancelled."""
         await self._asker.serve()
 
-    def told(self) -> dict[str, Any]:
+    def usage(self) -> dict[str, Any]:
         """Calls by how they went, and US dollars, of this session and of all with these answers."""
         spent = self._budget.spent + self._budget.aside
         return {
@@ -94,7 +94,7 @@ async def _held(
             service.cancel()
     finally:
         await server.close()
-    return session.told()
+    return session.usage()
 
 
 def _first(errors: ExceptionGroup[Exception]) -> Exception:

@@ -44,8 +44,8 @@ def paraphrase_together(stage: Stage, jobs: Sequence[Job]) -> Together:
     answers = Answers(store)
     _check_budget(store, recipe)
     run = _ParaphraseRun(stage, recipe)
-    told = hold(recipe.llm, answers, lambda session: run.begin(session, waiting))
-    return Together([*found, *run.summaries], {**told, "examples": run.examples})
+    usage = hold(recipe.llm, answers, lambda session: run.begin(session, waiting))
+    return Together([*found, *run.summaries], {**usage, "examples": run.examples})
 
 
 def _check_budget(store: Store, recipe: Recipe) -> None:
@@ -76,11 +76,11 @@ class _ParaphraseRun:
         """
         for job in jobs:
             begin_bucket(self._stage, job)
-            asked: dict[str, asyncio.Task[Rewording | Death]] = {}
+            tasks: dict[str, asyncio.Task[Rewording | Death]] = {}
             for work in works(job):
                 await session.window.acquire()
-                asked[work.sample_key] = session.group.create_task(self._reworded(work, session))
-            session.group.create_task(self._end(job, asked))
+                tasks[work.sample_key] = session.group.create_task(self._reworded(work, session))
+            session.group.create_task(self._end(job, tasks))
 
     async def _reworded(self, work: Work, session: Session) -> Rewording | Death:
         try:
@@ -99,21 +99,21 @@ class _ParaphraseRun:
         return found
 
     def _show(self, work: Work, found: Rewording) -> None:
-        said = {
+        texts = {
             "landed": found.captions[0].text if found.captions else "",
             "refused": found.example,
         }
-        for name, text in said.items():
+        for name, text in texts.items():
             if text and len(self.examples[name]) < _EXAMPLES:
                 self.examples[name].append(
                     {"sample": work.sample_key, "caption": work.control.text, "rewording": text}
                 )
 
-    async def _end(self, job: Job, asked: dict[str, "asyncio.Task[Rewording | Death]"]) -> None:
+    async def _end(self, job: Job, tasks: dict[str, "asyncio.Task[Rewording | Death]"]) -> None:
         """Write a bucket once all its captions are through."""
-        await asyncio.gather(*asked.values())
+        await asyncio.gather(*tasks.values())
         done: Done = await asyncio.to_thread(
-            publish, job, {key: task.result() for key, task in asked.items()}
+            publish, job, {key: task.result() for key, task in tasks.items()}
         )
         await asyncio.to_thread(
             lambda: write_marker(self._stage.folder, job, fingerprint(self._stage, job), done)

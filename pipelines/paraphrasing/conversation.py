@@ -47,7 +47,7 @@ _NAMED: Final = {
     FactKind.INSTRUMENT: "instrument: {}",
     FactKind.MOOD: "mood: {}",
 }
-_SAID: Final = {
+_WRONG: Final = {
     Reason.LOST: "the {kind} {value} is missing",
     Reason.CHANGED: "the {kind} must be {value}",
     Reason.ADDED: "it adds a {kind} that the caption does not state: {value}",
@@ -117,32 +117,34 @@ def problem(found: tuple[CaptionFault, ...]) -> str:
 
 def _complaint(fault: CaptionFault) -> str:
     if fault.fact is None:
-        return _SAID[fault.reason]
-    return _SAID[fault.reason].format(kind=fault.fact.kind.replace("_", " "), value=fault.fact.text)
+        return _WRONG[fault.reason]
+    return _WRONG[fault.reason].format(
+        kind=fault.fact.kind.replace("_", " "), value=fault.fact.text
+    )
 
 
 def _request(
     control: Caption, labels: Labels, count: int, recipe: LlmRecipe, wrong: list[dict[str, str]]
 ) -> LlmRequest:
     # of the source's own words
-    false = [said(fact) for fact in control.facts if contradiction(fact, labels)]
-    asked = {
+    false = [fact_text(fact) for fact in control.facts if contradiction(fact, labels)]
+    content = {
         "caption": control.text,
-        "facts": [text for text in map(said, control.facts) if text not in false],
+        "facts": [text for text in map(fact_text, control.facts) if text not in false],
         "count": count,
         **({"false": false} if false else {}),
         **({"refused": wrong} if wrong else {}),
     }
     # in tokens: about four times what a caption of its length takes
     longest = count * (len(control.text.encode()) + _SPARE_TOKENS)
-    return request_of(recipe, _SYSTEM, json.dumps(asked, ensure_ascii=False), FIELD, longest)
+    return request_of(recipe, _SYSTEM, json.dumps(content, ensure_ascii=False), FIELD, longest)
 
 
-def said(fact: Fact) -> str:
+def fact_text(fact: Fact) -> str:
     """A fact in words and symbols, as a model is told of it.
 
     >>> from schemas.fact import KeyFact
-    >>> said(ChordsFact(chords=("A:min", "F:maj"))), said(KeyFact(tonic=8, mode="major"))
+    >>> fact_text(ChordsFact(chords=("A:min", "F:maj"))), fact_text(KeyFact(tonic=8, mode="major"))
     ('chords in order: Am, F', 'key: Ab major')
     """
     if isinstance(fact, ChordsFact):

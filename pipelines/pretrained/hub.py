@@ -10,7 +10,7 @@ from pipelines.errors import PipelineError
 from pipelines.storage.store import sha256_of
 
 _WEIGHTS: Final = "*.safetensors"  # pickles can hold code
-_WANTED: Final = ["*.json", "*.txt", "*.safetensors", "*.model", "README.md"]
+_PATTERNS: Final = ["*.json", "*.txt", "*.safetensors", "*.model", "README.md"]
 _UNKNOWN: Final = "unknown"
 
 
@@ -48,11 +48,11 @@ def model_folder(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_PATTERNS))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise PipelineError(
-            f"model {model} is no folder, and cannot be had from the hub: {first}"
+            f"model {model} is not a folder, and cannot be had from the hub: {first}"
         ) from error
 
 

@@ -48,7 +48,7 @@ class Damage(NamedTuple):
     mend: Callable[[], None]
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         """One line for the reader."""
         return f"{self.file} {self.wrong}"
 
@@ -76,7 +76,7 @@ def check_whole(store: Store, folders: Iterable[str]) -> None:
         return
     for damage in found:
         damage.mend()
-    raise NotWhole(store.url, [damage.said for damage in found])
+    raise NotWhole(store.url, [damage.message for damage in found])
 
 
 def damages(store: Store, folders: Iterable[str]) -> list[Damage]:

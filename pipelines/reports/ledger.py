@@ -22,9 +22,9 @@ def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
     if not store.exists(INPUT_LEDGER):
         raise PipelineError(f"{store.url} holds no ledger: build something there first")
     names = [INPUT_LEDGER, *map(LEDGER.file, read_plan(store).buckets)]
-    wanted = pa.array([outcome.value for outcome in outcomes])
+    values = pa.array([outcome.value for outcome in outcomes])
     tables = (read_table(store, name) for name in names if store.exists(name))
-    found = (table.filter(pc.is_in(table.column("outcome"), wanted)) for table in tables)
+    found = (table.filter(pc.is_in(table.column("outcome"), values)) for table in tables)
     return [LedgerRow.model_validate(row) for table in found for row in table.to_pylist()]
 
 
@@ -43,17 +43,17 @@ def mark_for_retry(
         raise PipelineError(
             f"{unknown[0]} is not dead in {store.url}; `obbligato dead ls` lists what is"
         )
-    wanted = [dead[key] for key in keys] if keys else list(dead.values())
+    rows = [dead[key] for key in keys] if keys else list(dead.values())
     again = []
-    inputs = {row.key for row in wanted if row.unit is Unit.INPUT}
-    again += _forget(store, PROBED.folder, _slices_of(store, inputs))
-    samples = {row.key for row in wanted if row.unit is not Unit.INPUT}
+    inputs = {row.key for row in rows if row.unit is Unit.INPUT}
+    again += _invalidate(store, PROBED.folder, _slices_of(store, inputs))
+    samples = {row.key for row in rows if row.unit is not Unit.INPUT}
     either = samples | {
         key.rpartition("-")[0] for key in samples
     }  # a stage's dead are samples, or clips with all their samples
     buckets = read_plan(store).buckets if samples else ()
     for stage in stages:
-        again += _forget(
+        again += _invalidate(
             store, stage.folder, _holding(store, stage.writes[0].dead, buckets, "key", either)
         )
     return again
@@ -66,10 +66,10 @@ def _slices_of(store: Store, inputs: set[str]) -> list[str]:
 
 
 def _holding(
-    store: Store, output: Output, names: Sequence[str], column: str, wanted: set[str]
+    store: Store, output: Output, names: Sequence[str], column: str, sought: set[str]
 ) -> list[str]:
     """Which tables have one of the wanted values in a column, which alone is read."""
-    values = pa.array(sorted(wanted), pa.string())
+    values = pa.array(sorted(sought), pa.string())
 
     def holds(name: str) -> bool:
         file = output.file(name)
@@ -80,7 +80,7 @@ def _holding(
     return [name for name, found in zip(names, side_by_side(holds, names)) if found]
 
 
-def _forget(store: Store, folder: str, buckets: Sequence[str]) -> list[str]:
+def _invalidate(store: Store, folder: str, buckets: Sequence[str]) -> list[str]:
     for bucket in buckets:
         store.delete(marker_name(folder, bucket))
     return [f"{folder}/{bucket}" for bucket in buckets]

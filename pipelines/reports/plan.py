@@ -53,9 +53,9 @@ def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> BuildPlan:
     Nothing is hashed, decoded or written; exact duplicates are not known yet.
     """
     totals: Counter[str] = Counter()
-    drawn = _drawn(rows, totals, recipe.corpus.seed)
+    looked_into = _sampled(rows, totals, recipe.corpus.seed)
     seconds: Counter[str] = Counter()
-    for row in drawn:
+    for row in looked_into:
         try:
             song = _song(row)
             spans = windows(row, song, recipe.ingest)
@@ -66,30 +66,30 @@ def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> BuildPlan:
         totals["clips"] += len(spans)
         seconds["source"] += round(song.duration_s)
         seconds["clips"] += round(sum(end_s - start_s for start_s, end_s in spans))
-    scale = (totals["inputs"] - totals["ignored"]) / max(1, len(drawn))
+    scale = (totals["inputs"] - totals["ignored"]) / max(1, len(looked_into))
     for name in ("unread", "songs", "clips"):
         totals[name] = round(totals[name] * scale)
     return _estimated(
-        totals, len(drawn), {name: value * scale for name, value in seconds.items()}, recipe
+        totals, len(looked_into), {name: value * scale for name, value in seconds.items()}, recipe
     )
 
 
-def _drawn(rows: Iterable[InputRow], totals: Counter[str], seed: int) -> list[InputRow]:
+def _sampled(rows: Iterable[InputRow], totals: Counter[str], seed: int) -> list[InputRow]:
     """Count all inputs, and draw those to look into: the ones whose keys have the highest hashes,
     so the same every time.
     """
-    drawn: list[tuple[int, int, InputRow]] = []
-    for place, row in enumerate(rows):
+    sampled: list[tuple[int, int, InputRow]] = []
+    for index, row in enumerate(rows):
         totals["inputs"] += 1
         if row.outcome is not None:
             totals["ignored"] += 1
             continue
-        entry = (stable_hash(seed, "plan", row.row), place, row)
-        if len(drawn) < HEADERS:
-            heapq.heappush(drawn, entry)
+        entry = (stable_hash(seed, "plan", row.row), index, row)
+        if len(sampled) < HEADERS:
+            heapq.heappush(sampled, entry)
         else:
-            heapq.heappushpop(drawn, entry)
-    return [row for _, _, row in drawn]
+            heapq.heappushpop(sampled, entry)
+    return [row for _, _, row in sampled]
 
 
 def _song(row: InputRow) -> Song:

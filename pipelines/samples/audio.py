@@ -47,10 +47,10 @@ def read_audio(job: Job) -> Iterator[Callable[[VariantFile], bytes]]:
             "is damaged or gone; build again, and both are made anew"
         )
     with job.store.open((VARIANTS.archive if kept else SHARDS).path(job)) as opened:
-        places = {} if kept else {member.name: member.offset for member in read_members(opened)}
+        offsets = {} if kept else {member.name: member.offset for member in read_members(opened)}
 
         def read(piece: VariantFile) -> bytes:
-            opened.seek(piece.offset if kept else places[piece.name])
+            opened.seek(piece.offset if kept else offsets[piece.name])
             return opened.read(piece.bytes)
 
         yield read
@@ -70,11 +70,11 @@ def _whole(job: Job) -> bool:
 @contextmanager
 def read_latents(job: Job) -> Iterator[Callable[[str], bytes]]:
     """A function from a sample's key to its latents (C, T, F), float16, as a NumPy file."""
-    places = {row.sample_key: row for row in LATENTS.read(job)}
+    latents = {row.sample_key: row for row in LATENTS.read(job)}
     with LATENTS.open(job) as opened:
 
         def read_one(key: str) -> bytes:
-            opened.seek(places[key].offset)
-            return opened.read(places[key].bytes)
+            opened.seek(latents[key].offset)
+            return opened.read(latents[key].bytes)
 
         yield read_one

@@ -19,8 +19,6 @@ def varied(recipe: VaryRecipe) -> tuple[str, ...]:
     ('pd1', 'pu2', 's1', 'v1')
     """
     pitch = (f"p{'u' if step > 0 else 'd'}{abs(step)}" for step in recipe.semitones if step)
-    return (
-        *pitch,
-        *(f"s{place + 1}" for place in range(recipe.speeds)),
-        *(f"v{place + 1}" for place in range(recipe.volumes)),
-    )
+    speeds = (f"s{index + 1}" for index in range(recipe.speeds))
+    volumes = (f"v{index + 1}" for index in range(recipe.volumes))
+    return (*pitch, *speeds, *volumes)

@@ -35,7 +35,7 @@ class SearchRequest(NamedTuple):
     recipe: LabelRecipe
 
 
-class Near(NamedTuple):
+class NearText(NamedTuple):
     """A text of a vocabulary, by its row there, and its cosine similarity to the clip."""
 
     row: int
@@ -50,7 +50,7 @@ class NearestTexts(NamedTuple):
     was not looked at twice.
     """
 
-    near: tuple[tuple[Near, ...], ...]
+    near: tuple[tuple[NearText, ...], ...]
     checked: int = 0
     missed: int = 0
 
@@ -59,35 +59,34 @@ def match(vectors: Sequence[Vectors], request: SearchRequest) -> list[NearestTex
     """Candidates of each clip in each vocabulary."""
     queries = np.stack(list(vectors))
     by_space = [_of_space(queries, space, request.recipe) for space in request.spaces]
-    return [
-        NearestTexts(
-            tuple(found[clip] for found, _ in by_space),
-            *np.sum([lost for _, lost in by_space], axis=0).tolist() if clip == 0 else (0, 0),
-        )
-        for clip in range(len(queries))
-    ]
+    checks = np.sum([lost for _, lost in by_space], axis=0).tolist()
+    results: list[NearestTexts] = []
+    for clip in range(len(queries)):
+        near = tuple(found[clip] for found, _ in by_space)
+        results.append(NearestTexts(near, *(checks if clip == 0 else (0, 0))))
+    return results
 
 
 def _of_space(
     queries: Vectors, space: VectorSpace, recipe: LabelRecipe
-) -> tuple[list[tuple[Near, ...]], tuple[int, int]]:
+) -> tuple[list[tuple[NearText, ...]], tuple[int, int]]:
     """Candidates of each clip, and of the clips that were searched twice the texts looked for and
     those missed.
     """
     # late: torch loads for a second, and whoever drives the work does without
     from pipelines.search import exact as retrieval
 
-    wanted = recipe.nearest * (_SPARE if recipe.max_similarity < 1 else 1)
+    count = recipe.nearest * (_SPARE if recipe.max_similarity < 1 else 1)
     blocks = _blocks(space)
     if recipe.search is Search.EXACT:
         nearest, lost = (
-            retrieval.nearest(queries, _held(space, recipe.device), wanted, device=recipe.device),
+            retrieval.nearest(queries, _held(space, recipe.device), count, device=recipe.device),
             (0, 0),
         )
     else:
         from pipelines.search.inverted_lists import search_index
 
-        nearest = search_index(Path(space.lists), queries, wanted, recipe.probes)
+        nearest = search_index(Path(space.lists), queries, count, recipe.probes)
         exact = retrieval.nearest(queries[:_CHECKED], blocks, recipe.nearest)
         lost = (
             exact.ids_QK.size,
@@ -106,7 +105,7 @@ def _distinct(
     scores: npt.NDArray[np.float32],
     blocks: Sequence[Any],
     recipe: LabelRecipe,
-) -> tuple[Near, ...]:
+) -> tuple[NearText, ...]:
     """The nearest texts, similar enough to the clip and not too similar to a nearer one."""
     vectors = np.stack([_row(blocks, row) for row in ids.tolist()]).astype(np.float32)
     alike = (
@@ -115,12 +114,13 @@ def _distinct(
         else np.zeros((len(ids), len(ids)), bool)
     )
     kept: list[int] = []
-    for place, score in enumerate(scores.tolist()):
-        is_dead = not vectors[place].any()
-        if score >= recipe.min_similarity and not is_dead and not alike[place, kept].any():
-            kept.append(place)
+    for index, score in enumerate(scores.tolist()):
+        is_zero = not vectors[index].any()
+        if score >= recipe.min_similarity and not is_zero and not alike[index, kept].any():
+            kept.append(index)
     return tuple(
-        Near(int(ids[place]), round(float(scores[place]), 4)) for place in kept[: recipe.nearest]
+        NearText(int(ids[index]), round(float(scores[index]), 4))
+        for index in kept[: recipe.nearest]
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from schemas.pseudo_label import CandidateText
 
 
-def drawn(
+def sampled(
     candidates: Sequence[CandidateText],
     clips: Mapping[int, int],
     number: int,
@@ -23,14 +23,15 @@ def drawn(
     Spirakis, 2006). A text that many clips would get is drawn rarely.
 
     >>> made = dict(text="", form="long", vocabulary="v", source="", licence="", similarity=0.5)
-    >>> rare, common = Candidate(entry=1, rank=1, **made), Candidate(entry=2, rank=2, **made)
+    >>> rare = CandidateText(entry=1, rank=1, **made)
+    >>> common = CandidateText(entry=2, rank=2, **made)
     >>> rng = np.random.default_rng(0)
-    >>> sum(drawn([rare, common], {1: 1, 2: 9}, 1, rng) == [rare] for _ in range(1000))
+    >>> sum(sampled([rare, common], {1: 1, 2: 9}, 1, rng) == [rare] for _ in range(1000))
     896
     """
     clocks = rng.standard_exponential(len(candidates)) * np.array(
         [clips[candidate.entry] for candidate in candidates], np.float64
     )
     return [
-        candidates[place] for place in sorted(np.argsort(clocks, kind="stable")[:number].tolist())
+        candidates[index] for index in sorted(np.argsort(clocks, kind="stable")[:number].tolist())
     ]

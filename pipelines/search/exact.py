@@ -288,8 +288,8 @@ def _above(
         above_C2 = (
             scores_PW >= torch.maximum(floors_Q, raised_Q).to(scores_QB.dtype)[queries_P, None]
         ).nonzero()
-    places_C, columns_C = above_C2.unbind(1)
-    return _Pairs(queries_P[places_C], groups_P[places_C] * _GROUP + columns_C)
+    passed_C, columns_C = above_C2.unbind(1)
+    return _Pairs(queries_P[passed_C], groups_P[passed_C] * _GROUP + columns_C)
 
 
 def _groups_above(scores_QB: torch.Tensor, floors_Q: torch.Tensor) -> torch.Tensor:

@@ -129,14 +129,14 @@ def _empty(faiss: Any, dimensions: int, lists: int, seed: int) -> Any:
 
 def _sample(blocks: Sequence[Stored], count: int, seed: int) -> npt.NDArray[np.float32]:
     """Rows drawn without repeats, in order."""
-    drawn = np.sort(
+    sampled = np.sort(
         keyed_rng(seed, "rows", "index").choice(sum(map(len, blocks)), count, replace=False)
     )
     found: list[npt.NDArray[np.float32]] = []
     first_id = 0
     for part in _parts(blocks):
-        here = slice(*np.searchsorted(drawn, (first_id, first_id + len(part))))
-        found.append(part[drawn[here] - first_id])
+        here = slice(*np.searchsorted(sampled, (first_id, first_id + len(part))))
+        found.append(part[sampled[here] - first_id])
         first_id += len(part)
     return np.concatenate(found)
 

@@ -21,7 +21,7 @@ _MOST_BITS: Final = 30
 # a near pair's signatures differ by more than this many deviations above the mean in one case of a
 # thousand
 _DEVIATIONS: Final = 3.0
-_MOST_IN_A_PLACE: Final = 4096  # of a larger crowd each is compared with this many that follow it
+_MOST_OF_ONE_HASH: Final = 4096  # of a larger crowd each is compared with this many that follow it
 
 
 class Hashing(NamedTuple):
@@ -45,7 +45,7 @@ class Hashing(NamedTuple):
 class Signed(NamedTuple):
     """Vectors as bits: places in T tables (T, N), and signatures of W words (N, W)."""
 
-    places_TN: Words
+    hashes_TN: Words
     signatures_NW: Words
 
 
@@ -60,11 +60,11 @@ def signatures(
     """Bits of unit vectors; every caller must give the same generator."""
     dimension = vectors_ND.shape[1]
     long_NB = vectors_ND @ rng.standard_normal((dimension, 64 * _WORDS)).astype(np.float32) > 0
-    places = [
+    hashes = [
         _numbers(vectors_ND @ rng.standard_normal((dimension, hashing.bits)).astype(np.float32) > 0)
         for _ in range(hashing.tables)
     ]
-    return Signed(np.stack(places), np.packbits(long_NB, axis=1).view(np.uint64))
+    return Signed(np.stack(hashes), np.packbits(long_NB, axis=1).view(np.uint64))
 
 
 def _numbers(bits_NB: npt.NDArray[np.bool_]) -> Words:
@@ -81,15 +81,15 @@ def most_different(similarity: float) -> int:
 
 
 def near_pairs(
-    places_N: Words, signatures_NW: Words, similarity: float
+    hashes_N: Words, signatures_NW: Words, similarity: float
 ) -> Iterator[tuple[int, int]]:
     """Pairs of rows that share a place and whose signatures are near enough, lower row first."""
     limit = most_different(similarity)
-    order = np.lexsort((*signatures_NW.T, places_N))  # in a crowd, copies stand side by side
-    borders = np.flatnonzero(np.diff(places_N[order])) + 1
+    order = np.lexsort((*signatures_NW.T, hashes_N))  # in a crowd, copies stand side by side
+    borders = np.flatnonzero(np.diff(hashes_N[order])) + 1
     for rows in np.split(order, borders):
         for at in range(len(rows) - 1):
-            others = rows[at + 1 : at + 1 + _MOST_IN_A_PLACE]
+            others = rows[at + 1 : at + 1 + _MOST_OF_ONE_HASH]
             differ = np.bitwise_count(signatures_NW[others] ^ signatures_NW[rows[at]]).sum(axis=1)
             for other in others[differ <= limit].tolist():
                 yield min(int(rows[at]), other), max(int(rows[at]), other)

@@ -45,9 +45,9 @@ class MeasuredEntry(NamedTuple):
 
 
 def listened(
-    entries: Iterable[Entry], wanted: Callable[[RawSample], bool], depth: Depth
+    entries: Iterable[Entry], measures: Callable[[RawSample], bool], depth: Depth
 ) -> Iterator[MeasuredEntry]:
-    """Entries in order, the audio of `wanted` samples measured.
+    """Entries in order, the audio of `measures` samples measured.
 
     Audio that cannot be is a `ShardProblem` right after its sample.
 
@@ -58,7 +58,7 @@ def listened(
     with bucket.child(LimitsRecipe()) as child:
         for entry in entries:
             waiting.append(
-                (entry, _bytes(entry) if isinstance(entry, RawSample) and wanted(entry) else None)
+                (entry, _bytes(entry) if isinstance(entry, RawSample) and measures(entry) else None)
             )
             held += len(waiting[-1][1] or b"") + _facts_bytes(entry)
             if len(waiting) >= _BATCH or held >= _BATCH_BYTES:

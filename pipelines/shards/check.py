@@ -39,11 +39,11 @@ def check(found: FoundShards) -> Iterator[ShardProblem | Checked]:
     yield from found.problems
     yield from _check_version(found.build)
     # hash of a key to the number of its shard: 1 million keys take about 100 MB
-    places: dict[int, int] = {}
+    first_numbers: dict[int, int] = {}
     for number, shard in enumerate(found.shards):
         for result in _check_shard(shard, found.listed.get(shard.path)):
             if isinstance(result, str):
-                first = places.setdefault(stable_hash(result), number)
+                first = first_numbers.setdefault(stable_hash(result), number)
                 if first != number:
                     yield ShardProblem(
                         shard=shard.name,
@@ -72,8 +72,10 @@ def _check_version(build: str) -> Iterator[ShardProblem]:
             None,
             store.sha256(DATASET),
         ):
-            said = f"is not the one that the build's version {version.number} was published with"
-            yield ShardProblem(shard=DATASET, key="", code="version", message=said)
+            mismatch = (
+                f"is not the one that the build's version {version.number} was published with"
+            )
+            yield ShardProblem(shard=DATASET, key="", code="version", message=mismatch)
     except (PipelineError, OSError) as error:
         yield ShardProblem(
             shard=DATASET,
@@ -134,7 +136,7 @@ def _check_sample(
         yield sample
     elif sample is None and must_be_ours and raw.facts is not None:
         yield problem(
-            "contract", "breaks the contract: its JSON is no record of ours, though the shard is"
+            "contract", "breaks the contract: its JSON is not a record of ours, though the shard is"
         )
     elif isinstance(sample, Sample):
         if shard.split not in (None, sample.split):

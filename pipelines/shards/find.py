@@ -18,7 +18,7 @@ from pipelines.build.tables import DATASET
 from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults, readable
 from pipelines.extras import naming_extras
 from pipelines.guarded.json_objects import json_record
-from pipelines.storage.temporary import temporary_place
+from pipelines.storage.temporary import temporary_root
 from schemas.errors import SchemaError
 from schemas.identity import Bucket, Split
 from schemas.record import Record
@@ -97,23 +97,23 @@ def find_shards(target: str) -> FoundShards:
     """
     fs, path = _located(target)
     try:
-        return _found(fs, path, readable(target))
+        return _shards_at(fs, path, readable(target))
     except OSError as error:
         raise PipelineError(f"{readable(target)} cannot be read: {error}") from error
 
 
-def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> FoundShards:
+def _shards_at(fs: fsspec.AbstractFileSystem, path: str, target: str) -> FoundShards:
     is_local = isinstance(fs, LocalFileSystem)
     # an HTTP server would send the shard to say whether it is a folder
     if not is_local and path.endswith(SUFFIXES) and "*" not in path:
         paths = [path]
     elif any(sign in path for sign in "*?[") and not fs.exists(path):
-        paths = [str(found) for found in fs.glob(path) if not _hidden(str(found))]
+        matches = [str(match) for match in fs.glob(path)]
+        paths = [match for match in matches if not _hidden(match)]
     elif fs.isdir(path):
-        folder = f"{path}/shards" if fs.isdir(f"{path}/shards") else path
-        paths = _listed(fs, folder)
-        if folder != path and fs.exists(f"{path}/dataset.json"):
-            return _in_force(fs, path, paths)
+        if fs.isdir(f"{path}/shards"):
+            return _of_build(fs, path, target)
+        paths = _listed(fs, path)
     elif fs.exists(path) or (is_local and os.path.lexists(path)):
         paths = [path]
     else:
@@ -121,6 +121,18 @@ def _found(fs: fsspec.AbstractFileSystem, path: str, target: str) -> FoundShards
             f"{target} does not exist: name a build, a folder of tars, "
             "a glob, a .tar or .tar.gz file, or a URL of these"
         )
+    return _some(fs, paths, target)
+
+
+def _of_build(fs: fsspec.AbstractFileSystem, folder: str, target: str) -> FoundShards:
+    """The shards below a folder, those in force where it is a build that ended."""
+    paths = _listed(fs, f"{folder}/shards")
+    if fs.exists(f"{folder}/{DATASET}"):
+        return _in_force(fs, folder, paths)
+    return _some(fs, paths, target)
+
+
+def _some(fs: fsspec.AbstractFileSystem, paths: list[str], target: str) -> FoundShards:
     if not paths:
         below = f"for shards in folders below, name a glob such as '{target}/**/*.tar'"
         raise PipelineError(f"{target} holds no shards (*{', *'.join(SUFFIXES)}); {below}")
@@ -200,10 +212,10 @@ class Opened(NamedTuple):
 def opened_shard(shard: Shard, unpacked_limit: int = UNPACKED_LIMIT) -> Iterator[Opened]:
     """A shard to read from; a gzip is unpacked up to a limit in bytes, as far as it is whole.
 
-    Raises `DeadInput` for what is no regular file or cannot be opened.
+    Raises `DeadInput` for what is not a regular file or cannot be opened.
     """
     with open_file(shard) as file, tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
-        temporary_place()  # before it is needed, and not found
+        temporary_root()  # before it is needed, and not found
         out = cast("IO[bytes]", spooled)
         magic = file.read(2)
         if magic == b"\x1f\x8b":

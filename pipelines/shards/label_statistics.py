@@ -86,17 +86,14 @@ class LabelCounts:
 def _form_stats(texts: Counter[str]) -> FormStats:
     ranked = sorted(texts.items(), key=lambda row: (-row[1], row[0]))
     counts = [count for _, count in ranked]
-    head, tail = (
-        [Used(text=text, samples=count) for text, count in rows]
-        for rows in (ranked[:_SHOWN], ranked[-_SHOWN:])
-    )
+    used = [Used(text=text, samples=count) for text, count in ranked]
     return FormStats(
         labels=sum(counts),
         distinct=len(counts),
         entropy_bits=entropy_bits(counts),
         gini=gini(counts),
-        head=tuple(head),
-        tail=tuple(tail),
+        head=tuple(used[:_SHOWN]),
+        tail=tuple(used[-_SHOWN:]),
     )
 
 

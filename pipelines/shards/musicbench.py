@@ -93,7 +93,7 @@ def musicbench_row(sample: Sample, location: str, dataset: str) -> MusicBenchRow
         prompt_bt=prompts["prompt_bt"],
         prompt_bpm=prompts["prompt_bpm"],
         prompt_key=prompts["prompt_key"],
-        beats=[list(sample.beats.times_s), [float(number) for number in sample.beats.numbers]],
+        beats=[list(sample.beats.times_s), list(map(float, sample.beats.numbers))],
         bpm=sample.tempo.bpm,
         chords=[symbol for _, symbol in changes],
         chords_time=[start_s for start_s, _ in changes],
@@ -162,7 +162,7 @@ def our_samples(found: FoundShards) -> Iterator[Located | ShardProblem]:
                     shard=entry.shard,
                     key=entry.key,
                     code="foreign",
-                    message="is no sample of Obbligato: it has no labels to export",
+                    message="is not a sample of Obbligato: it has no labels to export",
                 )
             elif sample and entry.audio:
                 yield Located(sample, safe_name(entry.audio.name))

@@ -158,8 +158,8 @@ class _Export:
         self.samples += 1
         original = variant_kind(sample.change.variant) is VariantKind.ORIGINAL
         if sample.split is Split.TRAIN:
-            for told in train_rows(sample, row, self._seed):
-                self._write(told)
+            for part_row in train_rows(sample, row, self._seed):
+                self._write(part_row)
         elif sample.split is Split.TEST and original:
             yield from self._candidate(sample, row)
         else:
@@ -203,14 +203,14 @@ class _Export:
                 else:
                     self.skipped[part]["no_counterpart"] += 1
 
-    def _write(self, told: PartRow) -> None:
-        if told.row is None:
-            self.skipped[told.part][f"no_{told.missing}"] += 1
+    def _write(self, part_row: PartRow) -> None:
+        if part_row.row is None:
+            self.skipped[part_row.part][f"no_{part_row.missing}"] += 1
             return
-        self._files[told.part].write(
-            json.dumps(told.row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        self._files[part_row.part].write(
+            json.dumps(part_row.row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         )
-        self.rows[told.part] += 1
+        self.rows[part_row.part] += 1
 
 
 def train_rows(sample: Sample, row: MusicBenchRow, seed: int) -> Iterator[PartRow]:

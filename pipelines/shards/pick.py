@@ -76,9 +76,9 @@ def _picked(raw: RawSample, before: Iterable[ShardProblem]) -> Picked:
     ours, sound = as_ours(raw), None
     if isinstance(ours, ShardProblem):
         problems.append(ours)
-    for heard in listened([raw], lambda sample: True, Depth.HEADER):
-        sound = sound or heard.sound
-        problems += [heard.entry] if isinstance(heard.entry, ShardProblem) else []
+    for measured in listened([raw], lambda sample: True, Depth.HEADER):
+        sound = sound or measured.sound
+        problems += [measured.entry] if isinstance(measured.entry, ShardProblem) else []
     texts: list[tuple[SampleMember, str]] = []
     for part in raw.texts:
         try:

@@ -109,16 +109,16 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
     damage = ShardProblem(shard=shard, key="", code="damaged_shard", message=cut) if cut else None
     for found in _parts(shard, file):
         if isinstance(found, ShardProblem):
-            if found.code in _ENDS:
-                damage = damage or found
-            else:
+            if found.code not in _ENDS:
                 yield found
+            elif damage is None:
+                damage = found
             continue
         if group and found.key != group[0].key:
             yield from _sample(shard, file, group, known)
             before, group = frozenset(part.extension for part in group), []
         group.append(found)
-    if damage and group and not before <= {part.extension for part in group}:
+    if damage and _is_cut(group, before):
         yield ShardProblem(
             shard=shard,
             key=readable(group[0].key),
@@ -131,6 +131,11 @@ def _entries(shard: str, file: IO[bytes], cut: str) -> Iterator[Entry]:
         yield damage
     elif not known:
         yield ShardProblem(shard=shard, key="", code="empty", message="holds no samples")
+
+
+def _is_cut(group: list[SampleMember], before: frozenset[str]) -> bool:
+    """Whether the last sample lacks an extension that the one before has."""
+    return bool(group) and not before <= {part.extension for part in group}
 
 
 def _parts(shard: str, file: IO[bytes]) -> Iterator[SampleMember | ShardProblem]:
@@ -163,15 +168,13 @@ def _part(shard: str, file: IO[bytes], member: Member) -> SampleMember | ShardPr
     if not member.is_file:
         file.seek(member.offset - _BLOCK + 156)  # the byte of a tar's header that states the type
         message = f"{member.name!r} is a link, device, pipe or sparse file: not followed, not read"
-        return (
-            None
-            if file.read(1) == b"5"
-            else ShardProblem(
-                shard=shard,
-                key=readable(named[1] if named else ""),
-                code="not_a_file",
-                message=readable(message),
-            )
+        if file.read(1) == b"5":  # a folder
+            return None
+        return ShardProblem(
+            shard=shard,
+            key=readable(named[1] if named else ""),
+            code="not_a_file",
+            message=readable(message),
         )
     if named:
         return SampleMember(member.name, named[1], named[2].lower(), member.offset, member.size)
@@ -280,8 +283,8 @@ def as_ours(raw: RawSample) -> Sample | ShardProblem | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        said = readable(f"breaks the contract at {where or 'top'}: {first['msg']}")
-        return ShardProblem(shard=raw.shard, key=raw.key, code="contract", message=said)
+        message = readable(f"breaks the contract at {where or 'top'}: {first['msg']}")
+        return ShardProblem(shard=raw.shard, key=raw.key, code="contract", message=message)
     except ValueError as error:
         return ShardProblem(
             shard=raw.shard,

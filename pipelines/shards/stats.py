@@ -53,9 +53,8 @@ def read_all(shard: Shard) -> Iterator[SoundingSample | ShardProblem]:
             broken = as_ours(entry) if ours is None else None
             if isinstance(broken, ShardProblem):
                 yield broken
-            yield SoundingSample(
-                entry, ours, ours.duration_s if ours else sound.duration_s if sound else None
-            )
+            measured_s = sound.duration_s if sound else None
+            yield SoundingSample(entry, ours, ours.duration_s if ours else measured_s)
 
 
 class ShardRow(Record):
@@ -132,18 +131,12 @@ class Stats:
         """The counts as plain data; nothing found is "none"."""
         plain: dict[str, Any] = {}
         for name, value in vars(self).items():
-            ordered = (
-                sorted(value.items(), key=lambda row: (row[0] is None, row[0]))
-                if isinstance(value, dict)
-                else None
-            )
-            plain[name] = (
-                value
-                if ordered is None
-                else {
+            plain[name] = value
+            if isinstance(value, dict):
+                ordered = sorted(value.items(), key=lambda row: (row[0] is None, row[0]))
+                plain[name] = {
                     "none" if key is None else str(key): round(count, 3) for key, count in ordered
                 }
-            )
         return {
             **plain,
             "duration_s": round(self.duration_s, 3),

@@ -67,7 +67,7 @@ def check_remote(uri: str, recipe: IngestRecipe) -> None:
     ):
         raise DeadInput(
             "bad_place",
-            f"is no address of a file in {protocol}: expected {protocol}://bucket/name",
+            f"is not an address of a file in {protocol}: expected {protocol}://bucket/name",
             host[:80],
         )
 
@@ -107,12 +107,12 @@ def published_uri(uri: str, base: str) -> str:
     >>> published_uri("/home/ann/music/a/x.wav", "/home/ann/music")
     'a/x.wav'
     """
-    place = uri
+    address = uri
     if uri.partition("://")[0] in HTTP and (cut := _QUERY.search(uri)) is not None:
-        place = (
+        address = (
             f"{uri[: cut.start()]}#q={hashlib.sha256(uri[cut.start() :].encode()).hexdigest()[:16]}"
         )
-    return place.removeprefix(base.rstrip("/") + "/") if base else place
+    return address.removeprefix(base.rstrip("/") + "/") if base else address
 
 
 class Addresses:
@@ -121,13 +121,13 @@ class Addresses:
     def __init__(self) -> None:
         self._waiting: dict[str, IO[bytes]] = {}
 
-    def add(self, told: str, whole: str) -> None:
+    def add(self, published: str, whole: str) -> None:
         """Note the whole address of a published URI."""
-        name = _address_file(told)
+        name = _address_file(published)
         if name not in self._waiting:
             # Closed when it is kept, or with this object.
             self._waiting[name] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._waiting[name].write(json.dumps([told, whole]).encode() + b"\n")
+        self._waiting[name].write(json.dumps([published, whole]).encode() + b"\n")
 
     def keep(self, store: Store) -> None:
         """Write them to the build's private folder, in place of those that stand there."""
@@ -149,15 +149,18 @@ def published_rows(
     query are noted.
     """
     for row in rows:
-        told, named = published_uri(row.source.uri, recipe.base), _published_name(row, recipe.base)
-        if told != row.source.uri and row.outcome is None and _HIDDEN.search(told):
-            addresses.add(told, row.source.uri)
-        unchanged = (told, named) == (row.source.uri, row.row)
+        published, named = (
+            published_uri(row.source.uri, recipe.base),
+            _published_name(row, recipe.base),
+        )
+        if published != row.source.uri and row.outcome is None and _HIDDEN.search(published):
+            addresses.add(published, row.source.uri)
+        unchanged = (published, named) == (row.source.uri, row.row)
         yield (
             row
             if unchanged
             else row.model_copy(
-                update={"source": row.source.model_copy(update={"uri": told}), "row": named}
+                update={"source": row.source.model_copy(update={"uri": published}), "row": named}
             )
         )
 
@@ -186,9 +189,9 @@ class PublishedSources:
         any more.
         """
         is_cut = self._base and "://" not in uri and not os.path.isabs(uri)
-        place = f"{self._base.rstrip('/')}/{uri}" if is_cut else uri
-        if place.partition("://")[0] not in HTTP or not _HIDDEN.search(place):
-            return place
+        address = f"{self._base.rstrip('/')}/{uri}" if is_cut else uri
+        if address.partition("://")[0] not in HTTP or not _HIDDEN.search(address):
+            return address
         name = _address_file(uri)
         if name not in self._known:
             self._known[name] = (

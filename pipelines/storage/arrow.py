@@ -115,7 +115,7 @@ def runs(stream: Iterable[pa.Table], column: str) -> Iterator[tuple[Any, pa.Tabl
         rest = table.drop_columns([column])
         start = 0
         for end in (
-            *(place for place in range(1, len(marks)) if marks[place] != marks[place - 1]),
+            *(row for row in range(1, len(marks)) if marks[row] != marks[row - 1]),
             len(marks),
         ):
             if held and marks[start] != value:

@@ -31,9 +31,9 @@ class Scratch:
 
     def fill(self, name: str, tables: Iterable[pa.Table]) -> None:
         """Fill a new table from Arrow tables of the same columns; without any there is no table."""
-        for place, table in enumerate(_gathered(tables)):
+        for index, table in enumerate(_gathered(tables)):
             self.append(
-                name, table, "" if place else f"create table {name} as select * from incoming"
+                name, table, "" if index else f"create table {name} as select * from incoming"
             )
 
     def append(self, name: str, table: pa.Table, statement: str = "") -> None:
@@ -98,7 +98,7 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 @contextmanager
-def _faults(place: str) -> Iterator[None]:
+def _faults(folder: str) -> Iterator[None]:
     try:
         yield
     except (
@@ -107,9 +107,9 @@ def _faults(place: str) -> Iterator[None]:
         duckdb.TransactionException,
         duckdb.FatalException,
     ) as error:
-        said = str(error).partition("\n")[0]
+        message = str(error).partition("\n")[0]
         raise MachineFault(
-            f"the scratch database in {place}: {said}; make room there, then run again"
+            f"the scratch database in {folder}: {message}; make room there, then run again"
         ) from error
 
 

@@ -166,7 +166,7 @@ def hold(store: Store, purpose: str, lease_s: float = LEASE_S) -> Iterator[Lock]
         lock.release()
 
 
-def wait_out(store: Store, tell: Callable[[str], None]) -> None:
+def wait_out(store: Store, report: Callable[[str], None]) -> None:
     """Wait while a lock of another machine stands that nobody renews, until its lease has passed:
     its run may have been killed there.
 
@@ -176,7 +176,7 @@ def wait_out(store: Store, tell: Callable[[str], None]) -> None:
     first = read(store)
     if first is None or _is_here(holder := _parsed(first)) or _is_gone(store, holder):
         return
-    tell(
+    report(
         f"{store.url} is locked by {holder}; waited for up "
         f"to {holder.lease_s:.0f} s, in case that it was killed"
     )
@@ -230,9 +230,9 @@ def _taken(store: Store, purpose: str, lease_s: float) -> Lock:
             )
         seen = swap(store, standing, _encoded(mine))
         if seen is not None and (
-            settled := prevailed(store, seen, taken_over=standing is not None)
+            prevailing := prevailed(store, seen, taken_over=standing is not None)
         ):
-            return Lock(store, mine, settled)
+            return Lock(store, mine, prevailing)
         time.sleep(0.01 * attempt)
     raise PipelineError(
         f"{store.url}: several runs start at the same moment, and none could take {NAME}; run again"

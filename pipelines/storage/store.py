@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from pipelines.errors import Damaged, MachineFault, PipelineError, is_of_the_machine, machine_faults
 from pipelines.storage import remote
 from pipelines.storage.remote import OBJECT_STORES, RemoteFile, located, remote_errors
-from pipelines.storage.temporary import temporary_folder, temporary_place
+from pipelines.storage.temporary import temporary_folder, temporary_root
 from schemas.record import Record
 from schemas.shape import Shape, shape_of
 
@@ -225,7 +225,7 @@ class Store:
 
     @contextmanager
     def _uploaded(self, name: str) -> Iterator[FileWriter]:
-        doing = f"writing {self.url}/{name} by way of {temporary_place()}"
+        doing = f"writing {self.url}/{name} by way of {temporary_root()}"
         with (
             tempfile.TemporaryFile() as out
         ):  # nameless: nothing is left of it when this process is killed
@@ -419,7 +419,7 @@ def arrow_schema(kind: type[Record]) -> pa.Schema:
     """Columns of a record, so that empty lists and nulls have the same type in every file."""
     shape = shape_of(kind)
     if not isinstance(shape, dict):
-        raise PipelineError(f"{kind.__name__} is no record")
+        raise PipelineError(f"{kind.__name__} is not a record")
     return pa.schema([(name, _arrow(inner)) for name, inner in shape.items()])
 
 

@@ -71,7 +71,7 @@ def read_members(opened: IO[bytes]) -> Iterator[Member]:
         code, what = (
             ("damaged_shard", "is damaged at its start")
             if careful.refused
-            else ("not_a_tar", "is no tar file")
+            else ("not_a_tar", "is not a tar file")
         )
         raise DeadInput(code, f"{what}: {error}") from error
     except _DAMAGE as error:

@@ -37,7 +37,7 @@ def boot_id() -> str:
     return ""
 
 
-def temporary_place() -> str:
+def temporary_root() -> str:
     """The folder in which temporary files lie. Raises `MachineFault` where no disk takes any."""
     try:
         return tempfile.gettempdir()
@@ -55,7 +55,7 @@ def temporary_file(what: str, *, named: bool = False) -> Iterator[IO[bytes]]:
     Raises `MachineFault` where there is no room for it, naming both.
     """
     make = tempfile.NamedTemporaryFile if named else tempfile.TemporaryFile
-    with machine_faults(f"{what}, unpacked into {temporary_place()}"), make() as file:
+    with machine_faults(f"{what}, unpacked into {temporary_root()}"), make() as file:
         yield cast("IO[bytes]", file)
 
 
@@ -65,7 +65,7 @@ def temporary_folder() -> Iterator[Path]:
 
     Raises `MachineFault` where no disk takes any.
     """
-    temporary_place()
+    temporary_root()
     _sweep(os.getpid())
     with tempfile.TemporaryDirectory(
         prefix=f"{_mine()}{os.getpid()}-", ignore_cleanup_errors=True

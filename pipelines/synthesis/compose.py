@@ -34,8 +34,8 @@ def compose(index: int, seed: int = 0) -> Score:
     (3, True)
     """
     chosen = plan(index, seed)
-    draws = keyed_rng(seed, chosen.name, "music")
-    phrases = _phrases(chosen, draws)
+    rng = keyed_rng(seed, chosen.name, "music")
+    phrases = _phrases(chosen, rng)
     spans: list[ChordSpan] = []
     notes: list[ScoreNote] = []
     for letter in chosen.form:
@@ -43,38 +43,30 @@ def compose(index: int, seed: int = 0) -> Score:
         spans += _moved_spans(phrases[letter].spans, start)
         notes += _moved_notes(phrases[letter].lead, start)
     closing = _closing(chosen, sum(span.length_beats for span in spans))
-    notes += (
-        melody(closing[:-1], chosen.key, chosen.beats_per_bar, draws) if len(closing) > 1 else ()
-    )
+    notes += melody(closing[:-1], chosen.key, chosen.beats_per_bar, rng) if len(closing) > 1 else ()
     notes.append(final_note(closing, chosen.key))
     spans += closing
-    return _arranged(chosen, tuple(spans), notes, draws)
+    return _arranged(chosen, tuple(spans), notes, rng)
 
 
 def _arranged(
     chosen: PiecePlan,
     spans: tuple[ChordSpan, ...],
     lead: list[ScoreNote],
-    draws: np.random.Generator,
+    rng: np.random.Generator,
 ) -> Score:
     """The score: melody, with chords, bass and drums under it."""
     calm = chosen.bpm >= _BUSY_BPM
-    styles = (
-        [Backing.HELD]
-        if chosen.backing is Instrument.ORGAN
-        else [Backing.STRUMMED]
-        if calm
-        else [Backing.STRUMMED, Backing.ARPEGGIO]
-    )
-    style = styles[int(draws.integers(len(styles)))]
-    walking = bool(draws.random() < 0.5)
-    pattern = int(draws.integers(6))
-    eighths = not calm and bool(draws.random() < 0.5)
-    notes = [
-        *lead,
-        *(note for span in spans for note in backing(span, style)),
-        *(note for span in spans for note in bass(span, walking)),
-    ]
+    styles = [Backing.STRUMMED] if calm else [Backing.STRUMMED, Backing.ARPEGGIO]
+    if chosen.backing is Instrument.ORGAN:
+        styles = [Backing.HELD]
+    style = styles[int(rng.integers(len(styles)))]
+    walking = bool(rng.random() < 0.5)
+    pattern = int(rng.integers(6))
+    eighths = not calm and bool(rng.random() < 0.5)
+    notes = list(lead)
+    notes += [note for span in spans for note in backing(span, style)]
+    notes += [note for span in spans for note in bass(span, walking)]
     hits = [*pickup(chosen.pickup_beats)]
     for bar in range(chosen.bars):
         hits += drums(bar, chosen.beats_per_bar, pattern, eighths and bar < chosen.bars - 1)
@@ -95,16 +87,16 @@ def _arranged(
     )
 
 
-def _phrases(chosen: PiecePlan, draws: np.random.Generator) -> dict[str, _Phrase]:
+def _phrases(chosen: PiecePlan, rng: np.random.Generator) -> dict[str, _Phrase]:
     """One phrase a letter; a repeated letter is repeated music."""
     pages = book(chosen.key.mode, chosen.harmony)
     phrases: dict[str, _Phrase] = {}
     for letter in sorted(set(chosen.form)):
         lines = pages.openings if letter == "A" else pages.contrasts
-        chords = chords_in(chosen.key, lines[int(draws.integers(len(lines)))])
-        spans = _spans(chosen, chords, pages, turns=bool(draws.random() < 0.5))
+        chords = chords_in(chosen.key, lines[int(rng.integers(len(lines)))])
+        spans = _spans(chosen, chords, pages, turns=bool(rng.random() < 0.5))
         phrases[letter] = _Phrase(
-            spans=spans, lead=melody(spans, chosen.key, chosen.beats_per_bar, draws)
+            spans=spans, lead=melody(spans, chosen.key, chosen.beats_per_bar, rng)
         )
     return phrases
 
@@ -118,8 +110,8 @@ def _spans(
     """
     length = chosen.beats_per_bar / (2 if chosen.half_bars else 1)
     spans = [
-        ChordSpan(beat=place * length, length_beats=length, chord=chord)
-        for place, chord in enumerate(chords)
+        ChordSpan(beat=index * length, length_beats=length, chord=chord)
+        for index, chord in enumerate(chords)
     ]
     (turn,) = chords_in(chosen.key, pages.turn)
     dominant = chords[-1].root == (chosen.key.tonic + 7) % 12
@@ -139,8 +131,8 @@ def _closing(chosen: PiecePlan, start: float) -> tuple[ChordSpan, ...]:
     ]
     length = float(chosen.beats_per_bar)
     return tuple(
-        ChordSpan(beat=start + place * length, length_beats=length, chord=chord)
-        for place, chord in enumerate(chords)
+        ChordSpan(beat=start + index * length, length_beats=length, chord=chord)
+        for index, chord in enumerate(chords)
     )
 
 

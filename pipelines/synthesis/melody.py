@@ -25,7 +25,7 @@ _LEAP: Final = 5  # a fourth is the widest leap to a chord note
 
 
 def melody(
-    spans: tuple[ChordSpan, ...], key: Key, beats_per_bar: int, draws: np.random.Generator
+    spans: tuple[ChordSpan, ...], key: Key, beats_per_bar: int, rng: np.random.Generator
 ) -> tuple[ScoreNote, ...]:
     """A phrase of melody over `spans`, whose last bar holds one note of its chord."""
     notes: list[ScoreNote] = []
@@ -38,14 +38,14 @@ def melody(
         if last and chord == spans[-1]:
             rhythm: tuple[float, ...] = (float(beats_per_bar),)
         else:
-            rhythm = _RHYTHMS[beats_per_bar][int(draws.integers(len(_RHYTHMS[beats_per_bar])))]
+            rhythm = _RHYTHMS[beats_per_bar][int(rng.integers(len(_RHYTHMS[beats_per_bar])))]
         for length in rhythm:
             span = _chord_at(spans, beat)
             strong = (beat - spans[0].beat) % beats_per_bar in (0, 2 if beats_per_bar == 4 else 0)
             pitch = (
-                _chord_note(span, pitch, draws)
+                _chord_note(span, pitch, rng)
                 if strong or length >= 1.5
-                else _step(span, key, pitch, draws)
+                else _step(span, key, pitch, rng)
             )
             notes.append(
                 ScoreNote(
@@ -75,24 +75,24 @@ def _chord_at(spans: tuple[ChordSpan, ...], beat: float) -> ChordSpan:
     return next(span for span in reversed(spans) if span.beat <= beat)
 
 
-def _chord_note(span: ChordSpan, near: int, draws: np.random.Generator) -> int:
+def _chord_note(span: ChordSpan, previous: int, rng: np.random.Generator) -> int:
     """A note of the chord's triad within a fourth of the last note."""
     triad = {(span.chord.root + step) % 12 for step in (0, 3, 4, 6, 7)} & span.chord.pitches
     within = [
         pitch
         for pitch in range(_LOW, _HIGH + 1)
-        if pitch % 12 in triad and abs(pitch - near) <= _LEAP
+        if pitch % 12 in triad and abs(pitch - previous) <= _LEAP
     ]
-    return within[int(draws.integers(len(within)))]
+    return within[int(rng.integers(len(within)))]
 
 
-def _step(span: ChordSpan, key: Key, near: int, draws: np.random.Generator) -> int:
+def _step(span: ChordSpan, key: Key, previous: int, rng: np.random.Generator) -> int:
     """The next note of the scale above or below."""
     scale = scale_over(key, span.chord)
-    above = next(pitch for pitch in range(near + 1, near + 5) if pitch % 12 in scale)
-    below = next(pitch for pitch in range(near - 1, near - 5, -1) if pitch % 12 in scale)
+    above = next(pitch for pitch in range(previous + 1, previous + 5) if pitch % 12 in scale)
+    below = next(pitch for pitch in range(previous - 1, previous - 5, -1) if pitch % 12 in scale)
     choices = [pitch for pitch in (above, below) if _LOW <= pitch <= _HIGH]
-    return choices[int(draws.integers(len(choices)))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _nearest(pitch: int, classes: set[int]) -> int:

@@ -83,38 +83,38 @@ def plan(index: int, seed: int) -> PiecePlan:
     """
     if index < 0:
         raise PipelineError(f"piece {index} does not exist: pieces count from 0")
-    block, place = divmod(index, BLOCK)
+    block, offset = divmod(index, BLOCK)
     name = f"piece-{index:03d}"
-    draws = keyed_rng(seed, name, "plan")
+    rng = keyed_rng(seed, name, "plan")
     turns = keyed_rng(seed, f"block-{block}", "plan").integers(BLOCK, size=3)
-    beats_per_bar = (4, 3)[place % 2]
+    beats_per_bar = (4, 3)[offset % 2]
     # 5 and 7 share no factor with 12: every tempo band and every tonic comes once in a block.
-    band = (place * 5 + int(turns[0])) % BLOCK
-    tonic = (place * 7 + int(turns[1])) % 12
+    band = (offset * 5 + int(turns[0])) % BLOCK
+    tonic = (offset * 7 + int(turns[1])) % 12
     width = (MAX_BPM - MIN_BPM) / BLOCK
     bpm = int(
-        draws.integers(int(np.ceil(MIN_BPM + band * width)), int(MIN_BPM + (band + 1) * width) + 1)
+        rng.integers(int(np.ceil(MIN_BPM + band * width)), int(MIN_BPM + (band + 1) * width) + 1)
     )
-    phrases, closing_bars, half_bars = _form(beats_per_bar * 60.0 / bpm, beats_per_bar, draws)
-    start = Start(int(draws.integers(len(Start))))
-    lead, backing = _PLAYERS[(place + int(turns[2])) % len(_PLAYERS)]
+    phrases, closing_bars, half_bars = _form(beats_per_bar * 60.0 / bpm, beats_per_bar, rng)
+    start = Start(int(rng.integers(len(Start))))
+    lead, backing = _PLAYERS[(offset + int(turns[2])) % len(_PLAYERS)]
     return PiecePlan(
         name=name,
         beats_per_bar=beats_per_bar,
-        key=Key(tonic=tonic, mode=(Mode.MAJOR, Mode.MINOR)[place // 2 % 2]),
-        harmony=(ChordRichness.TRIADS, ChordRichness.SEVENTHS, ChordRichness.MIXED)[place // 4],
+        key=Key(tonic=tonic, mode=(Mode.MAJOR, Mode.MINOR)[offset // 2 % 2]),
+        harmony=(ChordRichness.TRIADS, ChordRichness.SEVENTHS, ChordRichness.MIXED)[offset // 4],
         bpm=bpm,
         form=_FORMS[phrases],
         half_bars=half_bars,
         closing_bars=closing_bars,
         pickup_beats=1 if start is Start.PICKUP else 0,
-        silence_s=0.0 if start is Start.NOTHING else float(draws.integers(5, 51)) / 100,
+        silence_s=0.0 if start is Start.NOTHING else float(rng.integers(5, 51)) / 100,
         lead=lead,
         backing=backing,
     )
 
 
-def _form(bar_s: float, beats_per_bar: int, draws: np.random.Generator) -> tuple[int, int, bool]:
+def _form(bar_s: float, beats_per_bar: int, rng: np.random.Generator) -> tuple[int, int, bool]:
     """Phrases, closing bars, and whether phrases are halved, so that the bars last 20 to 27.6 s."""
     for half_bars in (False, True) if beats_per_bar == 4 else (False,):
         length = 2 if half_bars else 4
@@ -125,7 +125,7 @@ def _form(bar_s: float, beats_per_bar: int, draws: np.random.Generator) -> tuple
             if _BODY_S[0] <= (p * length + c) * bar_s <= _BODY_S[1]
         ]
         if fits:
-            phrases, closing_bars = fits[int(draws.integers(len(fits)))]
+            phrases, closing_bars = fits[int(rng.integers(len(fits)))]
             return phrases, closing_bars, half_bars
     raise PipelineError(
         f"no form of {beats_per_bar} beats per bar lasts {_BODY_S} s with bars of {bar_s:.3f} s"

@@ -137,13 +137,11 @@ def truth(score: Score) -> Labels:
         confidence=1.0, tool=TOOL, version=VERSION, licence=LICENCE, origin=Origin.STATED
     ).model_dump()
     beats = range(-score.pickup_beats, score.bars * score.beats_per_bar)
+    times_s = tuple(round(score.seconds(beat), TIME_DECIMALS) for beat in beats)
+    numbers = tuple(beat % score.beats_per_bar + 1 for beat in beats)
     return Labels(
         duration_s=score.duration_s,
-        beats=Beats(
-            times_s=tuple(round(score.seconds(beat), TIME_DECIMALS) for beat in beats),
-            numbers=tuple(beat % score.beats_per_bar + 1 for beat in beats),
-            **claim,
-        ),
+        beats=Beats(times_s=times_s, numbers=numbers, **claim),
         meter=Meter(beats_per_bar=score.beats_per_bar, **claim),
         tempo=Tempo(bpm=score.bpm, **claim),
         chords=Chords(segments=_segments(score), **claim),

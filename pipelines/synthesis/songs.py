@@ -109,9 +109,9 @@ def described(score: Score, index: int, seed: int) -> ManifestRow:
     >>> described(compose(0), 0, 0).split
     <Split.TRAIN: 'train'>
     """
-    draws = keyed_rng(seed, score.name, "words")
-    mood = _MOODS[score.key.mode][int(draws.integers(6))]
-    second = _MOODS[score.key.mode][int(draws.integers(6))]
+    rng = keyed_rng(seed, score.name, "words")
+    mood = _MOODS[score.key.mode][int(rng.integers(6))]
+    second = _MOODS[score.key.mode][int(rng.integers(6))]
     band = (
         "with a round bass and a small drum kit",
         "while bass and drums play underneath",
@@ -122,9 +122,9 @@ def described(score: Score, index: int, seed: int) -> ManifestRow:
     return ManifestRow(
         uri=f"{score.name}.flac",
         licence=LICENCE,
-        title=f"{_TIMES[int(draws.integers(len(_TIMES)))]} {_PLACES[index % len(_PLACES)]}",
+        title=f"{_TIMES[int(rng.integers(len(_TIMES)))]} {_PLACES[index % len(_PLACES)]}",
         artist=f"Obbligato {TOOL}",
         genre=_GENRES[players],
-        caption=f"{_PLAYING[players]}, {band[int(draws.integers(len(band)))]}. {character}",
+        caption=f"{_PLAYING[players]}, {band[int(rng.integers(len(band)))]}. {character}",
         split=_HELD_OUT.get(index % BLOCK, Split.TRAIN),
     )

@@ -30,7 +30,7 @@ def check_files(store: Store) -> None:
 
 
 def _checked(entries: "Iterable[os.DirEntry[str]]") -> "Iterator[os.DirEntry[str]]":
-    """The same; raises at what is no file of a build."""
+    """The same; raises at what is not a file of a build."""
     for entry in entries:
         if not entry.is_dir() and not entry.is_file() and os.path.exists(entry.path):
             raise PipelineError(

@@ -9,7 +9,7 @@ the reader's own configuration. What is named by hand for an output is remembere
 the data, so that later commands on it go on.
 
 What a recipe names as code, models and servers is held against that list wherever it is used
-(`wanted`). What it reads of this machine and of networks, with the rights of whoever runs it, is
+(`requested`). What it reads of this machine and of networks, with the rights of whoever runs it, is
 held against it where a build that stands is gone on with by hand (`reached`).
 """
 
@@ -51,12 +51,12 @@ class NotTrusted(PipelineError):
     """Data names something that its reader has not named."""
 
 
-def wanted(recipe: Recipe) -> tuple[str, ...]:
+def requested(recipe: Recipe) -> tuple[str, ...]:
     """What a build's recipe names beyond our own, as ``knob=value``: modules, plug-ins,
     interpreters, models of others, servers.
 
     >>> theirs = Recipe().encode.replaced(codec="company.codec")
-    >>> wanted(Recipe()), wanted(Recipe().replaced(encode=theirs))
+    >>> requested(Recipe()), requested(Recipe().replaced(encode=theirs))
     ((), ('encode.codec=company.codec',))
     """
     annotate, label, encode = recipe.annotate, recipe.label, recipe.encode
@@ -99,21 +99,20 @@ def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
     ('source=/music',)
     """
     ingest, label, ours = recipe.ingest, recipe.label, Recipe().ingest
-    return (
-        *(f"source={source}" for source in sources),
-        *(
-            f"ingest.protocols={protocol}"
-            for protocol in ingest.protocols
-            if protocol not in ours.protocols
-        ),
-        *(
-            f"ingest.{knob}=true"
-            for knob in ("private_addresses", "follow_links")
-            if getattr(ingest, knob)
-        ),
-        *(f"label.vocabularies={place}" for place in label.vocabularies),
-        *(f"label.exclude={place}" for place in label.exclude),
-    )
+    named = [("source", source) for source in sources]
+    named += [
+        ("ingest.protocols", protocol)
+        for protocol in ingest.protocols
+        if protocol not in ours.protocols
+    ]
+    named += [
+        (f"ingest.{knob}", "true")
+        for knob in ("private_addresses", "follow_links")
+        if getattr(ingest, knob)
+    ]
+    named += [("label.vocabularies", path) for path in label.vocabularies]
+    named += [("label.exclude", path) for path in label.exclude]
+    return tuple(f"{knob}={value}" for knob, value in named)
 
 
 def named_plug_in(knob: str, name: str, door: Door[object]) -> str:

@@ -67,7 +67,7 @@ def question(track: Track, form: Form, count: int, llm: LlmRecipe) -> LlmRequest
     {'title': 'Air', 'count': 5}
     """
     names = {
-        name: clean_text(said, _LONGEST_NAME) for name, said in track._asdict().items() if said
+        name: clean_text(value, _LONGEST_NAME) for name, value in track._asdict().items() if value
     }
     user = json.dumps({"title": "", **names, "count": count}, ensure_ascii=False)
     return request_of(
@@ -83,34 +83,34 @@ def ask_about(
     Raises `PipelineError` where asking must end, or would cost money that nobody allowed; what was
     answered is kept.
     """
-    asked = [
-        (place, form, question(track, form, counts[form], llm))
-        for place, track in enumerate(tracks)
+    requests = [
+        (index, form, question(track, form, counts[form], llm))
+        for index, track in enumerate(tracks)
         for form in Form
     ]
-    _check_budget([(form, request) for _, form, request in asked], counts, llm, answers)
+    _check_budget([(form, request) for _, form, request in requests], counts, llm, answers)
     found: dict[tuple[int, Form], ModelTexts] = {}
 
-    async def one(session: Session, place: int, form: Form, request: LlmRequest) -> None:
+    async def one(session: Session, index: int, form: Form, request: LlmRequest) -> None:
         try:
             answer: Answer = await session.ask(request)
-            found[place, form] = ModelTexts(place, form, answer.texts[: counts[form]], llm.model)
+            found[index, form] = ModelTexts(index, form, answer.texts[: counts[form]], llm.model)
         except Unanswered as error:
-            found[place, form] = ModelTexts(place, form, (), "", error.code)
+            found[index, form] = ModelTexts(index, form, (), "", error.code)
         finally:
             session.window.release()
 
     async def work(session: Session) -> None:
-        for place, form, request in asked:
+        for index, form, request in requests:
             await session.window.acquire()
-            session.group.create_task(one(session, place, form, request))
+            session.group.create_task(one(session, index, form, request))
 
     spent = hold(llm, answers, work)
-    return [found[place, form] for place, form, _ in asked], spent
+    return [found[index, form] for index, form, _ in requests], spent
 
 
 def _check_budget(
-    asked: Iterable[tuple[Form, LlmRequest]],
+    requests: Iterable[tuple[Form, LlmRequest]],
     counts: dict[Form, int],
     llm: LlmRecipe,
     answers: Answers,
@@ -119,7 +119,7 @@ def _check_budget(
     price = price_of(llm)
     waiting = {
         request.hash: (form, request)
-        for form, request in asked
+        for form, request in requests
         if answers.get(request.hash) is None
     }
     if llm.budget_usd or not waiting or not (price.prompt or price.answer):

@@ -60,7 +60,10 @@ class Exclusion:
             return False
         runs = _runs(words)
         shared = Counter(
-            at for run in runs if len(places := self._runs.get(run, ())) <= _COMMON for at in places
+            at
+            for run in runs
+            if len(indices := self._runs.get(run, ())) <= _COMMON
+            for at in indices
         )
         return any(
             count >= _SHARED * min(len(runs), self._sizes[at]) for at, count in shared.items()

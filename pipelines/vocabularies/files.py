@@ -26,28 +26,28 @@ class Text(NamedTuple):
     licence: str = ""
 
 
-def file_at(place: str) -> tuple[Store, str]:
+def file_at(address: str) -> tuple[Store, str]:
     """The folder of a file as a store, and its name there.
 
     Raises `PipelineError` where there is no such file.
     """
-    folder, name = os.path.split(place)
+    folder, name = os.path.split(address)
     store = Store(folder or ".")
     if not store.exists(name):
-        raise PipelineError(f"{place} does not exist")
+        raise PipelineError(f"{address} does not exist")
     return store, name
 
 
-def read_texts(place: str) -> list[Text]:
+def read_texts(address: str) -> list[Text]:
     """All texts of a file.
 
     Raises `PipelineError` for what cannot be read, and says what was expected.
     """
-    store, name = file_at(place)
+    store, name = file_at(address)
     ending = os.path.splitext(name)[1].lower()
     if ending not in _ENDINGS:
         raise PipelineError(
-            f"{place} is no vocabulary: expected a name that ends in {', '.join(_ENDINGS)}"
+            f"{address} is not a vocabulary: expected a name that ends in {', '.join(_ENDINGS)}"
         )
     try:
         if ending == _PLAIN:
@@ -56,9 +56,9 @@ def read_texts(place: str) -> list[Text]:
             with store.open(name) as opened:
                 texts = [_text(number, cells) for number, cells in table_rows(ending, opened)]
     except (DeadInput, UnicodeDecodeError) as error:
-        raise PipelineError(f"{place} cannot be read as a vocabulary: {error}") from error
+        raise PipelineError(f"{address} cannot be read as a vocabulary: {error}") from error
     if not texts:
-        raise PipelineError(f"{place} cannot be read as a vocabulary: it holds no row")
+        raise PipelineError(f"{address} cannot be read as a vocabulary: it holds no row")
     return [text for text in texts if text.text.strip()]
 
 

@@ -125,10 +125,10 @@ def gather(
     tracks = list(dict.fromkeys(track for track, _ in named))
     origins = dict(reversed(named))  # of each track its first
     with hold(store, "obbligato captions vocabulary"):
-        told, spent = ask_about(
+        answers, spent = ask_about(
             tracks, {Form.LONG: per_track, Form.SHORT: TAGS}, llm, Answers(store)
         )
-    for one in told:
+    for one in answers:
         track = tracks[one.track]
         gathering.unused.update([f"unanswered_{one.failure}"] if one.failure else [])
         texts = (
@@ -156,7 +156,9 @@ def _take_captions(
         for aspect in row.aspects:
             gathering.add(aspect, Form.SHORT, names, placed)
     if not any_text:
-        raise PipelineError(f"{table}: no row has text in {_told(('caption', ASPECTS), columns)}")
+        raise PipelineError(
+            f"{table}: no row has text in {_lacking(('caption', ASPECTS), columns)}"
+        )
 
 
 def _tracks(
@@ -169,7 +171,7 @@ def _tracks(
         else:
             gathering.unused["no_name"] += 1
     if not out:
-        raise PipelineError(f"{table}: no row has a name in {_told(Track._fields, columns)}")
+        raise PipelineError(f"{table}: no row has a name in {_lacking(Track._fields, columns)}")
     return out
 
 
@@ -186,14 +188,14 @@ def _rows(
             yield row, TextOrigin(source, row.licence or origin.licence)
 
 
-def _told(names: Sequence[str], columns: Mapping[str, str]) -> str:
+def _lacking(names: Sequence[str], columns: Mapping[str, str]) -> str:
     theirs = " or ".join(columns.get(name, name) for name in names)
     return f"a column {theirs}; name yours, as --map {names[0]}=NAME"
 
 
 def write_vocabulary(to: str, entries: Sequence[VocabularyEntry]) -> None:
     """Publish entries as Parquet or JSON lines, by the ending of `to`: a path or URL whose form
-    `check_place` has found good.
+    `check_target` has found good.
     """
     folder, name = os.path.split(to)
     store = Store(folder or ".")
@@ -204,7 +206,7 @@ def write_vocabulary(to: str, entries: Sequence[VocabularyEntry]) -> None:
         store.write_records(name, VocabularyEntry, entries)
 
 
-def check_place(to: str, *, force: bool) -> Store:
+def check_target(to: str, *, force: bool) -> Store:
     """The folder of a vocabulary.
 
     Raises `PipelineError` for an unknown ending, or a file that is there (unless `force`).

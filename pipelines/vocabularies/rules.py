@@ -17,7 +17,7 @@ from schemas.vocabulary import Form
 
 _LEAST_WORDS: Final = {Form.LONG: 3, Form.SHORT: 1}
 _MOST_WORDS: Final = {Form.LONG: 60, Form.SHORT: 6}
-# of words of ordinary length; longer ones are no words
+# of words of ordinary length; longer ones are not words
 _MOST_CHARS: Final = {Form.LONG: 600, Form.SHORT: 80}
 _LONGEST_LINE: Final = 20_000  # characters; what is longer is not looked through for sentences
 _WORD: Final = re.compile(r"\w+(?:['’-]\w+)*")
@@ -116,9 +116,9 @@ def fault(
 
     >>> named, stated = "Ana sings softly.", "It runs at 90 BPM."
     >>> fault(named, named, Form.LONG, frozenset(["ana"]), keep_facts=False)
-    <Fault.NAMES: 'names'>
+    <TextFault.NAMES: 'names'>
     >>> fault(stated, stated, Form.LONG, frozenset(["ana"]), keep_facts=False)
-    <Fault.FACTS: 'facts'>
+    <TextFault.FACTS: 'facts'>
     """
     if len(text) > _MOST_CHARS[form] or len(raw) > _LONGEST_LINE:
         return TextFault.TOO_LONG

@@ -45,7 +45,7 @@ def rows_of(table: str, columns: Mapping[str, str]) -> Iterator[Row | DeadInput]
     folder, name = os.path.split(table)
     if os.path.splitext(name)[1].lower() not in MANIFESTS:
         raise PipelineError(
-            f"{table} is no table: expected a name that ends in {', '.join(sorted(MANIFESTS))}"
+            f"{table} is not a table: expected a name that ends in {', '.join(sorted(MANIFESTS))}"
         )
     store = Store(folder or ".")
     if not store.exists(name):

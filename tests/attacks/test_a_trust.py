@@ -20,7 +20,7 @@ from pipelines.build.tables import BEGUN
 from pipelines.engine.bucket import local_files
 from pipelines.errors import DeadInput
 from pipelines.trust import trusted
-from pipelines.trust.trusted import NotTrusted, reached, wanted
+from pipelines.trust.trusted import NotTrusted, reached, requested
 from schemas.corpus import Source
 from schemas.label_recipe import LabelRecipe
 from schemas.recipe import (
@@ -80,7 +80,7 @@ def test_a_trust_of_a_place_holds_for_no_larger_budget_of_another_who_stands_the
 ) -> None:
     asks = CaptionRecipe(paraphraser=Paraphraser.OPENAI)
     trust_recipe(str(tmp_path), Recipe(caption=asks, llm=LlmRecipe(budget_usd=2)))
-    left = set(wanted(Recipe(caption=asks, llm=spent))) - trusted.trusted(str(tmp_path))
+    left = set(requested(Recipe(caption=asks, llm=spent))) - trusted.trusted(str(tmp_path))
     assert [name[: len(wants)] for name in left] == [wants]
 
 
@@ -92,13 +92,13 @@ def test_a_trust_a_plug_in_is_not_handed_a_strangers_folder(tmp_path: Path) -> N
         LabelRecipe(embedder="muq", model=str(tmp_path)),
         EncodeRecipe(codec="company.codec", source=str(tmp_path)),
     )
-    assert set(wanted(Recipe(label=label, encode=encode))) == {
+    assert set(requested(Recipe(label=label, encode=encode))) == {
         "label.embedder=muq",
         f"label.model={tmp_path}",
         "encode.codec=company.codec",
         f"encode.source={tmp_path}",
     }
-    assert wanted(Recipe(label=LabelRecipe(model=str(tmp_path)))) == ()
+    assert requested(Recipe(label=LabelRecipe(model=str(tmp_path)))) == ()
 
 
 @pytest.fixture

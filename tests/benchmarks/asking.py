@@ -191,7 +191,7 @@ def child(task: Path) -> None:
 
         told = paraphrase_together(
             STAGE, [Job(out, bucket, Recipe.model_validate(asked)) for bucket in buckets]
-        ).told
+        ).details
     except PipelineError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None

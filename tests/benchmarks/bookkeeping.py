@@ -33,7 +33,7 @@ from pipelines.build.plans import read_listing
 from pipelines.inputs.listing import list_sources
 from pipelines.reports.plan import plan_build
 from pipelines.stages.inputs import cut
-from pipelines.stages.inputs.assign_buckets import settle_corpus
+from pipelines.stages.inputs.assign_buckets import assign_corpus
 from pipelines.stages.inputs.list_inputs import write_listing
 from pipelines.stages.output.close import close_dataset
 from pipelines.storage.store import Store
@@ -69,7 +69,7 @@ def step_plan(work: Path, _: Store) -> str:
 
 
 def step_settle(_: Path, store: Store) -> str:
-    plan = settle_corpus(store, read_listing(store), RECIPE)
+    plan = assign_corpus(store, read_listing(store), RECIPE)
     return f"{plan.inputs.counts}, {len(plan.buckets):,} buckets"
 
 

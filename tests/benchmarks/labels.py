@@ -31,7 +31,7 @@ from pipelines.audio.decode import read_window, resampled
 from pipelines.audio.spectra import EAR_HZ
 from pipelines.embedders import ClipSound, bridge, minilm, unit
 from pipelines.engine.seeding import keyed_rng
-from pipelines.search.draw import drawn
+from pipelines.search.draw import sampled
 from pipelines.search.lsh import Hashing, near_pairs, signatures
 from pipelines.shards.label_statistics import entropy_bits, gini
 from pipelines.storage.store import Store
@@ -134,8 +134,8 @@ def _choices(
     even = dict.fromkeys(clips, 1)
     return {
         "the nearest": lambda _, found: found[:number],
-        "drawn evenly": lambda key, found: drawn(found, even, number, keyed_rng(0, key, "even")),
-        "drawn by 1 / frequency": lambda key, found: drawn(
+        "drawn evenly": lambda key, found: sampled(found, even, number, keyed_rng(0, key, "even")),
+        "drawn by 1 / frequency": lambda key, found: sampled(
             found, clips, number, keyed_rng(0, key, "label")
         ),
     }
@@ -227,8 +227,8 @@ def near_among(clips: int) -> None:
     signed = signatures(vectors, hashing, np.random.default_rng(1))
     hashed_s = time.perf_counter() - began
     found: set[tuple[int, int]] = set()
-    for places in signed.places_TN:
-        found.update(near_pairs(places, signed.signatures_NW, NearRecipe().min_similarity))
+    for hashes in signed.hashes_TN:
+        found.update(near_pairs(hashes, signed.signatures_NW, NearRecipe().min_similarity))
     met_s = time.perf_counter() - began - hashed_s
     hits = sum((at, at + 1) in found for at in copies.tolist())
     print(

@@ -26,7 +26,7 @@ import soundfile
 
 from pipelines.annotators.windows import measured
 from pipelines.audio.decode import Wave, flac, read_window, resampled
-from pipelines.stages.labels.vary import _drawn
+from pipelines.stages.labels.vary import _sampled_change
 from schemas.recipe import Recipe
 from tests.benchmarks.truth_peers import essentia_key, madmom_deep_chroma, madmom_downbeats
 
@@ -113,7 +113,7 @@ def plain_copies(wave: Wave, key: str, recipe: Recipe) -> dict[str, Wave]:
         f"p{step}": pyrubberband.pitch_shift(own, 44_100, step) for step in recipe.vary.semitones
     }
     for index in range(recipe.vary.speeds):
-        speed = _drawn(key, f"s{index + 1}", recipe).speed
+        speed = _sampled_change(key, f"s{index + 1}", recipe).speed
         copies[f"s{index + 1}"] = pyrubberband.time_stretch(wave, 44_100, speed)[: len(own)]
     copies["v1"] = own * np.linspace(0.3, 1, len(own), dtype=np.float32)
     return {"orig": own, **{name: np.asarray(copy, np.float32) for name, copy in copies.items()}}

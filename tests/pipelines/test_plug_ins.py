@@ -37,7 +37,7 @@ from pipelines.plug_ins import Door
 from pipelines.stages.output import encode
 from pipelines.synthesis.compose import compose
 from pipelines.synthesis.render import render
-from pipelines.trust.trusted import wanted
+from pipelines.trust.trusted import requested
 from schemas.label_recipe import LabelRecipe
 from schemas.labels import Labels
 from schemas.recipe import AnnotateRecipe, EncodeRecipe, Recipe
@@ -186,10 +186,10 @@ def test_the_pages_launcher_runs_a_job_where_ssh_leads(
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     launching = Launching(launcher="ssh", settings={"host": "gpu1", "python": sys.executable})
     out = tmp_path / "a run"
-    told: list[str] = []
+    declared: list[str] = []
     job = TrainJob(arguments=(str(out),), out=str(out), module="tests.flows.launchers.pretend")
-    assert launched(launching.made, job, told.append) == JobEnd(0)
-    assert told[0] == "gpu1 is reached"
+    assert launched(launching.made, job, declared.append) == JobEnd(0)
+    assert declared[0] == "gpu1 is reached"
     assert list(out.glob("turn-*"))
     with pytest.raises(ValueError, match=r"the ssh launcher: port: .*; it has host, python"):
         Launching(launcher="ssh", settings={"host": "gpu1", "port": 1})
@@ -327,7 +327,7 @@ def test_data_names_no_plug_in_that_its_reader_has_not_named() -> None:
         encode=EncodeRecipe(codec="folded"),
         label=LabelRecipe(embedder="muq"),
     )
-    assert set(wanted(recipe)) == {
+    assert set(requested(recipe)) == {
         "annotate.beats=thump",
         "annotate.chords=strum",
         "annotate.key=krumhansl",

@@ -26,8 +26,8 @@ from pipelines.annotators.bar_net import (
     Accents,
     BarNet,
     BarNets,
-    place_scores,
-    places,
+    bar_phases,
+    phase_scores,
 )
 from pipelines.annotators.bar_tracker import BarTracker
 from pipelines.annotators.harmony import harmony_ear
@@ -145,7 +145,7 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
     single = binary_cross_entropy_with_logits(
         logits.downbeat, downbeat.clamp(min=0), weight=known, reduction="sum"
     )
-    possible = places(METERS)
+    possible = bar_phases(METERS)
     targets = [
         _NO_PLACE
         if row.first is None
@@ -158,7 +158,7 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
     if any(target != _NO_PLACE for target in targets):
         meters = [_NO_PLACE if row.first is None else METERS.index(row.meter) for row in rows]
         loss = loss + cross_entropy(
-            place_scores(logits, METERS), torch.tensor(targets), ignore_index=_NO_PLACE
+            phase_scores(logits, METERS), torch.tensor(targets), ignore_index=_NO_PLACE
         )
         loss = loss + 0.3 * cross_entropy(
             logits.meter, torch.tensor(meters), ignore_index=_NO_PLACE
@@ -179,7 +179,7 @@ def accuracies(network: BarNet | BarNets, rows: Sequence[BeatPath]) -> str:
         for out, row in zip(outputs, rows, strict=True)
         if row.first is not None and row.meter in PATHS
     ]
-    estimated = [places(PATHS)[int(place_scores(out, PATHS)[0].argmax())] for out, _ in barred]
+    estimated = [bar_phases(PATHS)[int(phase_scores(out, PATHS)[0].argmax())] for out, _ in barred]
     bars_right = np.mean(
         [one == (row.meter, row.first) for one, (_, row) in zip(estimated, barred, strict=True)]
     )

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.captioning.check import heard_chords
+from pipelines.captioning.check import chord_labels
 from pipelines.captioning.tempo_words import METRONOME, BpmRange, tempo_word
 from schemas.labels import Labels
 from training.control_predictors.targets import FASTEST_BPM, METERS, MODES, SLOWEST_BPM
@@ -73,7 +73,7 @@ def as_if_stated(
     starts_s = [segment.start_s for segment in labels.chords.segments]
     if is_timed:
         return known._replace(chord_s=_pace_s(starts_s))
-    return known._replace(chords_per_s=len(heard_chords(labels.chords)) / labels.duration_s or None)
+    return known._replace(chords_per_s=len(chord_labels(labels.chords)) / labels.duration_s or None)
 
 
 def _middle_bpm(span: BpmRange) -> float:

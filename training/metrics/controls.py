@@ -6,7 +6,7 @@ from itertools import groupby
 
 from pydantic import Field, field_validator
 
-from pipelines.captioning.check import heard_chords
+from pipelines.captioning.check import chord_labels
 from schemas.chord import NO_CHORD, Chord
 from schemas.labels import Labels
 from schemas.pitch import Key
@@ -77,7 +77,7 @@ def estimated_controls(labels: Labels) -> PromptControls:
     return PromptControls(
         bpm=labels.tempo.bpm,
         key=labels.key.key,
-        chords=heard_chords(labels.chords),
+        chords=chord_labels(labels.chords),
         meter=labels.meter.beats_per_bar,
     )
 

@@ -63,7 +63,7 @@ _SONGS: Final = pa.schema([("song_id", pa.string())])
 _VERSION: Final = 2  # raised when settling gives other clips, buckets or ledger rows
 
 
-def settle_corpus(
+def assign_corpus(
     store: Store, slices: Mapping[str, int], recipe: Recipe, *, shrink: bool = False
 ) -> BucketPlan:
     """Clips in buckets and a ledger row per input, from all slices that were cut; returns the plan.
@@ -103,7 +103,7 @@ def settle_corpus(
             side_by_side(lambda name: CUT_INPUTS.read_arrow(store, name), slices),
             _known(store, known_name),
         )
-        assign_buckets_sql.settle(found, recipe.ingest, recipe.corpus.seed)
+        assign_buckets_sql.assign(found, recipe.ingest, recipe.corpus.seed)
         if before is not None and not shrink:
             _check_shrinking(store, found, before.buckets)
         # from here on its files are replaced one by one: if this run ends early, the next must do
@@ -318,11 +318,11 @@ def _all_stand(store: Store, markers: Mapping[str, str], known_name: str) -> boo
     return all(found == mark for found, mark in zip(standing, markers.values()))
 
 
-def _settle(build: BegunBuild) -> dict[str, int]:
+def _assign(build: BegunBuild) -> dict[str, int]:
     slices = sizes_of(Partition.LISTING, build.store)
-    return settle_corpus(build.store, slices, build.recipe, shrink=build.shrink).inputs.counts
+    return assign_corpus(build.store, slices, build.recipe, shrink=build.shrink).inputs.counts
 
 
 STEP: Final = CorpusStep(
-    name="assign_buckets", run=_settle, writes=(CLIPS, LEDGER, ASSIGNED), divides=Partition.BUCKETS
+    name="assign_buckets", run=_assign, writes=(CLIPS, LEDGER, ASSIGNED), divides=Partition.BUCKETS
 )

@@ -60,7 +60,7 @@ create table fresh as select song_id, grp, groups.split as split
 create table sizes as
     select split, count(*) as clips from fresh join firsts using (song_id) group by split;
 """
-_PLACE: Final = """
+_ASSIGN: Final = """
 create table placed as select song_id, grp, fresh.split as split, bucket
         from fresh join names on names.split = fresh.split and number = hand(song_id, fresh.split)
     union all select song_id, songs.grp, before.split, bucket
@@ -68,7 +68,7 @@ create table placed as select song_id, grp, fresh.split as split, bucket
 """
 
 
-def settle(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
+def assign(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
     """Decide for the tables `candidates`, `inputs` and `before` where each song goes.
 
     What the scratch then holds is read below.
@@ -109,7 +109,7 @@ def settle(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
         ["VARCHAR", "VARCHAR"],
         "BIGINT",
     )
-    scratch.run(_PLACE)
+    scratch.run(_ASSIGN)
 
 
 def _split_free(scratch: Scratch, recipe: IngestRecipe, seed: int) -> None:
@@ -218,7 +218,7 @@ def load(
     inputs: Iterable[pa.Table],
     before: Iterable[pa.Table],
 ) -> None:
-    """Fill the three tables that `settle` starts from."""
+    """Fill the three tables that `assign` starts from."""
     scratch.load("candidates", CandidateClip, candidates)
     scratch.load("inputs", CutInput, inputs)
     scratch.load("before", Assigned, before)

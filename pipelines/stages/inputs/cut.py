@@ -129,8 +129,8 @@ def _cut_song(duration_s: float, recipe: IngestRecipe) -> list[tuple[float, floa
     if recipe.clips is Clips.SPACED:
         count = min(recipe.spaced_clips, whole)
         step = (duration_s - size) / max(1, count - 1)
-        return [(round(place * step, 3), round(place * step + size, 3)) for place in range(count)]
-    found = [(place * size, place * size + size) for place in range(whole)]
+        return [(round(index * step, 3), round(index * step + size, 3)) for index in range(count)]
+    found = [(index * size, index * size + size) for index in range(whole)]
     rest = duration_s - whole * size
     return (
         [*found, (whole * size, duration_s)]

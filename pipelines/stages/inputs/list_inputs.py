@@ -142,7 +142,7 @@ def _placed(found: Scratch) -> Iterator[pa.Table]:
                 from (select uri, member_offset, "row" from listed)
                 anti join held using ({_IDENTITY})"""
     )
-    [(count, place, slice_number)] = found.rows(
+    [(count, next_place, slice_number)] = found.rows(
         """select (select count(*) from fresh), (select coalesce(max(place), -1) + 1 from held),
                   (select coalesce(max(slice), -1) + 1 from held)"""
     )
@@ -153,7 +153,7 @@ def _placed(found: Scratch) -> Iterator[pa.Table]:
             from rows join listed on rows.place = listed.seat
             join (select {_IDENTITY}, place, slice from held
                   union all
-                  select {_IDENTITY}, {place} + rank, {slice_number} + rank // {size}
+                  select {_IDENTITY}, {next_place} + rank, {slice_number} + rank // {size}
                   from fresh) as seats
                 on seats.uri = listed.uri and seats.member_offset = listed.member_offset
                     and seats."row" = listed."row"
@@ -188,11 +188,11 @@ def _size(row: InputRow) -> int:
 
 
 def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Tables whose rows are numbered through, in `place`."""
+    """Tables whose rows are numbered through, in `next_place`."""
     start = 0
     for table in tables:
-        places = pa.array(range(start, start + table.num_rows), pa.int64())
-        yield table.set_column(table.schema.get_field_index("place"), "place", places)
+        numbers = pa.array(range(start, start + table.num_rows), pa.int64())
+        yield table.set_column(table.schema.get_field_index("place"), "place", numbers)
         start += table.num_rows
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.audio import decode
-from pipelines.build.embeddings import HeardClip
+from pipelines.build.embeddings import ClipEmbedding
 from pipelines.build.job import Job
 from pipelines.build.markers import Done
 from pipelines.build.tables import ANNOTATIONS, CLIPS, EMBEDDINGS
@@ -28,7 +28,7 @@ def embed_bucket(job: Job) -> Done:
     """Embed a bucket's clips; those that cannot be embedded go on without pseudo-labels."""
     recipe, bucket_clips = job.recipe.label, CLIPS.read(job)
     labels = _labels(job)
-    found: list[HeardClip] = []
+    found: list[ClipEmbedding] = []
     dead: list[tuple[str, Death]] = []
     # the others died when they were annotated
     usable = [clip for clip in bucket_clips if labels is None or clip.clip_key in labels]
@@ -47,7 +47,7 @@ def embed_bucket(job: Job) -> Done:
                 if isinstance(made, Death):
                     dead.append((clip.clip_key, made))
                 else:
-                    found.append(_heard(clip.clip_key, made))
+                    found.append(_finite(clip.clip_key, made))
             bucket.progress(len(batch))
     bucket.progress(len(bucket_clips) - len(usable))
     counts = {"clips": len(bucket_clips), "embedded": len(found), "dead": len(dead)}
@@ -62,13 +62,13 @@ def _labels(job: Job) -> dict[str, Labels] | None:
     return {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
 
 
-def _heard(key: str, made: EmbeddedClip) -> HeardClip:
+def _finite(key: str, made: EmbeddedClip) -> ClipEmbedding:
     if not np.isfinite(made.vector).all():
         raise PipelineError(
             f"the embedder gave clip {key} a vector that is not finite; "
             "it cannot be used with this device or these weights"
         )
-    return HeardClip(key, made.vector, made.fingerprint)
+    return ClipEmbedding(key, made.vector, made.fingerprint)
 
 
 def tools(recipe: Recipe) -> dict[str, str]:

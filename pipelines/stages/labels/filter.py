@@ -89,10 +89,10 @@ def _unsure(known: JudgedClip, recipe: FilterRecipe) -> str:
 
 
 def _held_out(known: JudgedClip, _: FilterRecipe) -> str:
-    twin = known.held_out
+    copy = known.held_out
     return (
-        f"{twin.agreement:.2f} of the fingerprint is {twin.twin}'s, in {twin.twin_split}"
-        if twin
+        f"{copy.agreement:.2f} of the fingerprint is {copy.twin}'s, in {copy.twin_split}"
+        if copy
         else ""
     )
 
@@ -127,7 +127,7 @@ def verdict(known: JudgedClip, recipe: FilterRecipe) -> Verdict:
 def filter_bucket(job: Job) -> Done:
     """A verdict on every annotated clip of a bucket."""
     annotations = {row.clip_key: row for row in ANNOTATIONS.read(job)}
-    held_out = _twins(job)
+    held_out = _held_out_copies(job)
     known = (
         JudgedClip(clip, annotations[clip.clip_key], held_out.get(clip.clip_key))
         for clip in CLIPS.read(job)
@@ -135,22 +135,20 @@ def filter_bucket(job: Job) -> Done:
     )
     verdicts = [verdict(one, job.recipe.filter) for one in known]
     bucket.progress(len(verdicts))
-    counts = {
-        "clips": len(verdicts),
-        "rejected": sum(not row.keep for row in verdicts),
-        "original_only": sum(row.keep and not row.vary for row in verdicts),
-    }
+    rejected = sum(not row.keep for row in verdicts)
+    original_only = sum(row.keep and not row.vary for row in verdicts)
+    counts = {"clips": len(verdicts), "rejected": rejected, "original_only": original_only}
     return Done([VERDICTS.write(job, verdicts)], counts)
 
 
-def _twins(job: Job) -> dict[str, NearDuplicate]:
+def _held_out_copies(job: Job) -> dict[str, NearDuplicate]:
     """The first clip outside of train that each clip of a train bucket is a copy of."""
     if not job.recipe.finds_copies or Bucket.parse(job.bucket).split is not Split.TRAIN:
         return {}
     return {
-        twin.clip_key: twin
-        for twin in reversed(NEAR_DUPLICATES.read(job))
-        if twin.twin_split is not Split.TRAIN
+        copy.clip_key: copy
+        for copy in reversed(NEAR_DUPLICATES.read(job))
+        if copy.twin_split is not Split.TRAIN
     }
 
 

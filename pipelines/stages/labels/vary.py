@@ -54,21 +54,21 @@ class Copy(NamedTuple):
 def planned_changes(clip: Clip, verdict: Verdict, recipe: Recipe) -> tuple[Change, ...]:
     """The changes to make on a kept clip, each drawn by the clip's key and the variant's name."""
     names = planned_variants(clip, recipe.vary) if verdict.vary else ("orig",)
-    return tuple(_drawn(clip.clip_key, name, recipe) for name in names)
+    return tuple(_sampled_change(clip.clip_key, name, recipe) for name in names)
 
 
-def _drawn(key: str, variant: str, recipe: Recipe) -> Change:
+def _sampled_change(key: str, variant: str, recipe: Recipe) -> Change:
     kind = variant_kind(variant)
-    vary, draw = recipe.vary, keyed_rng(recipe.corpus.seed, key, variant)
+    vary, rng = recipe.vary, keyed_rng(recipe.corpus.seed, key, variant)
     if kind is VariantKind.SPEED:
-        size = round(float(draw.uniform(vary.speed_min, vary.speed_max)), _SPEED_DECIMALS)
+        size = round(float(rng.uniform(vary.speed_min, vary.speed_max)), _SPEED_DECIMALS)
         slower = int(variant[1:]) <= vary.speeds // 2
         return Change(
             variant=variant, speed=round(1 - size if slower else 1 + size, _SPEED_DECIMALS)
         )
     if kind is VariantKind.VOLUME:
-        low = round(float(draw.uniform(vary.volume_min, vary.volume_max)), _SPEED_DECIMALS)
-        rises = bool(draw.random() < 0.5)
+        low = round(float(rng.uniform(vary.volume_min, vary.volume_max)), _SPEED_DECIMALS)
+        rises = bool(rng.random() < 0.5)
         return Change(
             variant=variant, gain_start=low if rises else 1.0, gain_end=1.0 if rises else low
         )
@@ -106,16 +106,16 @@ def _copies(order: AugmentRequest, recipe: VaryRecipe) -> list[Copy] | Death:
 
 def _copy(wave: Wave, own_samples: int, work_hz: int, change: Change, recipe: VaryRecipe) -> Copy:
     if change.speed != 1:
-        heard = rubberband.changed(
+        augmented = rubberband.changed(
             wave, work_hz, speed=change.speed, semitones=0, engine=recipe.engine
         )[:own_samples]
     else:
-        heard = wave[:own_samples]
+        augmented = wave[:own_samples]
         if change.semitones:
-            heard = rubberband.changed(
-                heard, work_hz, speed=1.0, semitones=change.semitones, engine=recipe.engine
+            augmented = rubberband.changed(
+                augmented, work_hz, speed=1.0, semitones=change.semitones, engine=recipe.engine
             )[:own_samples]
-    shaped = _faded(_ramped(heard, change), work_hz, cut=change.speed < 1)
+    shaped = _faded(_ramped(augmented, change), work_hz, cut=change.speed < 1)
     final = quantised(_within_scale(resampled(shaped, work_hz, recipe.rate_hz)))
     lower = tuple(
         flac(_within_scale(resampled(shaped, work_hz, hz)), hz) for hz in recipe.copies_hz

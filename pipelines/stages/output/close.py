@@ -336,16 +336,13 @@ def _captions(stages: Mapping[str, Counts]) -> list[str]:
         "meaning": distinct.dropped_meaning,
         "near_duplicate": distinct.dropped_near_duplicate,
     }
-    rows = [
-        ("control captions", reworded.controls),
-        ("rewordings kept", distinct.kept),
-        *((f"rewordings refused: {name}", count) for name, count in reworded.refused.ranked()),
-        *((f"rewordings dropped: {name}", count) for name, count in by_name(dropped)),
-        ("captions that no model reworded", reworded.unanswered),
-        *(
-            (f"sources that contradict their {name} label", count)
-            for name, count in by_name(composed.source_contradicts)
-        ),
+    contradictions = by_name(composed.source_contradicts)
+    rows = [("control captions", reworded.controls), ("rewordings kept", distinct.kept)]
+    rows += [(f"rewordings refused: {name}", count) for name, count in reworded.refused.ranked()]
+    rows += [(f"rewordings dropped: {name}", count) for name, count in by_name(dropped)]
+    rows += [("captions that no model reworded", reworded.unanswered)]
+    rows += [
+        (f"sources that contradict their {name} label", count) for name, count in contradictions
     ]
     shown = [f"| {name} | {count} |" for name, count in rows if count]
     return ["", "## Captions", "", "| | count |", "|---|---:|", *shown] if shown else []

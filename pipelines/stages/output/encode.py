@@ -31,7 +31,7 @@ def encode_bucket(job: Job) -> Done:
     rows = sorted(VARIANTS.read(job), key=lambda row: (row.duration_s, row.sample_key))
     made: list[Encoded] = []
     dead: list[tuple[str, Death]] = []
-    told = 0
+    reported = 0
     with (
         read_audio(job) as audio_of,
         bucket.model_child(job.recipe.limits, recipe.device, per_call(recipe)) as child,
@@ -49,10 +49,10 @@ def encode_bucket(job: Job) -> Done:
                         Encoded(sample_key=row.sample_key, offset=offset, bytes=len(content))
                     )
             done = total * (len(made) + len(dead)) // len(rows)
-            bucket.progress(done - told)
-            told = done
+            bucket.progress(done - reported)
+            reported = done
         tar.close()
-    bucket.progress(total - told)
+    bucket.progress(total - reported)
     files = [out.published(), LATENTS.write(job, made), *bucket.write_dead(job, LATENTS, dead)]
     return Done(files, {"clips": total, "encoded": len(made), "dead": len(dead)})
 

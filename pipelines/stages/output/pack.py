@@ -127,10 +127,11 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
         offsets.append(out.tell())
         tar.close()
     shard = out.published()
+    duration_s = sum(sample.varied.duration_s for sample in ordered)
     index = ShardIndex(
         bytes=shard.bytes,
         count=len(ordered),
-        duration_s=round(sum(sample.varied.duration_s for sample in ordered), 3),
+        duration_s=round(duration_s, 3),
         sha256=shard.sha256,
         keys=tuple(sample.varied.sample_key for sample in ordered),
         offsets=tuple(offsets),
@@ -168,8 +169,10 @@ def _vectors(job: Job) -> dict[str, bytes]:
     if not job.recipe.pack.embeddings:
         return {}
     nothing = np.zeros(description(job.recipe).dimension, np.float16)
-    heard = {clip.clip_key: clip.vector.astype(np.float16) for clip in EMBEDDINGS.read(job)}
-    return {clip.clip_key: npy_bytes(heard.get(clip.clip_key, nothing)) for clip in CLIPS.read(job)}
+    vectors = {clip.clip_key: clip.vector.astype(np.float16) for clip in EMBEDDINGS.read(job)}
+    return {
+        clip.clip_key: npy_bytes(vectors.get(clip.clip_key, nothing)) for clip in CLIPS.read(job)
+    }
 
 
 def build_sample(labelled: LabelledSample, texts: SampleTexts, recipe: Recipe) -> Sample:
@@ -204,8 +207,8 @@ def build_sample(labelled: LabelledSample, texts: SampleTexts, recipe: Recipe) -
 def _is_anchor(source: Source, recipe: PackRecipe) -> bool:
     if not recipe.anchor_column:
         return False
-    said = json.loads(source.metadata).get(recipe.anchor_column)
-    return str(said).strip().casefold() in _YES
+    answer = json.loads(source.metadata).get(recipe.anchor_column)
+    return str(answer).strip().casefold() in _YES
 
 
 def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[LedgerRow]:
@@ -269,8 +272,8 @@ def _ledger(
 
 
 def _optional_reads(recipe: Recipe) -> tuple[Output, ...]:
-    wanted = ((EMBEDDINGS, recipe.embeds), (LABELS, recipe.labels), (LATENTS, recipe.encodes))
-    return tuple(output for output, reads in wanted if reads)
+    optional = ((EMBEDDINGS, recipe.embeds), (LABELS, recipe.labels), (LATENTS, recipe.encodes))
+    return tuple(output for output, reads in optional if reads)
 
 
 STAGE: Final = Stage(

@@ -42,8 +42,8 @@ def account(store: Store, recipe: Recipe) -> PseudoLabelTotals | None:
 
 def account_lines(dataset: Dataset) -> list[str]:
     """The card's lines on pseudo-labels and copies, in Markdown."""
-    said, stages = dataset.pseudo_labels, dataset.stages
-    if said is None:
+    summary, stages = dataset.pseudo_labels, dataset.stages
+    if summary is None:
         return []
     near, match = (stages.get(name, {}) for name in ("near_duplicates", "match_texts"))
     labels = PseudoLabelCounts.model_validate(stages.get("label", {}))
@@ -51,7 +51,7 @@ def account_lines(dataset: Dataset) -> list[str]:
         ("samples with labels", labels.labelled),
         ("sentences", labels.long_labels),
         ("tags", labels.short_labels),
-        ("texts to choose from", said.texts or 0),
+        ("texts to choose from", summary.texts or 0),
         ("clips that are a copy of another", near.get("with_twin", 0)),
         ("of them with one in another split", near.get("across_splits", 0)),
         *(
@@ -63,7 +63,7 @@ def account_lines(dataset: Dataset) -> list[str]:
         "",
         "## Pseudo-labels",
         "",
-        f"Chosen by {said.embedder.name} {said.embedder.version}.",
+        f"Chosen by {summary.embedder.name} {summary.embedder.version}.",
         "",
         "| | count |",
         "|---|---:|",

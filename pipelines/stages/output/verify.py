@@ -143,15 +143,15 @@ def _read(path: str, raw: Mapping[str, Any]) -> ReadSample:
         sample = Sample.model_validate_json(raw["json"])
     except (ValidationError, KeyError) as error:
         raise PipelineError(f"{path}: sample {key} breaks the contract: {error}") from error
-    heard = {
+    audio = {
         name: decoded(content) for name, content in raw.items() if name.rpartition(".")[2] == "flac"
     }
     if (
         key != sample.key
-        or heard["flac"].rate_hz != sample.rate_hz
+        or audio["flac"].rate_hz != sample.rate_hz
         or any(
             abs(len(one.wave) / one.rate_hz - sample.duration_s) > _LENGTH_TOLERANCE_S
-            for one in heard.values()
+            for one in audio.values()
         )
     ):
         raise PipelineError(f"{path}: sample {key}: its audio is not the one its JSON describes")
@@ -164,19 +164,21 @@ def chosen_clips(job: Job) -> frozenset[str]:
     """
     plan = read_plan(job.store)
     varied = sorted({row.clip_key for row in VARIANTS.read(job) if row.change.variant != "orig"})
-    places = [name for name in plan.buckets if name.startswith("train")] or list(plan.buckets)
-    if job.bucket not in places:
+    chosen_from = [name for name in plan.buckets if name.startswith("train")] or list(plan.buckets)
+    if job.bucket not in chosen_from:
         return frozenset()
-    share, rest = divmod(job.recipe.verify.relabel_clips, len(places))
-    return frozenset(sorted(varied, key=stable_hash)[: share + (places.index(job.bucket) < rest)])
+    share, rest = divmod(job.recipe.verify.relabel_clips, len(chosen_from))
+    return frozenset(
+        sorted(varied, key=stable_hash)[: share + (chosen_from.index(job.bucket) < rest)]
+    )
 
 
 def relabel(reads: Sequence[ReadSample], recipe: AnnotateRecipe) -> list[Relabelled]:
     """Labels extracted from each sample's audio, beside its own; runs in a worker's child."""
     waves = []
     for read in reads:
-        heard = decoded(read.flac)
-        waves.append(resampled(heard.wave, heard.rate_hz, RATE_HZ))
+        decoded_audio = decoded(read.flac)
+        waves.append(resampled(decoded_audio.wave, decoded_audio.rate_hz, RATE_HZ))
     return [
         Relabelled(
             sample_key=read.sample.key,

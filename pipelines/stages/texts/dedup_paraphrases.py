@@ -40,19 +40,19 @@ class Index:
         self._count: dict[FactSet, int] = defaultdict(int)
 
     def let_in(self, facts: FactSet, vectors: Vectors) -> list[bool]:
-        """For texts with these facts, in order, whether each is no near copy of one that was let in
-        before.
+        """For texts with these facts, in order, whether each is not a near copy of one that was let
+        in before.
         """
         held = self._rows.get(facts, np.zeros((0, DIMENSION), np.float32))[: self._count[facts]]
         near = (vectors @ held.T).max(axis=1, initial=-1.0) >= self._limit
         among = vectors @ vectors.T
         into: list[int] = []
-        for place in range(len(vectors)):
-            if not near[place] and not (among[place, into] >= self._limit).any():
-                into.append(place)
+        for index in range(len(vectors)):
+            if not near[index] and not (among[index, into] >= self._limit).any():
+                into.append(index)
         self._add(facts, vectors[into])
         chosen = set(into)
-        return [place in chosen for place in range(len(vectors))]
+        return [index in chosen for index in range(len(vectors))]
 
     def _add(self, facts: FactSet, vectors: Vectors) -> None:
         count, more = self._count[facts], len(vectors)
@@ -118,16 +118,16 @@ def chosen(
         stay |= {
             (row.sample_key, row.place) for row, flag in zip(group, flags, strict=True) if flag
         }
-    kept = [
-        row.replaced(
-            captions=tuple(
-                caption
-                for place, caption in enumerate(row.captions)
-                if (row.sample_key, place) in stay
-            )
+
+    def staying(row: SampleCaptions) -> SampleCaptions:
+        captions = tuple(
+            caption
+            for number, caption in enumerate(row.captions)
+            if (row.sample_key, number) in stay
         )
-        for row in rows
-    ]
+        return row.replaced(captions=captions)
+
+    kept = [staying(row) for row in rows]
     return kept, {
         "dropped_meaning": len(embedded) - len(near_enough),
         "dropped_near_duplicate": len(near_enough) - len(stay),

@@ -26,19 +26,20 @@ def embed_bucket(job: Job) -> Done:
     need no measure of meaning.
     """
     rows = [
-        (row.sample_key, place, caption.text)
+        (row.sample_key, index, caption.text)
         for row in PARAPHRASES.read(job)
-        for place, caption in enumerate(row.captions)
+        for index, caption in enumerate(row.captions)
         if caption.writer
     ]
     controls = {key: caption.text for key, caption in to_reword(job).items()} if rows else {}
-    texts = sorted({text for _, _, text in rows} | {controls[key] for key, _, _ in rows})
-    vectors = _embedded(job, texts)
+    texts = {text for _, _, text in rows}
+    texts |= {controls[key] for key, _, _ in rows}
+    vectors = _embedded(job, sorted(texts))
     found = [
         EmbeddedText(
-            key, place, round(float(vectors[text] @ vectors[controls[key]]), 3), vectors[text]
+            key, index, round(float(vectors[text] @ vectors[controls[key]]), 3), vectors[text]
         )
-        for key, place, text in rows
+        for key, index, text in rows
         if text in vectors and controls[key] in vectors
     ]
     bucket.progress(len(CLIPS.read(job)))

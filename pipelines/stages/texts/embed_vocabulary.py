@@ -33,14 +33,14 @@ def embed_slice(job: Job) -> Done:
     vectors = np.zeros((len(texts), description(job.recipe).dimension), np.float16)
     dead = 0
     with embedder_child(recipe, job.recipe.limits) as child:
-        place = 0
+        index = 0
         for batch in bucket.batches(texts, per_call(recipe)):
             for vector in child.run(embed_texts, batch, recipe):
                 if isinstance(vector, Death) or not np.isfinite(vector).all():
                     dead += 1
                 else:
-                    vectors[place] = vector
-                place += 1
+                    vectors[index] = vector
+                index += 1
             bucket.progress(len(batch))
     return Done([VOCABULARY_VECTORS.write(job, vectors)], {"texts": len(texts), "dead": dead})
 

@@ -24,7 +24,7 @@ SLICE: Final = 4096  # texts
 _VERSION: Final = 1  # raised when other texts are kept
 
 
-class Kept(NamedTuple):
+class KeptText(NamedTuple):
     """A text that may become a label."""
 
     text: str
@@ -40,41 +40,18 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
     Raises `PipelineError` for a file that is not there or cannot be read, and where no text is
     left.
     """
-    label = recipe.label
-    expected = digest(
-        [
-            _VERSION,
-            [_content(place) for place in label.vocabularies],
-            [_content(place) for place in label.exclude],
-            label.facts,
-            label.licence,
-        ]
-    )
+    expected = _expected_fingerprint(recipe.label)
     before = VOCABULARY_PLAN.read_before(store)
     if before is not None and before.fingerprint == expected and _all_stand(store, before):
         return before
-    held_out = Exclusion(text.text for place in label.exclude for text in read_texts(place))
-    vocabularies: list[Vocabulary] = []
-    counts: dict[str, dict[str, FormCounts]] = {}
-    for number, place in enumerate(label.vocabularies):
-        texts = read_texts(place)
-        name, plain = _name(place, counts), form_of([text for text in texts if not text.form])
-        for form in Form:
-            kept, counted = _kept(
-                (text for text in texts if (text.form or plain) == form), form, held_out, label
-            )
-            counts.setdefault(name, {})[form.value] = counted
-            if kept:
-                slices = tuple(_write_slices(store, f"{number:03d}-{form.value}", kept, recipe))
-                vocabularies.append(Vocabulary(name=name, form=form, rows=len(kept), slices=slices))
+    vocabularies, counts = _published(store, recipe)
     if not vocabularies:
-        raise PipelineError(
-            f"no text of {', '.join(label.vocabularies)} can be a label: {_plain(counts)}"
-        )
+        paths = ", ".join(recipe.label.vocabularies)
+        raise PipelineError(f"no text of {paths} can be a label: {_plain(counts)}")
     sizes = {
-        name: min(SLICE, one.rows - SLICE * place)
+        name: min(SLICE, one.rows - SLICE * index)
         for one in vocabularies
-        for place, name in enumerate(one.slices)
+        for index, name in enumerate(one.slices)
     }
     marks = [read_marker(store, VOCABULARY.folder, name).fingerprint for name in sizes]
     content = digest([sizes, marks])
@@ -91,6 +68,33 @@ def gather_vocabulary(store: Store, recipe: Recipe) -> VocabularyPlan:
     return plan
 
 
+def _expected_fingerprint(label: LabelRecipe) -> str:
+    """A hash of what decides the texts: the files' contents and the recipe's rules."""
+    vocabularies = [_content(path) for path in label.vocabularies]
+    excluded = [_content(path) for path in label.exclude]
+    return digest([_VERSION, vocabularies, excluded, label.facts, label.licence])
+
+
+def _published(
+    store: Store, recipe: Recipe
+) -> tuple[list[Vocabulary], dict[str, dict[str, FormCounts]]]:
+    """The vocabularies, whose texts are written by now, and the account of each file and form."""
+    label = recipe.label
+    held_out = Exclusion(text.text for path in label.exclude for text in read_texts(path))
+    vocabularies: list[Vocabulary] = []
+    counts: dict[str, dict[str, FormCounts]] = {}
+    for number, path in enumerate(label.vocabularies):
+        texts = read_texts(path)
+        name, plain = _name(path, counts), form_of([text for text in texts if not text.form])
+        for form in Form:
+            of_form = [text for text in texts if (text.form or plain) == form]
+            kept, counts.setdefault(name, {})[form.value] = _kept(of_form, form, held_out, label)
+            if kept:
+                slices = tuple(_write_slices(store, f"{number:03d}-{form.value}", kept, recipe))
+                vocabularies.append(Vocabulary(name=name, form=form, rows=len(kept), slices=slices))
+    return vocabularies, counts
+
+
 def _all_stand(store: Store, plan: VocabularyPlan) -> bool:
     return all(whole_marker(store, VOCABULARY.folder, name) for name in plan.slices)
 
@@ -98,30 +102,30 @@ def _all_stand(store: Store, plan: VocabularyPlan) -> bool:
 def _plain(
     counts: Mapping[str, Mapping[str, FormCounts]],
 ) -> dict[str, dict[str, dict[str, object]]]:
-    return {
-        name: {form: found.model_dump() for form, found in forms.items()}
-        for name, forms in counts.items()
-    }
+    plain: dict[str, dict[str, dict[str, object]]] = {}
+    for name, forms in counts.items():
+        plain[name] = {form: found.model_dump() for form, found in forms.items()}
+    return plain
 
 
-def _content(place: str) -> str:
-    store, name = file_at(place)
+def _content(path: str) -> str:
+    store, name = file_at(path)
     with store.open(name) as opened:
         return sha256_of(opened)
 
 
-def _name(place: str, taken: Iterable[str]) -> str:
+def _name(path: str, taken: Iterable[str]) -> str:
     """A vocabulary's name: its file's, with a number where two have the same."""
-    name = place.rpartition("/")[2].rpartition(".")[0]
+    name = path.rpartition("/")[2].rpartition(".")[0]
     same = sum(other.partition(" #")[0] == name for other in taken)
     return f"{name} #{same + 1}" if same else name
 
 
 def _kept(
     texts: Iterable[Text], form: Form, held_out: Exclusion, label: LabelRecipe
-) -> tuple[list[Kept], FormCounts]:
+) -> tuple[list[KeptText], FormCounts]:
     """Texts of one form that may be labels, in an order of their own, and the account of all."""
-    kept: dict[str, Kept] = {}
+    kept: dict[str, KeptText] = {}
     dropped: Counter[str] = Counter()
     number = duplicates = 0
     for found in texts:
@@ -136,19 +140,22 @@ def _kept(
         elif form is Form.LONG and held_out.leaks(text):
             dropped["excluded"] += 1
         else:
-            kept[same] = Kept(text, found.source, found.licence or label.licence)
+            kept[same] = KeptText(text, found.source, found.licence or label.licence)
     counts = FormCounts(
         texts=number, kept=len(kept), duplicate=duplicates, dropped=dict(sorted(dropped.items()))
     )
     return sorted(kept.values()), counts
 
 
-def _write_slices(store: Store, name: str, kept: Sequence[Kept], recipe: Recipe) -> Iterator[str]:
+def _write_slices(
+    store: Store, name: str, kept: Sequence[KeptText], recipe: Recipe
+) -> Iterator[str]:
     for number, start in enumerate(range(0, len(kept), SLICE)):
         slice_name = f"{name}-{number:05d}"
         rows = kept[start : start + SLICE]
+        columns = zip(*rows, strict=True)
         content = VOCABULARY.content(
-            {name: [getattr(row, name) for row in rows] for name in Kept._fields}
+            {name: list(column) for name, column in zip(KeptText._fields, columns, strict=True)}
         )
         job = Job(store.url, slice_name, recipe)
         publish_marked(VOCABULARY.folder, job, VOCABULARY.path(job), content, {"texts": len(rows)})

@@ -20,7 +20,7 @@ from pipelines.engine import bucket
 from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import Stage
 from pipelines.samples.moved_labels import LabelledSample, labelled_samples
-from pipelines.search.draw import drawn
+from pipelines.search.draw import sampled
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
 from schemas.counts import PseudoLabelCounts
@@ -30,7 +30,7 @@ from schemas.recipe import Recipe
 from schemas.vocabulary import Form
 
 
-class Weighed(NamedTuple):
+class CandidatePool(NamedTuple):
     """What a bucket's samples draw from: candidates by clip, and how many clips have each."""
 
     candidates: Mapping[str, tuple[CandidateText, ...]]
@@ -49,13 +49,11 @@ class Denied(NamedTuple):
 
 def label_bucket(job: Job) -> Done:
     """Draw the pseudo-labels of a bucket's samples and make captions of them."""
-    weighed = Weighed(
-        {row.clip_key: row.candidates for row in MATCHES.read(job)},
-        {row.entry: row.clips for row in FREQUENCIES.read(job)},
-        description(job.recipe),
-    )
+    candidates = {row.clip_key: row.candidates for row in MATCHES.read(job)}
+    clips = {row.entry: row.clips for row in FREQUENCIES.read(job)}
+    pool = CandidatePool(candidates, clips, description(job.recipe))
     denied = Denied(Counter(), Counter())
-    rows = [label_sample(sample, weighed, job.recipe, denied) for sample in labelled_samples(job)]
+    rows = [label_sample(sample, pool, job.recipe, denied) for sample in labelled_samples(job)]
     bucket.progress(len(CLIPS.read(job)))
     forms = Counter(label.form for row in rows for label in row.pseudo_labels)
     counts = PseudoLabelCounts(
@@ -70,12 +68,12 @@ def label_bucket(job: Job) -> Done:
 
 
 def label_sample(
-    sample: LabelledSample, weighed: Weighed, recipe: Recipe, denied: Denied
+    sample: LabelledSample, pool: CandidatePool, recipe: Recipe, denied: Denied
 ) -> Labelled:
     """A sample's labels: from each vocabulary as many as the recipe says, by its own draw."""
     key = sample.varied.sample_key
     by_vocabulary: dict[tuple[str, Form], list[CandidateText]] = defaultdict(list)
-    for candidate in weighed.candidates.get(sample.clip.clip_key, ()):
+    for candidate in pool.candidates.get(sample.clip.clip_key, ()):
         if kind := unconfirmed(candidate.text, sample.labels, sample.varied.change, recipe.caption):
             denied.candidates[kind] += 1
         else:
@@ -83,22 +81,22 @@ def label_sample(
     chosen: list[CandidateText] = []
     for (vocabulary, form), candidates in by_vocabulary.items():
         number = recipe.label.long_labels if form is Form.LONG else recipe.label.short_labels
-        chosen += drawn(
+        chosen += sampled(
             candidates,
-            weighed.clips,
+            pool.clips,
             number,
             keyed_rng(recipe.corpus.seed, key, f"label {vocabulary} {form}"),
         )
     captions = (*_sentences(chosen), *_tags(sample, chosen, recipe, denied.tags))
     return Labelled(
         sample_key=key,
-        pseudo_labels=tuple(_label(candidate, weighed) for candidate in chosen),
+        pseudo_labels=tuple(_label(candidate, pool) for candidate in chosen),
         captions=captions,
     )
 
 
-def _label(candidate: CandidateText, weighed: Weighed) -> PseudoLabel:
-    embedder = weighed.embedder
+def _label(candidate: CandidateText, pool: CandidatePool) -> PseudoLabel:
+    embedder = pool.embedder
     return PseudoLabel(
         text=candidate.text,
         form=candidate.form,
@@ -107,7 +105,7 @@ def _label(candidate: CandidateText, weighed: Weighed) -> PseudoLabel:
         licence=candidate.licence,
         rank=candidate.rank,
         similarity=candidate.similarity,
-        frequency=weighed.clips[candidate.entry],
+        frequency=pool.clips[candidate.entry],
         model=f"{embedder.name} {embedder.version}",
         model_licence=embedder.licence,
     )
@@ -143,7 +141,7 @@ def _tags(
     order = keyed_rng(recipe.corpus.seed, sample.varied.sample_key, "tags").permutation(len(unique))
     captions: list[Caption] = []
     for text in equal_chunks(
-        [unique[place] for place in order], recipe.label.max_tokens, minilm.tokens
+        [unique[index] for index in order], recipe.label.max_tokens, minilm.tokens
     ):
         if kind := unconfirmed(text, sample.labels, sample.varied.change, recipe.caption):
             denied[kind] += 1

@@ -45,10 +45,11 @@ class MappedTexts(NamedTuple):
 
     def candidate(self, row: int, rank: int, similarity: float) -> CandidateText:
         """The text of a row, as a clip's candidate."""
-        place = bisect_right(self.ends, row)
-        at = row - (self.ends[place - 1] if place else 0)
+        slice_index = bisect_right(self.ends, row)
+        at = row - (self.ends[slice_index - 1] if slice_index else 0)
         text, source, licence = (
-            self.tables[place].column(name)[at].as_py() for name in ("text", "source", "licence")
+            self.tables[slice_index].column(name)[at].as_py()
+            for name in ("text", "source", "licence")
         )
         return CandidateText(
             entry=self.first + row,
@@ -64,28 +65,23 @@ class MappedTexts(NamedTuple):
 
 def match_bucket(job: Job) -> Done:
     """Find the candidates of a bucket's clips."""
-    heard = EMBEDDINGS.read(job)
+    embeddings = EMBEDDINGS.read(job)
     in_force = seen(job)
     texts = _texts(job.store.url, in_force)
-    found = _found(job, [clip.vector for clip in heard], texts, in_force) if heard else []
-    rows = [
-        Matched(
-            clip_key=clip.clip_key,
-            candidates=tuple(
-                of.candidate(one.row, rank, one.similarity)
-                for of, near in zip(texts, matched.near, strict=True)
-                for rank, one in enumerate(near, start=1)
-            ),
+    found = _found(job, [clip.vector for clip in embeddings], texts, in_force) if embeddings else []
+    rows: list[Matched] = []
+    for clip, matched in zip(embeddings, found, strict=True):
+        candidates = tuple(
+            of.candidate(one.row, rank, one.similarity)
+            for of, near in zip(texts, matched.near, strict=True)
+            for rank, one in enumerate(near, start=1)
         )
-        for clip, matched in zip(heard, found, strict=True)
-    ]
+        rows.append(Matched(clip_key=clip.clip_key, candidates=candidates))
     bucket.progress(len(CLIPS.read(job)))
     counts = {"clips": len(rows), "candidates": sum(len(row.candidates) for row in rows)}
     if job.recipe.label.search is Search.APPROXIMATE:
-        counts |= {
-            "exact_looked_for": sum(one.checked for one in found),
-            "exact_missed": sum(one.missed for one in found),
-        }
+        counts["exact_looked_for"] = sum(one.checked for one in found)
+        counts["exact_missed"] = sum(one.missed for one in found)
     return Done([MATCHES.write(job, rows)], counts)
 
 

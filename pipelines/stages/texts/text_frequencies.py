@@ -36,13 +36,15 @@ def emit(job: Job) -> Iterator[tuple[int, EntryCounts]]:
     yield from ((number, EntryCounts(job.bucket, found)) for number, found in counts.items())
 
 
-def meet(_recipe: Recipe, _range: int, told: list[EntryCounts]) -> Iterator[tuple[str, Counts]]:
+def reduce(
+    _recipe: Recipe, _range: int, entry_counts: list[EntryCounts]
+) -> Iterator[tuple[str, Counts]]:
     """To each bucket the sums over its own generation and those before: what comes later must not
     change what was labelled.
     """
     total: Counter[int] = Counter()
     by_generation: dict[int, list[EntryCounts]] = {}
-    for one in told:
+    for one in entry_counts:
         by_generation.setdefault(Bucket.parse(one.bucket).generation, []).append(one)
     for _, of_generation in sorted(by_generation.items()):
         for one in of_generation:
@@ -64,6 +66,6 @@ STAGE: Final = Stage(
     version=1,
     reads=(CLIPS, MATCHES),
     writes=(FREQUENCIES,),
-    shuffle=Shuffle(emit=emit, meet=meet, receive=receive),
+    shuffle=Shuffle(emit=emit, reduce=reduce, receive=receive),
     enabled=lambda recipe: recipe.labels,
 )

@@ -25,7 +25,7 @@ from pipelines.errors import PipelineError
 from pipelines.reports.ledger import ledger_rows
 from pipelines.storage.lock import hold
 from pipelines.storage.store import Store
-from pipelines.trust.trusted import VARIABLE, wanted
+from pipelines.trust.trusted import VARIABLE, requested
 from schemas.corpus import Outcome
 from schemas.dataset import Dataset
 from schemas.recipe import Recipe
@@ -132,7 +132,7 @@ def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(
                 (),
                 lock.holder.holder_id,
                 timeout_s=FAILS_WITHIN_S,
-                trusted=wanted(PLAIN),
+                trusted=requested(PLAIN),
             )
             for step in STEPS:
                 parts = (
@@ -188,7 +188,7 @@ def _step(
             **os.environ,
             **environment,
             "PYTHONPATH": str(building.ROOT),
-            VARIABLE: "\n".join(wanted(PLAIN)),
+            VARIABLE: "\n".join(requested(PLAIN)),
         },
     )
 

@@ -1,5 +1,5 @@
-"""Annotators say what the library says, the same in any batch, nothing of what is no music, and the
-truth of what is.
+"""Annotators say what the library says, the same in any batch, nothing of what is not music, and
+the truth of what is.
 """
 
 import numpy as np
@@ -198,7 +198,7 @@ def test_measures_of_half_silence_and_of_clipping() -> None:
     tone = (0.5 * np.sin(2 * np.pi * 441 * np.arange(2 * RATE_HZ) / RATE_HZ)).astype(np.float32)
     half = np.concatenate((tone[:RATE_HZ], np.zeros(RATE_HZ, np.float32)))
     assert measured(DecodedWindow(half, RATE_HZ, 0.5, Downmix.NONE)).silent_share == 0.5
-    # a smooth crest is no clipping
+    # a smooth crest is not clipping
     assert measured(DecodedWindow(tone, RATE_HZ, 0.5, Downmix.NONE)).clipped_share == 0
     hard = np.clip(2 * tone, -0.5, 0.5)
     # |sin| is over one half for two thirds of its time

@@ -6,16 +6,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipelines.captioning.check import heard_chords
+from pipelines.captioning.check import chord_labels
 from pipelines.captioning.compose import ComposedCaptions, compose_captions
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.metadata import Metadata
 from pipelines.captioning.sentences import (
     Attribute,
     available,
+    chords_in_order,
     control_sentence,
     draw_sentences,
-    heard_in,
     rounds_of,
 )
 from pipelines.captioning.splitting import split_sentences
@@ -186,7 +186,10 @@ def test_two_of_three_repeated_progressions_are_named_as_repeats_of_the_whole_as
     ],
 )
 def test_only_whole_rounds_count(names: str, rounds: int) -> None:
-    assert rounds_of([chord.harte for chord in heard_in(sequence(*names.split()).chords)]) == rounds
+    assert (
+        rounds_of([chord.harte for chord in chords_in_order(sequence(*names.split()).chords)])
+        == rounds
+    )
 
 
 def test_a_long_sequence_may_be_stated_where_its_round_is_short() -> None:
@@ -222,11 +225,11 @@ def test_no_starts_of_many_or_very_short_chords_or_of_one(found: Labels) -> None
 def test_the_chords_heard_are_those_that_the_check_compares_with() -> None:
     found = sequence("N", "C#:maj/3", "Db:maj/3", "N", "Db:maj/3", "G:7", "N").chords
     assert (
-        tuple(chord.harte for chord in heard_in(found))
-        == heard_chords(found)
+        tuple(chord.harte for chord in chords_in_order(found))
+        == chord_labels(found)
         == ("Db:maj/3", "G:7")
     )
-    assert [chord.start_s for chord in heard_in(found)] == [1, 5]
+    assert [chord.start_s for chord in chords_in_order(found)] == [1, 5]
 
 
 def test_the_same_seed_and_key_give_the_same_captions_and_other_keys_others() -> None:

@@ -136,7 +136,7 @@ def test_other_weights_have_another_version(folder: Path, tmp_path: Path) -> Non
 
 
 def test_a_model_that_is_nowhere_is_named() -> None:
-    with pytest.raises(PipelineError, match=r"model no/such model is no folder"):
+    with pytest.raises(PipelineError, match=r"model no/such model is not a folder"):
         clap.describe(LabelRecipe(model="no/such model"))
 
 

@@ -74,7 +74,7 @@ def test_a_runner_may_be_named_by_its_dotted_path() -> None:
     assert refusal("OurRunner") == f"runner OurRunner {UNKNOWN}"
     assert (
         refusal("company.runners.OurRunner", "colour=red")
-        == "--beam colour is no option of Beam, nor of runner company.runners.OurRunner; "
+        == "--beam colour is not an option of Beam, nor of runner company.runners.OurRunner; "
         "nothing was submitted"
     )
 
@@ -86,7 +86,7 @@ def test_options_become_beams_own() -> None:
         "--direct_running_mode=in_memory", "--direct_num_workers=1",
     ]  # fmt: skip
     accept("FnApiRunner", "direct_runner_bundle_repeat=2")
-    assert "direct_runner_bundle_repeats is no option" in refusal(
+    assert "direct_runner_bundle_repeats is not an option" in refusal(
         "FnApiRunner", "direct_runner_bundle_repeats=2"
     )
 
@@ -107,15 +107,15 @@ def test_an_option_that_nobody_knows_is_named(written: str) -> None:
     name = written.partition("=")[0]
     assert (
         refusal("local", written)
-        == f"--beam {name} is no option of Beam, nor of runner local; nothing was submitted"
+        == f"--beam {name} is not an option of Beam, nor of runner local; nothing was submitted"
     )
 
 
 def test_the_unknown_option_is_named_among_known_ones() -> None:
     said = refusal("FlinkRunner", "flink_master=a:1", "colour=red", "parallelism=2")
     assert (
-        said
-        == "--beam colour is no option of Beam, nor of runner FlinkRunner; nothing was submitted"
+        said == "--beam colour is not an option of Beam, nor of runner FlinkRunner; "
+        "nothing was submitted"
     )
 
 
@@ -181,7 +181,7 @@ def test_an_option_under_which_a_stage_would_not_end_is_refused(option: str, rea
 
 
 def test_asking_beam_for_help_does_not_end_the_program() -> None:
-    assert refusal("local", "help").startswith("--beam help is no setting: https://")
+    assert refusal("local", "help").startswith("--beam help is not a setting: https://")
 
 
 @pytest.mark.parametrize(
@@ -266,12 +266,12 @@ def test_workers_are_counted_on_this_machine_only() -> None:
 def test_options_of_flinks_and_sparks_job_servers_are_known() -> None:
     accept("FlinkRunner", "flink_master=a:1", "object_reuse=true")
     accept("SparkRunner", "bundle_size=10")
-    assert "object_reuse is no option" in refusal("SparkRunner", "object_reuse=true")
+    assert "object_reuse is not an option" in refusal("SparkRunner", "object_reuse=true")
 
 
 def test_an_option_that_a_running_job_server_describes_is_accepted(job_server: str) -> None:
     accept("PortableRunner", f"job_endpoint={job_server}", "watermark_idle=3")
-    assert "colour is no option" in refusal(
+    assert "colour is not an option" in refusal(
         "PortableRunner", f"job_endpoint={job_server}", "watermark_idle=3", "colour=red"
     )
 
@@ -285,7 +285,9 @@ def test_a_job_server_that_does_not_answer_is_named(deaf: str, others: tuple[str
 
 def test_a_job_server_inside_this_process_is_not_asked() -> None:
     check_engine(Engine(1, "PortableRunner", ("--job_endpoint=embed",)), "/corpus")
-    assert "colour is no option" in refusal("PortableRunner", "job_endpoint=embed", "colour=red")
+    assert "colour is not an option" in refusal(
+        "PortableRunner", "job_endpoint=embed", "colour=red"
+    )
 
 
 TRACE = """Pipeline job-1 failed in state FAILED: Traceback (most recent call last):

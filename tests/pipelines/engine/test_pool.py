@@ -16,13 +16,14 @@ from pipelines.build.markers import Done
 from pipelines.build.outputs import Output
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Stopped
-from pipelines.engine.pool import run_here, shared_out
+from pipelines.engine.pool import balanced, run_here, shared_out
 from pipelines.engine.stage import Shuffle, Stage
 from pipelines.errors import MachineFault, PipelineError, TransientError
 from schemas.recipe import LimitsRecipe, Recipe
 from tests.support.elsewhere import function_in
 
 NAMES = ("a", "b", "c", "d")
+SIZES = {"a": 17, "b": 16, "c": 16, "d": 15, "e": 14, "f": 11, "g": 11, "h": 10}
 TRIED = Output(folder="tried", suffix=".json")
 
 
@@ -104,7 +105,7 @@ def test_what_buckets_tell_each_other_reaches_each(tmp_path: Path) -> None:
         name="try",
         version=1,
         writes=(TRIED,),
-        shuffle=Shuffle(emit=emit, meet=meet, receive=receive),
+        shuffle=Shuffle(emit=emit, reduce=meet, receive=receive),
     )
     assert [row.counts for row in run_here(told, jobs(tmp_path), 2, "mark")] == [{"rows": 1}] * 4
     assert [job.store.read_json(f"tried/{job.bucket}.json") for job in jobs(tmp_path)] == [
@@ -117,7 +118,7 @@ def test_an_outage_while_buckets_tell_is_worth_another_try(tmp_path: Path) -> No
     def emit(_job: Job) -> Iterator[tuple[str, str]]:
         raise TransientError("the store is away")
 
-    shuffle = Shuffle(emit=emit, meet=lambda *_: iter(()), receive=lambda *_: Done([], {}))
+    shuffle = Shuffle(emit=emit, reduce=lambda *_: iter(()), receive=lambda *_: Done([], {}))
     told = Stage(name="try", version=1, writes=(TRIED,), shuffle=shuffle)
     with pytest.raises(TransientError, match="stage try: the store is away"):
         run_here(told, jobs(tmp_path), 2, "mark")
@@ -147,3 +148,21 @@ def test_an_interruption_kills_the_children_at_work_and_waits_for_their_threads(
     with pytest.raises(KeyboardInterrupt):
         shared_out(wait_for_child, jobs(tmp_path)[:2], 2)
     assert ends == [Stopped, Stopped]
+
+
+def test_two_workers_get_nearly_equal_shares() -> None:
+    workers = balanced(SIZES, 2)
+    assert [sum(SIZES[name] for name in worker) for worker in workers] == [56, 54]
+    assert sorted(name for worker in workers for name in worker) == sorted(SIZES)
+
+
+def test_the_worker_with_the_least_work_is_given_the_next() -> None:
+    assert balanced({"a": 9, "b": 2, "c": 2, "d": 2}, 2) == [["a"], ["b", "c", "d"]]
+
+
+def test_one_worker_takes_the_largest_first() -> None:
+    assert balanced({"h": 10, "g": 11, "a": 17}, 1) == [["a", "g", "h"]]
+
+
+def test_more_workers_than_buckets_leave_some_empty() -> None:
+    assert balanced({"a": 1}, 3) == [["a"], [], []]

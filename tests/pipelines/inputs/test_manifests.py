@@ -154,7 +154,7 @@ def test_splits_by_their_usual_names(said: str, split: str) -> None:
 @pytest.mark.parametrize(
     ("cells", "code", "said"),
     [
-        ({"start_s": "x"}, "bad_row", "start_s is no number of seconds: 'x'"),
+        ({"start_s": "x"}, "bad_row", "start_s is not a number of seconds: 'x'"),
         ({"end_s": "inf"}, "bad_row", "end_s is not finite: 'inf'"),
         ({"start_s": "10", "end_s": "5"}, "bad_window", "end_s must lie after start_s"),
         ({"start_s": "-1", "end_s": "5"}, "bad_window", "not before 0"),
@@ -166,7 +166,7 @@ def test_splits_by_their_usual_names(said: str, split: str) -> None:
         ({"title": "\ud800"}, "bad_row", "half a Unicode character"),
         ({"mood": "\ud800"}, "bad_row", "half a Unicode character"),
         ({"uri": {"bytes": "x"}}, "bad_row", "column uri holds dict"),
-        ({"start_s": [1]}, "bad_row", "start_s is no number"),
+        ({"start_s": [1]}, "bad_row", "start_s is not a number"),
         ({"start_s": 10**400}, "bad_row", "a whole number of 401 signs"),
     ],
 )
@@ -398,7 +398,7 @@ def test_a_quote_that_is_not_closed_costs_its_line_and_the_long_texts_that_it_sw
         ("7", "", ("so\nmany",)),
         ("8", "", ("y",)),
     ]
-    assert rows[0].message == "is no row: ',' expected after '\"'"
+    assert rows[0].message == "is not a row: ',' expected after '\"'"
 
 
 def test_a_line_of_json_that_is_too_long_is_dead_and_the_rest_is_used(

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chisquare
 
 from pipelines.engine.seeding import keyed_rng
-from pipelines.search.draw import drawn
+from pipelines.search.draw import sampled
 from schemas.pseudo_label import CandidateText
 
 CLIPS = {0: 1, 1: 2, 2: 4, 3: 4, 4: 10}
@@ -34,7 +34,7 @@ def counted(number: int, draws: int) -> Counter[tuple[int, ...]]:
     return Counter(
         tuple(
             one.entry
-            for one in drawn(candidates(), CLIPS, number, keyed_rng(0, f"clip-{draw}", "label"))
+            for one in sampled(candidates(), CLIPS, number, keyed_rng(0, f"clip-{draw}", "label"))
         )
         for draw in range(draws)
     )
@@ -67,10 +67,10 @@ def test_three_of_five_come_as_often_as_one_after_the_other_without_replacement(
 
 @pytest.mark.parametrize(("number", "drawn_number"), [(0, 0), (3, 3), (5, 5), (9, 5)])
 def test_no_text_comes_twice_and_the_nearest_stands_first(number: int, drawn_number: int) -> None:
-    found = drawn(candidates(), CLIPS, number, np.random.default_rng(0))
+    found = sampled(candidates(), CLIPS, number, np.random.default_rng(0))
     assert len({one.entry for one in found}) == drawn_number
     assert [one.rank for one in found] == sorted(one.rank for one in found)
 
 
 def test_nothing_to_draw_from_gives_nothing() -> None:
-    assert drawn([], {}, 3, np.random.default_rng(0)) == []
+    assert sampled([], {}, 3, np.random.default_rng(0)) == []

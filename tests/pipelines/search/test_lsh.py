@@ -33,8 +33,8 @@ def met(vectors: np.ndarray, hashing: Hashing, similarity: float) -> set[tuple[i
     signed = signatures(vectors, hashing, np.random.default_rng(1))
     return {
         pair
-        for places in signed.places_TN
-        for pair in near_pairs(places, signed.signatures_NW, similarity)
+        for hashes in signed.hashes_TN
+        for pair in near_pairs(hashes, signed.signatures_NW, similarity)
     }
 
 

@@ -132,7 +132,7 @@ def test_an_index_is_compared_in_every_field(
         ("offsets", [512, 512], "offsets must ascend from 0 on"),
         ("offsets", [0, 1 << 40], "offsets must ascend from 0 on"),
         ("offsets", [0, 100], "whole blocks of 512 bytes"),
-        ("offsets", float("nan"), "NaN is no JSON number"),
+        ("offsets", float("nan"), "NaN is not a JSON number"),
         ("count", -1, "count: Input should be greater than or equal to 0"),
         ("sha256", "x", "sha256: String should match"),
         ("keys", {"a": 1}, "keys: Input should be a valid tuple"),

@@ -124,5 +124,5 @@ def test_a_foreign_sample_is_a_problem_beside_the_rows(tmp_path: Path) -> None:
     found = list(export(find_shards(str(path)), str(tmp_path / "rows.jsonl"), dataset="mine"))
     assert [row.message if isinstance(row, ShardProblem) else row["location"] for row in found] == [
         f"{KEY}.flac",
-        "is no sample of Obbligato: it has no labels to export",
+        "is not a sample of Obbligato: it has no labels to export",
     ]

@@ -131,14 +131,17 @@ def test_a_repeated_member_is_a_problem(tmp_path: Path) -> None:
             ],
         ),
         ([("0.flac", b""), ("0.vocals.flac", b""), ("0.json", b"{}")], []),
-        ([("0.flac", b""), ("0.json", b"[]")], [("0", "bad_json", "its JSON is no object: b'[]'")]),
+        (
+            [("0.flac", b""), ("0.json", b"[]")],
+            [("0", "bad_json", "its JSON is not an object: b'[]'")],
+        ),
         (
             [("0.flac", b""), ("0.json", b'{"a": NaN}')],
-            [("0", "bad_json", "its JSON cannot be read: NaN is no JSON number")],
+            [("0", "bad_json", "its JSON cannot be read: NaN is not a JSON number")],
         ),
         (
             [("0.flac", b""), ("0.json", b'{"a": 1e999}')],
-            [("0", "bad_json", "its JSON cannot be read: 1e999 is no JSON number")],
+            [("0", "bad_json", "its JSON cannot be read: 1e999 is not a JSON number")],
         ),
         (
             [("0.flac", b""), ("0.json", b'{"a": 1' + b"0" * 5000 + b"}")],

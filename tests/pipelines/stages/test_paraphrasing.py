@@ -98,8 +98,8 @@ def test_wrong_rewordings_are_asked_for_once_more_and_then_left_out(tmp_path: Pa
         for refused, *_ in second
     )
     assert (
-        made.told["usd"]
-        == made.told["usd_in_all"]
+        made.details["usd"]
+        == made.details["usd_in_all"]
         == round(Answers(Store(str(tmp_path / "out"))).spent / USD, 9)
     )
 
@@ -110,7 +110,7 @@ def test_done_buckets_are_left_alone_and_a_changed_model_asks_anew(tmp_path: Pat
         paraphrase_together(STAGE, jobs)
         asked = len(server.answered())
         again = paraphrase_together(STAGE, jobs)
-        assert (again.told, [row.ran for row in again.buckets]) == ({}, [False] * 4)
+        assert (again.details, [row.ran for row in again.buckets]) == ({}, [False] * 4)
         dearer = [
             Job(job.out, job.bucket, recipe(server.url, concurrency=1, budget_usd=2.0))
             for job in jobs
@@ -152,7 +152,7 @@ def test_killed_runs_pay_for_nothing_twice_and_end_with_the_bytes_of_one_run(
     for file in (out / "answers").iterdir():
         (straight / "answers" / file.name).write_bytes(file.read_bytes())
     made = paraphrase_together(STAGE, again)  # no server is left to ask
-    assert "calls" not in made.told["calls"]
+    assert "calls" not in made.details["calls"]
     assert landed(again) == landed(jobs)
     for job in jobs:
         name = f"paraphrases/{job.bucket}.parquet"
@@ -215,8 +215,8 @@ def test_the_quote_is_near_what_is_paid(tmp_path: Path) -> None:
         jobs = captioned_build(str(tmp_path / "out"), recipe(server.url), TEXTS)
         expected = quote(Store(str(tmp_path / "out")), jobs[0].recipe)
         made = paraphrase_together(STAGE, jobs)
-    assert made.told["usd"] == pytest.approx(expected.likely_usd, rel=0.25)
-    assert made.told["usd"] < expected.most_usd
+    assert made.details["usd"] == pytest.approx(expected.likely_usd, rel=0.25)
+    assert made.details["usd"] < expected.most_usd
 
 
 def test_a_caption_that_gives_orders_changes_only_its_own_rewording(tmp_path: Path) -> None:
@@ -255,5 +255,5 @@ def test_batches_land_what_single_calls_land(tmp_path: Path) -> None:
         )
         made = paraphrase_together(STAGE, together)
     assert landed(together) == landed(one_by_one)
-    assert made.told["calls"]["expired"] > 0
-    assert made.told["calls"]["batch_error"] > 0
+    assert made.details["calls"]["expired"] > 0
+    assert made.details["calls"]["batch_error"] > 0

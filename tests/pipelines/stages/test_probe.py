@@ -58,10 +58,10 @@ def settled(
     **recipe: Any,
 ) -> Settled:
     probed = [(listed, Probed(place=listed.place, song=found)) for listed, found in inputs]
-    return settle(probed, IngestRecipe(**recipe), seed, before or {})
+    return assign(probed, IngestRecipe(**recipe), seed, before or {})
 
 
-def settle(
+def assign(
     probed: list[tuple[InputRow, Probed]],
     recipe: IngestRecipe,
     seed: int,
@@ -77,7 +77,7 @@ def settle(
             [table_of(CutInput, inputs)],
             [table_of(Assigned, list(before.values()))],
         )
-        assign_buckets_sql.settle(held, recipe, seed)
+        assign_buckets_sql.assign(held, recipe, seed)
         buckets = {
             name: [Clip.model_validate(clip) for clip in table.to_pylist()]
             for name, table in runs(assign_buckets_sql.clips(held), "bucket")
@@ -195,7 +195,7 @@ def test_what_probing_killed_is_dead_by_its_code_and_what_was_ignored_stays_so()
         row(1, 1, outcome=Outcome.IGNORED, code="not_audio"),
         Probed(place=1, code="not_audio"),
     )
-    result = settle([dead, ignored], IngestRecipe(), 0, {})
+    result = assign([dead, ignored], IngestRecipe(), 0, {})
     assert [(entry.outcome, entry.code, entry.figure) for entry in result.ledger] == [
         ("dead", "not_finite", "f"),
         ("ignored", "not_audio", ""),

@@ -58,7 +58,7 @@ def test_the_form_of_a_file_follows_from_its_words() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("v.mp3", "x", "is no vocabulary: expected a name that ends in .parquet"),
+        ("v.mp3", "x", "is not a vocabulary: expected a name that ends in .parquet"),
         ("v.csv", "a,b\n1,2\n", "no column text or caption among 'a', 'b'"),
         ("v.jsonl", "{\n", "cannot be read as a vocabulary"),
         ("v.parquet", "no parquet", "cannot be read as a vocabulary"),

@@ -204,7 +204,7 @@ def test_tables_without_the_columns_are_refused_by_name(tmp_path: Path) -> None:
         gathered(tmp_path, titles=(rows,))
     with pytest.raises(PipelineError, match=r"none\.csv does not exist"):
         gathered(tmp_path, (f"{tmp_path}/none.csv",))
-    with pytest.raises(PipelineError, match="is no table: expected a name that ends in"):
+    with pytest.raises(PipelineError, match="is not a table: expected a name that ends in"):
         gathered(tmp_path, (f"{tmp_path}/a.xlsx",))
 
 

@@ -5,7 +5,7 @@ from itertools import cycle, groupby, islice
 import numpy as np
 import pytest
 
-from pipelines.captioning.check import contradiction, heard_chords
+from pipelines.captioning.check import chord_labels, contradiction
 from pipelines.captioning.sentences import ControlSentence, draw_sentences
 from schemas.chord import Chord, ChordQuality
 from schemas.fact import ChordsFact, FactKind
@@ -70,7 +70,7 @@ def agrees(sentence: ControlSentence, found: ResolvedControls, truth: Labels) ->
             sentence.text
         )
         if isinstance(fact, ChordsFact):  # goes on from the top where there is more time
-            sounding = heard_chords(found.labels.chords)
+            sounding = chord_labels(found.labels.chords)
             again = [label for label, _ in groupby(islice(cycle(fact.chords), 200))]
             assert list(sounding) == again[: len(sounding)], sentence.text
             assert len(sounding) >= len(fact.chords), sentence.text
