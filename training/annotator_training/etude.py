@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from schemas.chord import Chord
 from schemas.pitch import Key, Mode
-from training.annotator_training.progressions import draw_manner, progression
+from training.annotator_training.progressions import progression, sample_manner
 
 Floats = npt.NDArray[np.floating[Any]]
 _SLOWEST_BPM: Final = 56
@@ -128,7 +128,7 @@ def _harmony(
     """Chords over all beats: two loops in turn, each played one, two or four times, or a single
     loop throughout.
     """
-    manner = draw_manner(rng)
+    manner = sample_manner(rng)
     length = int(rng.choice((1, 2, 2, 3, 4, 4, 4, 4, 5, 6, 8)))
     loops = [progression(rng, key, manner, length) for _ in range(2)]
     repeats = int(rng.choice((1, 2, 4, 100)))  # 100: longer than any piece

@@ -88,7 +88,7 @@ class Coloured(NamedTuple):
     colour: int | None = None
 
 
-def draw_manner(rng: np.random.Generator) -> Manner:
+def sample_manner(rng: np.random.Generator) -> Manner:
     """From plain triads to sevenths nearly everywhere; one piece in twenty is wild."""
     return Manner(
         sevenths=float(rng.choice((0.05, 0.25, 0.6, 0.95))),

@@ -60,7 +60,7 @@ class WeightChoice:
         found = self._best[part].values()
         return min(found, key=lambda one: (one.loss if one.losses else 0.0, -one.trust))
 
-    def kept(self, part: PredictedPart) -> CandidateWeights:
+    def proven(self, part: PredictedPart) -> CandidateWeights:
         """The most trusting one of which each step up, from what is usual, is proven by songs."""
         found = self.usual(part)
         if not found.losses:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from pipelines.storage.store import Store
 from training.errors import TrainingError
-from training.run.preview import Preview
 from training.run.throughput import Throughput
 from training.run.trainer import StepFigures
+from training.run.validation import Preview
 
 FOLDER: Final = "tensorboard"
 ReportLine = Callable[[str], None]
@@ -70,7 +70,7 @@ class MetricsLog:
         self._writer.add_scalar("loss/validation", loss, step)
         self._report(f"step {step} · validation loss {loss:.4f}")
 
-    def played(self, step: int, played: Preview) -> None:
+    def preview(self, step: int, played: Preview) -> None:
         """Sounds and their spectrograms, with their prompts."""
         for key, prompt, wave in zip(played.keys, played.prompts, played.waves, strict=True):
             self._writer.add_audio(f"played/{key}", wave[None], step, sample_rate=played.rate_hz)

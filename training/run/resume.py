@@ -13,8 +13,7 @@ from schemas.identity import Split
 from training.data.index import CorpusIndex, index_corpus
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
-from training.run.checkpoint_files import CORPUS, RECIPE
-from training.run.checkpoints import Checkpoint
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint
 from training.run.corpus_survey import (
     CorpusState,
     CorpusSurvey,

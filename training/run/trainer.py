@@ -16,10 +16,9 @@ from torch import nn
 from pipelines.codecs import Codec
 from training.data.loading import TrainingBatch
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.text_cache import TextCache
+from training.diffusion.text_encoder import TextCache
 from training.errors import BadData, TrainingError
-from training.run.checkpoint_files import EMA, MODEL
-from training.run.checkpoints import Checkpoint, Weights
+from training.run.checkpoints import EMA, MODEL, Checkpoint, Weights
 from training.run.ema import Ema
 from training.run.parallel import (
     World,
