@@ -1,6 +1,4 @@
-"""The chord part of a practice piece, and the pad under it: voicings near one another, struck or
-broken in a pattern.
-"""
+"""The chord part of a practice piece, and the pad under it: near voicings in a pattern."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple

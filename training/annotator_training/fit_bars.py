@@ -84,9 +84,7 @@ def load_accents(folder: Path, name: str) -> Accents:
 
 
 def examples(folder: Path) -> list[BeatPath]:
-    """The tracker's paths of all pieces; every other piece is cut to the length of a ten-second
-    clip's window.
-    """
+    """The tracker's paths of all pieces; every other piece is cut to a ten-second clip's window."""
     store_accents(folder)
     trackers, found = [BarTracker((meter,), 55.0, 215.0) for meter in PATHS], []
     for number, piece in enumerate(pieces(folder)):

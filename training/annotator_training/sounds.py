@@ -41,9 +41,7 @@ class _MidiEvent(NamedTuple):
 def midi(
     piece: Etude, playing: Playing, rng: np.random.Generator, start_s: float, tuning_cents: float
 ) -> mido.MidiFile:
-    """The piece from `start_s` on: 70 in 100 are played loosely, their onsets up to 12 ms (one
-    sigma) off the beat.
-    """
+    """The piece from `start_s` on: 70 in 100 are loose, with onsets up to 12 ms (one sigma) off."""
     loose_s = float(rng.uniform(0, 0.012)) if rng.random() < 0.7 else 0.0
     events: list[_MidiEvent] = []
     for channel, program in playing.programs.items():

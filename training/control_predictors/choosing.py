@@ -18,9 +18,7 @@ _PROOF: Final = 2.0
 
 
 class CandidateWeights(NamedTuple):
-    """Weights of a predictor after some steps, the trust in the text that stands in them, and what
-    they got wrong.
-    """
+    """Weights of a predictor after some steps, their trust in the text, and what they got wrong."""
 
     weights: Weights
     trust: float

@@ -126,9 +126,7 @@ class _PredictorTrainer:
         self._ema.update(step)
 
     def _judge(self, choice: WeightChoice, step: int) -> str:
-        """Offer the averaged weights of a step to the choice, with each trust in the text; their
-        losses in words.
-        """
+        """Offer a step's averaged weights with each trust in the text; returns the losses."""
         with self._ema.playing():
             for trust in TRUSTS:
                 self.nets.trust(trust)

@@ -68,9 +68,7 @@ class Reader:
         return list(self._made(positions, look))
 
     def _made(self, positions: Sequence[int], make: Callable[[Sample, int], T]) -> Iterator[T]:
-        """What is made of samples and the epochs of their positions; those of which nothing can be
-        made are counted.
-        """
+        """What is made of samples and their epochs; those that cannot be used are counted."""
         for some in bucket.batches(positions, _AT_ONCE):
             samples = [self._order.at(position) for position in some]
             contents = read_ranges(

@@ -149,9 +149,7 @@ class Checkpoint(NamedTuple):
         return state
 
     def check(self, name: str, sha256: str) -> None:
-        """Raise `TrainingError` for a file that is not what was written; without a hash, as far as
-        it can be seen.
-        """
+        """Raise `TrainingError` for a file that is not what was written, as far as can be seen."""
         if sha256:
             with self.store.open(self.file(name)) as opened:
                 if sha256_of(opened) != sha256:

@@ -1,5 +1,4 @@
-"""The log of a run: figures, sounds and pictures for TensorBoard, one line now and then for the
-terminal.
+"""The log of a run: figures, sounds and pictures for TensorBoard, lines for the terminal.
 
 Written by the first process alone, below the run's folder.
 """
@@ -85,9 +84,7 @@ class MetricsLog:
 
 
 def spectrogram_picture(wave: Wave) -> npt.NDArray[np.uint8]:
-    """Levels of a wave over time as grey, low notes at the bottom, 80 dB from black to white: (257,
-    frames).
-    """
+    """Levels of a wave over time as grey, low notes below, black 80 dB down: (257, frames)."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, _WINDOW // 2), _WINDOW)[
         ::_HOP
     ] * np.hanning(_WINDOW)

@@ -1,5 +1,4 @@
-"""One step of learning: a model with its optimizer and averaged weights, and what a step's batches
-do to them.
+"""One step of learning: what its batches do to a model, its optimizer and averaged weights.
 
 Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, N bands of
 noise.
