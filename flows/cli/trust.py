@@ -47,8 +47,7 @@ def _requested(build: str) -> tuple[str, ...]:
     from pipelines.storage.store import Store
     from pipelines.trust import trusted as trust
     from training.run import recipe
-    from training.run.checkpoint_files import RECIPE
-    from training.run.checkpoints import find_checkpoint
+    from training.run.checkpoints import RECIPE, find_checkpoint
 
     if Store(build).exists(SOURCES):
         sources, stored = stored_build(build)

@@ -94,8 +94,7 @@ def _listed(request: EvaluationRequest) -> "ScoredListing":
 
 def _is_model(target: str) -> bool:
     """Whether a target is a training run or one of its checkpoints."""
-    from training.run.checkpoint_files import STATE
-    from training.run.checkpoints import FOLDER
+    from training.run.checkpoints import FOLDER, STATE
 
     return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
 

@@ -23,8 +23,7 @@ from training.diffusion.model import LatentDiffusion
 from training.errors import TrainingError
 from training.evaluation.report import EvaluationReport
 from training.run import metrics_log
-from training.run.checkpoint_files import CORPUS, RECIPE
-from training.run.checkpoints import Checkpoint, find_checkpoint
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey, dataset_json
 from training.run.recipe import TrainRecipe
 

@@ -41,7 +41,7 @@ from tests.support.building import digests
 from tests.support.disks import CannotMount, Disk, failing_from, mounted
 from tests.support.tone_corpus import PLAIN
 from training.run import checkpoints
-from training.run.checkpoint_files import MODEL, STATE
+from training.run.checkpoints import MODEL, STATE
 
 RATE_HZ = 44_100
 NO_SPACE = "No space left on device"

@@ -28,7 +28,7 @@ from pipelines.storage.arrow import npy_bytes
 from pipelines.storage.tar import TarWriter
 from pipelines.trust.trusted import NotTrusted, trust
 from tests.pipelines.shards.shard_samples import flac
-from tests.training.data.shards import BANDS, CHANNELS, FRAMES, latent, told
+from tests.training.data.shards import BANDS, CHANNELS, FRAMES, latent, sample_of
 from tests.training.runs import corpus, edited, recipe
 from training.diffusion.text_encoder import open_text_encoder
 from training.errors import BadData, TrainingError
@@ -62,7 +62,7 @@ def shards_with(folder: Path, members: dict[str, bytes], *, latents: bool = True
     with (folder / "train-00000.tar").open("wb") as out:
         tar = TarWriter(out)
         for number in range(SONGS):
-            sample = told(number)
+            sample = sample_of(number)
             whole = {"latent.npy": latent(number)} if latents else {}
             whole |= {"flac": flac(2.0), "json": sample.model_dump_json().encode()}
             for extension, content in (whole | members if number == BAD else whole).items():
@@ -146,7 +146,7 @@ def test_i2_two_silent_hours_are_refused_before_memory_is_taken() -> None:
 
 
 def test_i3_absurd_times_in_a_sample_cost_it_alone(tmp_path: Path) -> None:
-    sample = told(BAD)
+    sample = sample_of(BAD)
     late = sample.beats.replaced(times_s=(0.5, 1e300), numbers=(1, 2))
     content = (
         sample.replaced(beats=late, tempo=sample.tempo.replaced(bpm=1e308))

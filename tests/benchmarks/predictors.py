@@ -174,10 +174,10 @@ CONDITIONS: Mapping[str, Callable[[Sample, Thing], list[Asking]]] = {
 
 def samples_of(shards: str, split: Split, limit: int | None = None) -> Iterator[Sample]:
     """Samples of a split, evenly spread where there are more than the limit."""
-    places = index_corpus(shards, split)
-    count = min(len(places), limit or len(places))
+    corpus = index_corpus(shards, split)
+    count = min(len(corpus), limit or len(corpus))
     for number in range(count):
-        [content] = read_ranges([places.range_of(number * len(places) // count)])
+        [content] = read_ranges([corpus.range_of(number * len(corpus) // count)])
         if isinstance(content, Exception):
             raise content
         yield parsed(members_of(content))

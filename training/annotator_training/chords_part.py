@@ -1,6 +1,4 @@
-"""The chord part of a practice piece, and the pad under it: voicings near one another, struck or
-broken in a pattern.
-"""
+"""The chord part of a practice piece, and the pad under it: near voicings in a pattern."""
 
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -48,7 +46,7 @@ class Touch(NamedTuple):
     without_fifth: bool  # chords of four notes and more leave it out
 
 
-class Hand(NamedTuple):
+class StruckChord(NamedTuple):
     """One chord as the hand holds it: when, and which pitches."""
 
     span: EtudeChord
@@ -79,7 +77,7 @@ def chords_part(piece: Etude, rng: np.random.Generator, *, held: bool) -> list[M
             pitches = [pitch for pitch in pitches if (pitch - span.chord.root) % 12 != _FIFTH]
         if rng.random() < 0.3 and touch.pattern in _ARPEGGIOS:
             pitches = [*pitches, pitches[0] + 12]
-        notes += _chord_notes(Hand(span, pitches, touch.velocity), touch, piece.meter)
+        notes += _chord_notes(StruckChord(span, pitches, touch.velocity), touch, piece.meter)
     return notes
 
 
@@ -139,61 +137,63 @@ def _voicing(span: EtudeChord, low: int, previous: list[int]) -> list[int]:
     return min(turns, key=lambda pitches: abs(float(np.mean(pitches) - middle)))
 
 
-def _chord_notes(hand: Hand, touch: Touch, meter: int) -> list[MidiNote]:
+def _chord_notes(chord: StruckChord, touch: Touch, meter: int) -> list[MidiNote]:
     """One chord in the piece's pattern; struck once, at its start, where that leaves it out."""
-    span = hand.span
+    span = chord.span
     if touch.pattern is Pattern.WHOLE:
-        return _sustained(hand, meter)
+        return _sustained(chord, meter)
     if touch.pattern in _ARPEGGIOS:
-        return _broken(hand, touch)
+        return _broken(chord, touch)
     if touch.pattern is Pattern.COMPING:
-        return _comped(hand, touch, meter, touch.hits) or hand.struck(span.beat, touch.length)
+        return _comped(chord, touch, meter, touch.hits) or chord.struck(span.beat, touch.length)
     if touch.pattern is Pattern.CHARLESTON:
-        return _comped(hand, touch, meter, (0.0, 1.5)) or hand.struck(span.beat, touch.length)
-    return _repeated(hand, touch, meter) or hand.struck(span.beat, span.length)
+        return _comped(chord, touch, meter, (0.0, 1.5)) or chord.struck(span.beat, touch.length)
+    return _repeated(chord, touch, meter) or chord.struck(span.beat, span.length)
 
 
-def _sustained(hand: Hand, meter: int) -> list[MidiNote]:
+def _sustained(chord: StruckChord, meter: int) -> list[MidiNote]:
     notes: list[MidiNote] = []
-    beat = hand.span.beat
-    while beat < hand.span.end:
-        stop = min(hand.span.end, next_bar(beat, meter))
-        notes += hand.struck(beat, stop - beat)
+    beat = chord.span.beat
+    while beat < chord.span.end:
+        stop = min(chord.span.end, next_bar(beat, meter))
+        notes += chord.struck(beat, stop - beat)
         beat = stop
     return notes
 
 
-def _comped(hand: Hand, touch: Touch, meter: int, hits: tuple[float, ...]) -> list[MidiNote]:
+def _comped(
+    chord: StruckChord, touch: Touch, meter: int, hits: tuple[float, ...]
+) -> list[MidiNote]:
     notes: list[MidiNote] = []
-    for bar in bars_within(hand.span.beat, hand.span.end, meter):
+    for bar in bars_within(chord.span.beat, chord.span.end, meter):
         for hit in hits:
-            if hand.span.beat <= bar + hit < hand.span.end:
-                notes += hand.struck(bar + hit, max(0.2, touch.length * 0.6))
+            if chord.span.beat <= bar + hit < chord.span.end:
+                notes += chord.struck(bar + hit, max(0.2, touch.length * 0.6))
     return notes
 
 
-def _broken(hand: Hand, touch: Touch) -> list[MidiNote]:
+def _broken(chord: StruckChord, touch: Touch) -> list[MidiNote]:
     """An arpeggio whose notes ring into the next ones; the first of each chord is accented."""
     step = _STEPS[touch.pattern]
     notes: list[MidiNote] = []
-    for number, beat in enumerate(np.arange(hand.span.beat, hand.span.end, step)):
-        pitch = hand.pitches[touch.order[number % len(touch.order)] % len(hand.pitches)]
-        length = min(step * (1 + 2 * touch.length), hand.span.end - float(beat))
+    for number, beat in enumerate(np.arange(chord.span.beat, chord.span.end, step)):
+        pitch = chord.pitches[touch.order[number % len(touch.order)] % len(chord.pitches)]
+        length = min(step * (1 + 2 * touch.length), chord.span.end - float(beat))
         notes.append(
             MidiNote(
-                CHORDS, float(beat), length, pitch, int(hand.velocity * (0.9 if number else 1.1))
+                CHORDS, float(beat), length, pitch, int(chord.velocity * (0.9 if number else 1.1))
             )
         )
     return notes
 
 
-def _repeated(hand: Hand, touch: Touch, meter: int) -> list[MidiNote]:
+def _repeated(chord: StruckChord, touch: Touch, meter: int) -> list[MidiNote]:
     """In even strokes, the bar's first accented, or left to the bass in a waltz."""
     step = _STEPS[touch.pattern]
-    first = hand.span.beat + (step if touch.pattern is Pattern.OFF else 0.0)
+    first = chord.span.beat + (step if touch.pattern is Pattern.OFF else 0.0)
     notes: list[MidiNote] = []
-    for beat in np.arange(first, hand.span.end, step):
+    for beat in np.arange(first, chord.span.end, step):
         on_one = beat % meter == 0
         if not (on_one and touch.pattern is Pattern.WALTZ and meter == 3):
-            notes += hand.struck(float(beat), step * touch.length, 1.1 if on_one else 0.9)
+            notes += chord.struck(float(beat), step * touch.length, 1.1 if on_one else 0.9)
     return notes

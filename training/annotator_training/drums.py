@@ -19,9 +19,7 @@ _BACKBEAT: Final = {4: (1.0, 3.0), 3: (1.0, 2.0), 2: (1.0,)}
 
 
 class Groove(NamedTuple):
-    """What is played in every bar: places in beats after the bar line, in the order in which they
-    were drawn.
-    """
+    """What is played in every bar: beats after the bar line, in the order of drawing."""
 
     kicks: tuple[float, ...]
     snares: tuple[float, ...]

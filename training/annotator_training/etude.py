@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from schemas.chord import Chord
 from schemas.pitch import Key, Mode
-from training.annotator_training.progressions import draw_manner, progression
+from training.annotator_training.progressions import progression, sample_manner
 
 Floats = npt.NDArray[np.floating[Any]]
 _SLOWEST_BPM: Final = 56
@@ -111,9 +111,7 @@ def etude(rng: np.random.Generator, duration_s: float) -> Etude:
 
 
 def _beat_times(rng: np.random.Generator, bpm: float, beats: int) -> Floats:
-    """Seconds of each beat and of the end: steady, drifting by up to 6 % either way, or with rubato
-    of up to 12 %.
-    """
+    """Seconds of each beat and the end: steady, drifting by up to 6 %, or with rubato of 12 %."""
     drift = rng.uniform(-0.06, 0.06) if rng.random() < 0.3 else 0.0
     tempi = bpm * (1 + drift * np.linspace(-1, 1, beats))
     if rng.random() < 0.25:
@@ -125,10 +123,8 @@ def _beat_times(rng: np.random.Generator, bpm: float, beats: int) -> Floats:
 def _harmony(
     rng: np.random.Generator, key: Key, meter: int, beats: int, bpm: float
 ) -> tuple[EtudeChord, ...]:
-    """Chords over all beats: two loops in turn, each played one, two or four times, or a single
-    loop throughout.
-    """
-    manner = draw_manner(rng)
+    """Chords over all beats: two loops in turn, each one to four times, or a single loop."""
+    manner = sample_manner(rng)
     length = int(rng.choice((1, 2, 2, 3, 4, 4, 4, 4, 5, 6, 8)))
     loops = [progression(rng, key, manner, length) for _ in range(2)]
     repeats = int(rng.choice((1, 2, 4, 100)))  # 100: longer than any piece

@@ -32,7 +32,7 @@ class ExcerptTruth(NamedTuple):
     chords: tuple[ChordSegment, ...]
 
 
-def draw_excerpt(piece: Etude, length_s: float, rng: np.random.Generator) -> PieceExcerpt:
+def sample_excerpt(piece: Etude, length_s: float, rng: np.random.Generator) -> PieceExcerpt:
     """Any part of a piece; one time in ten the piece ends within it."""
     start_s = _start_s(piece, length_s, rng)
     last_beat = piece.beats

@@ -43,7 +43,7 @@ _AT_ONCE: Final = 8  # pieces per call of the ears
 _RIGHT: Final = 0.9  # F-measure from which a path is right
 _CLIP_S: Final = 12.5
 _UNKNOWN: Final = -1.0
-_NO_PLACE: Final = -1
+_NO_TARGET: Final = -1
 
 
 class BeatPath(NamedTuple):
@@ -84,9 +84,7 @@ def load_accents(folder: Path, name: str) -> Accents:
 
 
 def examples(folder: Path) -> list[BeatPath]:
-    """The tracker's paths of all pieces; every other piece is cut to the length of a ten-second
-    clip's window.
-    """
+    """The tracker's paths of all pieces; every other piece is cut to a ten-second clip's window."""
     store_accents(folder)
     trackers, found = [BarTracker((meter,), 55.0, 215.0) for meter in PATHS], []
     for number, piece in enumerate(pieces(folder)):
@@ -147,7 +145,7 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
     )
     possible = bar_phases(METERS)
     targets = [
-        _NO_PLACE
+        _NO_TARGET
         if row.first is None
         else possible.index((row.meter, (row.first - start) % row.meter))
         for row, start in zip(rows, starts, strict=True)
@@ -155,13 +153,13 @@ def loss_of(network: BarNet, rows: Sequence[BeatPath], beats: int) -> torch.Tens
     loss = 0.3 * single / known.sum().clamp(min=1) + 0.3 * binary_cross_entropy_with_logits(
         logits.right, right
     )
-    if any(target != _NO_PLACE for target in targets):
-        meters = [_NO_PLACE if row.first is None else METERS.index(row.meter) for row in rows]
+    if any(target != _NO_TARGET for target in targets):
+        meters = [_NO_TARGET if row.first is None else METERS.index(row.meter) for row in rows]
         loss = loss + cross_entropy(
-            phase_scores(logits, METERS), torch.tensor(targets), ignore_index=_NO_PLACE
+            phase_scores(logits, METERS), torch.tensor(targets), ignore_index=_NO_TARGET
         )
         loss = loss + 0.3 * cross_entropy(
-            logits.meter, torch.tensor(meters), ignore_index=_NO_PLACE
+            logits.meter, torch.tensor(meters), ignore_index=_NO_TARGET
         )
     return loss
 

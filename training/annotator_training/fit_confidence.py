@@ -37,9 +37,7 @@ _PULL: Final = 1e-3  # of the weights towards zero
 
 
 class Observed(NamedTuple):
-    """What was seen of one clip: evidence and outcome of each label, and the key's witnesses with
-    the truth.
-    """
+    """What was seen of one clip: evidence and outcome of each label, the key's witnesses."""
 
     evidence: dict[str, dict[str, float]]
     outcome: dict[str, float]

@@ -24,7 +24,7 @@ from pipelines.annotators.harmony import NO_BASS, NO_CHORD_CLASS, chord_class
 from schemas.chord import Chord
 from schemas.labels import ChordSegment
 from training.annotator_training.etude import etude
-from training.annotator_training.excerpt import ExcerptTruth, draw_excerpt, ended, truth
+from training.annotator_training.excerpt import ExcerptTruth, ended, sample_excerpt, truth
 from training.annotator_training.orchestra import play
 from training.annotator_training.sounds import FONTS, KITS, midi, roughened, sounded
 
@@ -81,7 +81,7 @@ def make(folder: Path, number: int) -> None:
     font = str(rng.choice(list(_SHARES), p=list(_SHARES.values())))
     piece = etude(rng, 2 * PIECE_S + 1)
     playing = play(piece, rng)
-    excerpt = draw_excerpt(piece, PIECE_S, rng)
+    excerpt = sample_excerpt(piece, PIECE_S, rng)
     tuning_cents = float(rng.uniform(-40, 40)) if rng.random() < 0.2 else float(rng.normal(0, 4))
     file = midi(piece, ended(playing, excerpt.last_beat), rng, excerpt.start_s, tuning_cents)
     kit = [None, *KITS][int(rng.integers(len(KITS) + 1))]

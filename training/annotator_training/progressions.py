@@ -70,9 +70,7 @@ _DEGREES: Final = {
 
 
 class Manner(NamedTuple):
-    """How a piece's chords are coloured: chances of a seventh and of an inversion, and whether any
-    chord may come.
-    """
+    """How a piece's chords are coloured: sevenths, inversions, and whether any chord may come."""
 
     sevenths: float
     inversions: float
@@ -80,15 +78,13 @@ class Manner(NamedTuple):
 
 
 class Coloured(NamedTuple):
-    """A chord and the tension that sounds with it without being named, in semitones above the root,
-    or none.
-    """
+    """A chord and the tension that sounds unnamed with it, in semitones above the root, or none."""
 
     chord: Chord
     colour: int | None = None
 
 
-def draw_manner(rng: np.random.Generator) -> Manner:
+def sample_manner(rng: np.random.Generator) -> Manner:
     """From plain triads to sevenths nearly everywhere; one piece in twenty is wild."""
     return Manner(
         sevenths=float(rng.choice((0.05, 0.25, 0.6, 0.95))),
@@ -135,9 +131,7 @@ def _follows(before: Degree | None, degree: Degree) -> float:
 
 
 def _coloured(rng: np.random.Generator, key: Key, degree: Degree, manner: Manner) -> Coloured:
-    """A degree as a chord of the key: with its seventh or without, sometimes altered, inverted or
-    with a ninth.
-    """
+    """A degree as a chord of the key: perhaps with seventh or ninth, altered or inverted."""
     step, quality = (
         degree.step,
         degree.seventh if rng.random() < manner.sevenths else degree.triad,

@@ -41,9 +41,7 @@ class _MidiEvent(NamedTuple):
 def midi(
     piece: Etude, playing: Playing, rng: np.random.Generator, start_s: float, tuning_cents: float
 ) -> mido.MidiFile:
-    """The piece from `start_s` on: 70 in 100 are played loosely, their onsets up to 12 ms (one
-    sigma) off the beat.
-    """
+    """The piece from `start_s` on: 70 in 100 are loose, with onsets up to 12 ms (one sigma) off."""
     loose_s = float(rng.uniform(0, 0.012)) if rng.random() < 0.7 else 0.0
     events: list[_MidiEvent] = []
     for channel, program in playing.programs.items():
@@ -105,17 +103,19 @@ def _sounding(
 class _Synth(NamedTuple):
     """A synthesiser and the numbers under which it holds a font and a kit."""
 
-    player: Any
+    synthesizer: Any
     instruments: int
     kit: int | None
 
 
 @cache
 def _synth(font: str, kit: str | None) -> _Synth:
-    player = fluidsynth.Synth(gain=0.5, samplerate=float(RATE_HZ))
-    player.setting("synth.cpu-cores", 1)
-    player.setting("synth.chorus.active", 0)
-    return _Synth(player, player.sfload(font), None if kit is None else player.sfload(kit))
+    synthesizer = fluidsynth.Synth(gain=0.5, samplerate=float(RATE_HZ))
+    synthesizer.setting("synth.cpu-cores", 1)
+    synthesizer.setting("synth.chorus.active", 0)
+    return _Synth(
+        synthesizer, synthesizer.sfload(font), None if kit is None else synthesizer.sfload(kit)
+    )
 
 
 def sounded(
@@ -123,14 +123,14 @@ def sounded(
 ) -> Samples:
     """Mono samples; drums by a kit of their own where one is named."""
     synth = _synth(font, kit)
-    synth.player.system_reset()
-    synth.player.setting("synth.reverb.active", int(reverb))
+    synth.synthesizer.system_reset()
+    synth.synthesizer.setting("synth.reverb.active", int(reverb))
     for channel in range(16):
-        synth.player.program_select(
+        synth.synthesizer.program_select(
             channel, synth.instruments, _DRUM_BANK if channel == DRUMS else 0, 0
         )
     if synth.kit is not None:
-        synth.player.program_select(DRUMS, synth.kit, 0, 0)
+        synth.synthesizer.program_select(DRUMS, synth.kit, 0, 0)
     stereo = np.concatenate(list(_parts(synth, file, round(duration_s * RATE_HZ)))).reshape(-1, 2)
     mono: Samples = stereo.astype(np.float32).mean(axis=1) / 32768
     return mono
@@ -143,23 +143,23 @@ def _parts(synth: _Synth, file: mido.MidiFile, size: int) -> Iterator[npt.NDArra
         ticks += message.time
         upto = min(size, int(ticks / _TICKS * RATE_HZ))
         if upto > done:
-            yield synth.player.get_samples(upto - done)
+            yield synth.synthesizer.get_samples(upto - done)
             done = upto
         _send(synth, message)
     if size > done:
-        yield synth.player.get_samples(size - done)
+        yield synth.synthesizer.get_samples(size - done)
 
 
 def _send(synth: _Synth, message: mido.Message) -> None:
     match message.type:
         case "note_on":
-            synth.player.noteon(message.channel, message.note, message.velocity)
+            synth.synthesizer.noteon(message.channel, message.note, message.velocity)
         case "note_off":
-            synth.player.noteoff(message.channel, message.note)
+            synth.synthesizer.noteoff(message.channel, message.note)
         case "program_change":
-            synth.player.program_select(message.channel, synth.instruments, 0, message.program)
+            synth.synthesizer.program_select(message.channel, synth.instruments, 0, message.program)
         case "control_change":
-            synth.player.cc(message.channel, message.control, message.value)
+            synth.synthesizer.cc(message.channel, message.control, message.value)
 
 
 def roughened(clean: Samples, rng: np.random.Generator) -> Samples:

@@ -37,9 +37,7 @@ def padded_length(lengths: Sequence[int]) -> int:
 
 
 def joined_rows(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Rows of both, (B1 + B2, L, …), the shorter padded with zeros (false in a mask) to the length
-    of the longer.
-    """
+    """Rows of both, (B1 + B2, L, …), the shorter padded with zeros (false in a mask)."""
     length = max(first.shape[1], second.shape[1])
     return torch.cat([_longer(first, length), _longer(second, length)])
 

@@ -18,9 +18,7 @@ _PROOF: Final = 2.0
 
 
 class CandidateWeights(NamedTuple):
-    """Weights of a predictor after some steps, the trust in the text that stands in them, and what
-    they got wrong.
-    """
+    """Weights of a predictor after some steps, their trust in the text, and what they got wrong."""
 
     weights: Weights
     trust: float
@@ -60,7 +58,7 @@ class WeightChoice:
         found = self._best[part].values()
         return min(found, key=lambda one: (one.loss if one.losses else 0.0, -one.trust))
 
-    def kept(self, part: PredictedPart) -> CandidateWeights:
+    def proven(self, part: PredictedPart) -> CandidateWeights:
         """The most trusting one of which each step up, from what is usual, is proven by songs."""
         found = self.usual(part)
         if not found.losses:

@@ -119,9 +119,7 @@ def beat_features(known: StatedControls, meter: int | None) -> Features:
 
 
 def chord_features(bpm: float, meter: int, mode: int) -> Features:
-    """Features (H,) for chords: the tempo, the meter and the index of the mode, which are all
-    decided on by then.
-    """
+    """Features (H,) for chords: tempo, meter and the index of the mode, all decided on by then."""
     return np.concatenate(
         [
             _bumps(bpm, SLOWEST_BPM, FASTEST_BPM),
@@ -132,8 +130,7 @@ def chord_features(bpm: float, meter: int, mode: int) -> Features:
 
 
 def _bumps(value: float | None, low: float, high: float) -> Features:
-    """A number on a logarithmic scale as the heights of bumps spread over it; all zero where there
-    is none.
+    """A number on a logarithmic scale as the heights of bumps spread over it; all zero for none.
 
     >>> (10 * _bumps(60, 30, 120)).round().astype(int).tolist()
     [0, 0, 1, 6, 10, 6, 1, 0, 0]

@@ -21,11 +21,10 @@ from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.reading import Reader, reader_of_validation
 from training.control_predictors.recipe import PredictorRecipe
 from training.control_predictors.visits import batched
-from training.diffusion.text_cache import TextCache
-from training.diffusion.text_encoder import open_text_encoder
+from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
-from training.run.checkpoint_files import MODEL, RECIPE, STATE
+from training.run.checkpoints import MODEL, RECIPE, STATE
 from training.run.ema import Ema
 from training.run.metrics_log import ReportLine
 from training.run.recipe import foreign_names
@@ -127,9 +126,7 @@ class _PredictorTrainer:
         self._ema.update(step)
 
     def _judge(self, choice: WeightChoice, step: int) -> str:
-        """Offer the averaged weights of a step to the choice, with each trust in the text; their
-        losses in words.
-        """
+        """Offer a step's averaged weights with each trust in the text; returns the losses."""
         with self._ema.playing():
             for trust in TRUSTS:
                 self.nets.trust(trust)
@@ -166,7 +163,7 @@ def _saved(
 
     There are no moments: a training of minutes is not resumed.
     """
-    chosen = {part: choice.kept(part) for part in PredictedPart}
+    chosen = {part: choice.proven(part) for part in PredictedPart}
     usual = {part: choice.usual(part).loss for part in PredictedPart}
     weights = {
         f"{part}.{name}": value
@@ -177,7 +174,7 @@ def _saved(
         RECIPE: recipe.model_dump(mode="json"),
         STATE: {
             "step": recipe.run.steps,
-            "samples": trainer.reader.read,
+            "samples": trainer.reader.taken,
             "unusable": trainer.reader.unusable,
             "text": trainer.encoder.identity,
             "validation": {

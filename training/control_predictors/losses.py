@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from training.conditions.tokens import Tokens
 from training.control_predictors.nets import PredictedPart, PredictorNets
 from training.control_predictors.visits import NOT_LEARNED, Look, LookBatch, batched
-from training.diffusion.text_cache import TextCache
+from training.diffusion.text_encoder import TextCache
 
 _AT_ONCE: Final = 64
 

@@ -30,15 +30,13 @@ from training.control_predictors.targets import (
     class_bpm,
 )
 from training.control_predictors.visits import chord_rows
-from training.diffusion.text_cache import TextCache
-from training.diffusion.text_encoder import open_text_encoder
+from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import TrainingError
 from training.metrics.matching import matches_in_any_order
 from training.prompt_controls.corpus import above
 from training.prompt_controls.grid import Grid
 from training.prompt_controls.predicting import PredictedChord, PredictionRequest
-from training.run.checkpoint_files import MODEL, RECIPE
-from training.run.checkpoints import find_checkpoint
+from training.run.checkpoints import MODEL, RECIPE, find_checkpoint
 from training.run.recipe import foreign_names
 from training.run.trainer import check_shapes
 

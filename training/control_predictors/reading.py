@@ -36,7 +36,7 @@ class Reader:
         self.mean_sentences = mean_sentences
         self.samples = sum(len(corpus) for corpus in self._corpora)
         self.unusable = 0
-        self.read = 0
+        self.taken = 0
 
     def surveyed(self) -> list[Sample]:
         """The first samples of the order, whose captions say how long captions are."""
@@ -68,16 +68,14 @@ class Reader:
         return list(self._made(positions, look))
 
     def _made(self, positions: Sequence[int], make: Callable[[Sample, int], T]) -> Iterator[T]:
-        """What is made of samples and the epochs of their positions; those of which nothing can be
-        made are counted.
-        """
+        """What is made of samples and their epochs; those that cannot be used are counted."""
         for some in bucket.batches(positions, _AT_ONCE):
             samples = [self._order.at(position) for position in some]
             contents = read_ranges(
                 [self._corpora[sample.corpus].range_of(sample.number) for sample in samples]
             )
             for sample, content in zip(samples, contents, strict=True):
-                self.read += 1
+                self.taken += 1
                 try:
                     made = guarded(content, partial(_one, make=make, epoch=sample.epoch))
                 except DeadInput:
@@ -87,9 +85,9 @@ class Reader:
 
     def _count(self) -> None:
         self.unusable += 1
-        if self.unusable > max(self._recipe.data.batch, self._recipe.data.unusable * self.read):
+        if self.unusable > max(self._recipe.data.batch, self._recipe.data.unusable * self.taken):
             raise BadData(
-                f"{self.unusable} of {self.read} samples were unusable (limit "
+                f"{self.unusable} of {self.taken} samples were unusable (limit "
                 f"{self._recipe.data.unusable:.1%}): `obbligato shards verify` "
                 "says what is wrong with the shards; data.unusable raises the limit"
             )

@@ -31,8 +31,7 @@ _TOKENS: Final = {chord: place for place, chord in enumerate(CHORDS)}
 
 
 def tempo_class(bpm: float) -> int:
-    """The class of a tempo, in steps of a 24th of an octave from 30 BPM; those beyond the ends
-    stand at them.
+    """The class of a tempo: a 24th of an octave from 30 BPM on; those beyond are at the ends.
 
     >>> tempo_class(30), tempo_class(60), tempo_class(61), tempo_class(1000) == TEMPOS - 1
     (0, 24, 25, True)
@@ -69,9 +68,7 @@ class Targets(NamedTuple):
 
 
 def targets_of(sample: Sample) -> Targets:
-    """The labels of a sample as targets, by the same limits as what is counted for the corpus's
-    statistics.
-    """
+    """The labels of a sample as targets, by the limits of the corpus's statistics."""
     key, meter = sample.key_label, sample.meter
     is_known_meter = meter.confidence >= MIN_CONFIDENCE and meter.beats_per_bar in METERS
     is_sure = (

@@ -71,8 +71,7 @@ def look_at(
     prompts: PromptConfig,
     hinted: float,
 ) -> Look:
-    """A sample with a caption of which some sentences are left out; the same seed and epoch, the
-    same look.
+    """A sample with a caption without some sentences; the same seed and epoch, the same look.
 
     What the caption leaves open is hinted at, each with the chance `hinted`, as if it stated more.
     """
@@ -123,9 +122,7 @@ def _tempo_target(look: Look) -> Features:
 
 
 def _mode_target(look: Look) -> int:
-    """The class of the mode; not learned where the prompt states a key or a mode, or no label
-    does.
-    """
+    """The class of the mode; not learned where the prompt states one, or no label does."""
     if look.known.is_mode or look.targets.mode is None:
         return NOT_LEARNED
     return MODES.index(look.targets.mode)

@@ -60,8 +60,7 @@ class CorpusIndex:
 
 
 def index_corpus(target: str, split: Split) -> CorpusIndex:
-    """The samples of one split of a target: a build, a folder of tars, a glob, one file, or a URL
-    of these.
+    """The samples of one split of a target: a build, a folder of tars, a glob, a file, or a URL.
 
     Shards whose names state no split are taken for train. Raises `NoSamples` where there are none,
     `TrainingError` where one cannot be read.

@@ -51,9 +51,7 @@ class TrainingBatch(NamedTuple):
     unusable: tuple[Unusable, ...]
 
     def conditioning(self, text: Tokens, *, with_seconds: bool) -> Conditions:
-        """Its conditions, the prompts as `text`; where in their songs the clips stand where
-        `with_seconds`.
-        """
+        """Its conditions, the prompts as `text`; `with_seconds`, where clips begin in songs."""
         return Conditions(text, self.beats, self.chords, self.seconds_B2 if with_seconds else None)
 
 

@@ -39,8 +39,7 @@ class FrozenEncoder:
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Tokens:
-        """States of prompts in float32, on the device of the weights, whatever precision is
-        computed in around it.
+        """States of prompts in float32, on the device of the weights, in any precision around it.
 
         Of a prompt over `max_tokens`, the rest is not read.
         """

@@ -1,5 +1,4 @@
-"""The whole latent-diffusion model: MuNet, the embeddings of beats and chords, and the objective
-they learn by.
+"""The whole latent-diffusion model: MuNet, the embeddings of beats and chords, the objective.
 
 The text encoder and the codec are frozen and stand outside: the model takes states and latents.
 

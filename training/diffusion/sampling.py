@@ -98,9 +98,7 @@ def denoised(
 def _guided(
     model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, guidance: float
 ) -> Predict:
-    """A predictor that asks the net once for both halves (Ho & Salimans 2022); the tokens are made
-    once for all steps.
-    """
+    """A predictor with both halves in one batch (Ho & Salimans 2022) and tokens made once."""
     alone = guidance == 1
     whole = conditions if alone else conditions.joined(conditions.unconditional(empty_text))
     context = model.context(whole)

@@ -4,6 +4,7 @@ others are plug-ins (pipelines/plug_ins.py).
 Shapes: B prompts, L tokens, D width of a state.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -90,3 +91,32 @@ def batched_states(compact: Sequence[torch.Tensor]) -> Tokens:
     for row_LD, states_LD in zip(states_BLD, compact, strict=True):
         row_LD[: len(states_LD)] = states_LD
     return Tokens(states_BLD, torch.arange(states_BLD.shape[1]) < torch.tensor(lengths)[:, None])
+
+
+class TextCache:
+    """An encoder that remembers its last prompts, up to a number of bytes.
+
+    Prompts are encoded one by one and kept in half precision, and given back from there even the
+    first time: so the states of a prompt depend on nothing else, not on what came before. Without
+    memory they are encoded together.
+    """
+
+    def __init__(self, encoder: TextEncoder, limit_mb: float) -> None:
+        self._encoder, self._limit, self._bytes = encoder, int(limit_mb * 2**20), 0
+        self._states: OrderedDict[str, torch.Tensor] = OrderedDict()
+
+    def encode(self, prompts: Sequence[str]) -> Tokens:
+        """States of prompts."""
+        if not self._limit:
+            return self._encoder.encode(prompts)
+        return batched_states([self._of(prompt) for prompt in prompts])
+
+    def _of(self, prompt: str) -> torch.Tensor:
+        if prompt in self._states:
+            self._states.move_to_end(prompt)
+            return self._states[prompt]
+        states_LD = self._states[prompt] = compact_states(self._encoder.encode([prompt]))[0]
+        self._bytes += states_LD.nbytes
+        while self._bytes > self._limit and len(self._states) > 1:
+            self._bytes -= self._states.popitem(last=False)[1].nbytes
+        return states_LD

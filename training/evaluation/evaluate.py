@@ -71,7 +71,7 @@ def evaluate(
     space = _EmbedderView.of(estimated, recipe)
     clips = tuple(
         _clip(one, pair, embedded.cosine)
-        for one, pair, embedded in zip(estimated, pairs, space.placed, strict=True)
+        for one, pair, embedded in zip(estimated, pairs, space.rows, strict=True)
     )
     without_prompt = sum(not one.made.caption for one in estimated)
     skipped = [UnscoredClip(name=one.name, reason=one.reason) for one in listing.skipped]
@@ -162,7 +162,7 @@ class _ClipVector(NamedTuple):
 class _EmbedderView(NamedTuple):
     """The embedder's view of clips and prompts."""
 
-    placed: tuple[_ClipVector, ...]
+    rows: tuple[_ClipVector, ...]
 
     @classmethod
     def of(cls, estimated: Sequence[EstimatedClip], recipe: Recipe) -> "_EmbedderView":
@@ -174,27 +174,27 @@ class _EmbedderView(NamedTuple):
         ]
         captions = sorted({one.made.caption for one in estimated if one.made.caption})
         texts = dict(zip(captions, text_vectors(captions, recipe), strict=True))
-        placed = []
+        rows = []
         for one, vector in zip(estimated, sound_vectors(sounds, recipe), strict=True):
             text = texts.get(one.made.caption)
-            placed.append(
+            rows.append(
                 _ClipVector(
                     one.made,
                     vector,
                     None if text is None or vector is None else cosines([text], [vector])[0],
                 )
             )
-        return cls(tuple(placed))
+        return cls(tuple(rows))
 
     def counted(self) -> "_EmbedderView":
         """Those clips that are not a swap of another."""
-        return _EmbedderView(tuple(one for one in self.placed if not one.made.swap_of))
+        return _EmbedderView(tuple(one for one in self.rows if not one.made.swap_of))
 
     def figures(
         self, recipe: Recipe, reference: Reference | None, classifier: Classifier | None, seed: int
     ) -> SpaceFigures:
         """Distances of the clips from their prompts and from reference music."""
-        known = [one.cosine for one in self.placed if one.cosine is not None]
+        known = [one.cosine for one in self.rows if one.cosine is not None]
         described = embedder_of(recipe)
         found = SpaceFigures(
             embedder=described.name,
@@ -206,7 +206,7 @@ class _EmbedderView(NamedTuple):
             if known
             else None,
         )
-        usable = [one.vector for one in self.placed if one.vector is not None]
+        usable = [one.vector for one in self.rows if one.vector is not None]
         if reference is None or min(len(usable), len(reference.keys)) < _LEAST_CLIPS:
             return found
         made, beside = np.stack(usable), reference.vectors_ND
@@ -236,7 +236,7 @@ class _EmbedderView(NamedTuple):
         """Rows of the reference, each with the vector of the clip that was made for its caption."""
         rows = [
             (reference.row_of(one.made.reference, one.made.caption), one.vector)
-            for one in self.placed
+            for one in self.rows
         ]
         return [(row, vector) for row, vector in rows if row is not None and vector is not None]
 

@@ -14,8 +14,7 @@ from training.evaluation.clips import CheckpointFacts, MadeClip, ScoredListing, 
 from training.evaluation.targets import TargetPrompt
 from training.generation.generate import GenerationRequest, Generator
 from training.prompt_controls.resolve import resolve_controls
-from training.run.checkpoint_files import EMA
-from training.run.checkpoints import find_checkpoint
+from training.run.checkpoints import EMA, find_checkpoint
 
 
 class _PlayRequest(NamedTuple):

@@ -175,9 +175,7 @@ def _timed(chords: Sequence[str], times: Any) -> tuple[ChordStart, ...]:
 
 
 def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Times and numbers of ``[[times], [numbers]]``, of ``[[time, number], …]``, or of times
-    alone.
-    """
+    """Times and numbers of ``[[times], [numbers]]``, ``[[time, number], …]``, or times alone."""
     if not _is_list(value) or not value or len(value) > _MAX_BEATS:
         return (), ()
     times_s, numbers = _times_and_numbers(value)

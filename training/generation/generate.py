@@ -21,8 +21,7 @@ from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import SamplingConfig, sampled_latents
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
-from training.run.checkpoint_files import CORPUS, EMA, RECIPE
-from training.run.checkpoints import Checkpoint, find_checkpoint
+from training.run.checkpoints import CORPUS, EMA, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, foreign_names

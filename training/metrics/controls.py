@@ -105,9 +105,7 @@ def stated_controls(caption: str) -> PromptControls:
 
 
 def surely_requested(labels: Labels) -> PromptControls:
-    """Of the labels that a clip was made with, those that somebody asked for: what fills gaps has a
-    lower confidence.
-    """
+    """Of the labels of a clip, those that were requested: what fills gaps is less confident."""
     estimated = estimated_controls(labels)
     is_sure = {
         "bpm": labels.tempo.confidence >= STATED_CONFIDENCE,

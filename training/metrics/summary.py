@@ -15,9 +15,7 @@ _OTHERS: Final = 20
 
 
 class Figure(Record):
-    """A share of clips, or a mean over clips, with its 95 % interval, and how many clips it is
-    of.
-    """
+    """A share of clips, or a mean over clips, with its 95 % interval and the number of clips."""
 
     name: str
     meaning: str
@@ -111,9 +109,7 @@ class Kind(StrEnum):
 def figure(
     name: str, meaning: str, values: Sequence[float], kind: Kind, *, key: str, seed: int
 ) -> Figure:
-    """A figure of at least one value, one per clip, with its interval; draws are keyed by `key` and
-    `seed`.
-    """
+    """A figure of at least one value, one per clip, with an interval by `key` and `seed`."""
     if kind is Kind.SHARE:
         found = share_interval(sum(values), len(values))
     else:

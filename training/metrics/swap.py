@@ -1,6 +1,4 @@
-"""The swap test: two prompts differ in one control; that one should follow, and the others should
-stay.
-"""
+"""The swap test: two prompts differ in one control; that one should follow, the others stay."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -20,9 +18,7 @@ class Swapped(NamedTuple):
 
 
 class SwapFigures(Record):
-    """Pairs that differ in `control`: whether it followed, and whether each other control
-    stayed.
-    """
+    """Pairs that differ in `control`: whether it followed, and whether each other one stayed."""
 
     control: Control
     pairs: int
@@ -31,17 +27,14 @@ class SwapFigures(Record):
 
 
 class SwapReport(Record):
-    """A row per control that was swapped, and how many pairs differ in no control or in several:
-    those tell nothing.
-    """
+    """A row per swapped control; `unusable` pairs differ in no control or in several."""
 
     swaps: tuple[SwapFigures, ...]
     unusable: int
 
 
 def changed_control(requested: tuple[PromptControls, PromptControls]) -> Control | None:
-    """The one control in which two prompts differ; none where it is not exactly one that both
-    state.
+    """The one control in which two prompts differ; none unless it is exactly one that both state.
 
     >>> slow, fast = PromptControls(bpm=90, meter=4), PromptControls(bpm=140, meter=4)
     >>> changed_control((slow, fast)).value

@@ -36,9 +36,7 @@ class SwappedPrompt(NamedTuple):
 
 
 def swapped_prompts(caption: str, requested: PromptControls) -> Iterator[SwappedPrompt]:
-    """A prompt for each control that is asked for and can be changed alone, with the values of
-    `other_value`.
-    """
+    """A prompt for each requested control that can be changed alone, with `other_value`."""
     for control in Control:
         value = other_value(requested, control)
         if value is not None:
@@ -82,8 +80,7 @@ def other_value(requested: PromptControls, control: Control) -> PromptControls |
 def swapped_prompt(
     caption: str, requested: PromptControls, control: Control, value: PromptControls
 ) -> SwappedPrompt:
-    """The caption with what states `control` changed to `value`; where nothing does, a sentence
-    says it at the end.
+    """The caption with `control` changed to `value`; a sentence more where nothing states it.
 
     Raises `TrainingError` where the changed caption does not state just what it should.
 
@@ -128,9 +125,7 @@ def _replaced(caption: str, control: Control, value: PromptControls) -> str:
 
 
 def _span(mention: Mention) -> TextSpan:
-    """What is replaced: of a tempo in figures or in words the number alone, whatever stands around
-    it.
-    """
+    """What is replaced: of a tempo in figures or in words the number alone."""
     return (
         mention.parts[0]
         if mention.kind is FactKind.BPM and len(mention.parts) == 1
@@ -139,9 +134,7 @@ def _span(mention: Mention) -> TextSpan:
 
 
 def _without(caption: str, control: Control, value: PromptControls) -> str:
-    """The caption without the sentences that state a control, and one sentence that states it
-    anew.
-    """
+    """The caption without the sentences that state a control, and one that states it anew."""
     sentences = [one for one in split_sentences(caption) if not _states(one, control)]
     return _with_sentence(" ".join(sentences), control, value)
 
@@ -175,9 +168,7 @@ def _words(old: str, control: Control, value: PromptControls) -> str:
 
 
 def _tempo_words(old: str, bpm: float) -> str:
-    """A word for a word, with its capital; else a number, with its unit where the old words held
-    one.
-    """
+    """A word for a word, with its capital; else a number, with a unit if the old words had one."""
     if old.lower() in ITALIAN:
         word = tempo_word(bpm)
     elif old.lower() in PLAIN:
@@ -189,9 +180,7 @@ def _tempo_words(old: str, bpm: float) -> str:
 
 
 def _meter_words(old: str, beats: int) -> str:
-    """The old words with another count ("the beat counts to 4", "three beats to the bar"), else a
-    time signature.
-    """
+    """The old words with another count ("three beats to the bar"), else a time signature."""
     number = _COUNT.search(old)
     if number and "/" not in old:
         count = str(beats) if number[0].isdigit() else _NUMBER_WORDS.get(beats, str(beats))

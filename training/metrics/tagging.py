@@ -1,5 +1,4 @@
-"""What a classifier finds in clips, and how far two sets of clips, or the clips of a pair, differ
-in it.
+"""What a classifier finds in clips, and how far two sets or the clips of a pair differ in it.
 
 Shapes: N clips, C classes, D dimensions.
 """
@@ -57,8 +56,7 @@ CLASSES: Final = (
 
 
 def kl_divergence(p_C: npt.ArrayLike, q_C: npt.ArrayLike) -> float:
-    """Kullback-Leibler divergence Σ p ln (p / q) in nats, of distributions whose zeros are raised
-    to 1e-8.
+    """Kullback-Leibler divergence Σ p ln (p / q) in nats; zeros are raised to 1e-8.
 
     >>> kl_divergence([0.5, 0.5], [0.5, 0.5]), round(kl_divergence([1.0, 0.0], [0.5, 0.5]), 4)
     (0.0, 0.6931)
@@ -83,9 +81,7 @@ def pair_divergences(reference_NC: npt.ArrayLike, made_NC: npt.ArrayLike) -> lis
 
 
 def zero_shot(class_vectors_CD: npt.ArrayLike) -> Classifier:
-    """A classifier made of a joint space: how near a clip lies to the text of each class, by a
-    softmax.
-    """
+    """A classifier made of a joint space: how near a clip is to each class's text, by softmax."""
     texts = np.asarray(class_vectors_CD, np.float64)
 
     def classify(vectors_ND: Vectors) -> Array:

@@ -66,9 +66,7 @@ class ResBlock(nn.Module):
 
 
 class UNetLayer(nn.Module):
-    """A residual block and, at an attended level, an attention site: what activation checkpointing
-    keeps the ends of.
-    """
+    """A residual block and, at an attended level, an attention site; checkpointed as one."""
 
     def __init__(self, config: MuNetConfig, width_in: int, width: int, attended: bool) -> None:
         super().__init__()

@@ -1,6 +1,4 @@
-"""Chords as somebody writes them down: lead-sheet symbols or Harte syntax, with or without bar
-lines.
-"""
+"""Chords as people write them: lead-sheet symbols or Harte syntax, with or without bar lines."""
 
 import re
 from collections.abc import Sequence

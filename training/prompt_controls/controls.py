@@ -27,9 +27,7 @@ GUESSED_CONFIDENCE: Final = 0.5
 
 
 class ControlOrigin(Record):
-    """Where a control comes from, and the words that it was worked out from where those do not
-    state it.
-    """
+    """Where a control comes from, and the words that it was worked out from, if it was."""
 
     source: Provenance
     words: str = ""
@@ -55,9 +53,7 @@ class ControlOrigins(Record):
 
 
 class ResolvedControls(Record):
-    """The controls of one clip to be made, as labels, where each comes from, and what contradicts
-    what.
-    """
+    """The controls of one clip to be made, as labels, their origins, and contradictions."""
 
     labels: Labels
     origins: ControlOrigins

@@ -56,8 +56,7 @@ class ModeChords(Record):
 
 
 class CorpusStatistics(Record):
-    """Counts over samples whose labels are sure enough (`training.prompt_controls.counting` says
-    how sure).
+    """Counts over samples whose labels are sure enough (`counting.py` says how sure).
 
     Copies at other speeds and pitches count like any sample: what a model was trained on is what it
     is used to.
@@ -116,9 +115,7 @@ def frequent_harmony(
     follows: Mapping[str, Mapping[str, int]],
     progressions: Mapping[str, int],
 ) -> ModeChords:
-    """Harmony of these counts with the most frequent pairs and progressions; of equal counts the
-    earlier name stays.
-    """
+    """Harmony with the most frequent pairs and progressions; of equal counts the earlier name."""
     pairs = {
         f"{before} {after}": count
         for before, row in follows.items()

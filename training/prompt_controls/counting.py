@@ -154,9 +154,7 @@ class _HarmonyCounts:
         self.progressions: Counter[str] = Counter()
 
     def add(self, chords: list[str | None]) -> None:
-        """The chords of one sample in order; none, where no chord sounds, parts what stands around
-        it.
-        """
+        """The chords of one sample in order; none, where no chord sounds, parts its neighbours."""
         self.first.update([chord for chord in chords if chord is not None][:1])
         for before, after in pairwise(chords):
             if before is not None and after is not None:

@@ -1,6 +1,4 @@
-"""What nobody says, filled from the statistics of a corpus: the usual meter and tempo, a drawn key
-and drawn chords.
-"""
+"""What nobody states, filled from a corpus: the usual meter and tempo, sampled key and chords."""
 
 import math
 from bisect import bisect_right
@@ -86,9 +84,7 @@ def filled_tempo(
 
 
 def _middle(span: BpmRange) -> float:
-    """The geometric middle of a range of tempos, in whole BPM, open ends closed as on a
-    metronome.
-    """
+    """The geometric middle of a range of tempos, in whole BPM; open ends as on a metronome."""
     slowest, fastest = _METRONOME_BPM
     low = span.low or (slowest if span.high > slowest else _SLOWEST_BPM)
     high = min(span.high, max(fastest, span.low))
@@ -202,9 +198,7 @@ def _median(counts: Mapping[int, int]) -> int:
 
 
 def _sampled(counts: Mapping[K, int], rng: np.random.Generator) -> K:
-    """One of them, as likely as it is frequent; the order in which they were counted plays no
-    part.
-    """
+    """One of them, as likely as it is frequent, whatever the order in which they were counted."""
     return _at(counts, int(rng.integers(sum(counts.values()))))
 
 

@@ -25,9 +25,7 @@ class Grid(NamedTuple):
 
     @property
     def bars(self) -> tuple[int, ...]:
-        """Places of the beats at which bars begin; beats before the first downbeat belong to the
-        first bar.
-        """
+        """Indices of the beats at which bars begin; the first holds beats before its downbeat."""
         starts = [index for index, number in enumerate(self.numbers) if number == 1]
         return (0, *starts[1:]) if starts else (0,)
 
@@ -75,8 +73,7 @@ def beat_grid(
 def grid_from_chords(
     starts_s: Sequence[float], bpm: float, beats_per_bar: int, duration_s: float
 ) -> Grid:
-    """The grid that brings these starts of chords nearest to beats, then to downbeats: a downbeat
-    falls on one of them.
+    """The grid whose beats, then downbeats, are nearest to these starts, with a downbeat on one.
 
     A start at 0 s may be where a clip was cut, so it decides only where there is no other.
 
@@ -147,9 +144,7 @@ def _squeezed(chart: Chart, grid: Grid) -> list[TimelineChord]:
 
 
 def even_segments(labels: Sequence[str], beats_each: int, grid: Grid) -> tuple[ChordSegment, ...]:
-    """Chords of so many beats each from the first downbeat on, from the top again as often as there
-    is time.
-    """
+    """Chords of so many beats each from the first downbeat on, round and round to the end."""
     beats = range(grid.first_downbeat, len(grid.times_s), beats_each)
     return segments_of(
         [TimelineChord(beat, labels[number % len(labels)]) for number, beat in enumerate(beats)],

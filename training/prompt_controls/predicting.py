@@ -1,6 +1,4 @@
-"""The interface of a learned predictor of what a caption leaves open;
-`training.control_predictors` has one.
-"""
+"""The interface of a learned predictor of what a caption leaves open (control_predictors)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -48,9 +46,7 @@ class Predictor(Protocol):
         least_bpm: float,
         rng: np.random.Generator | None,
     ) -> float | None:
-        """Beats per minute within what words and the number of chords allow; none where it knows of
-        nothing in there.
-        """
+        """Beats per minute within what words and the number of chords allow, if any is known."""
 
     def mode(self, request: PredictionRequest, rng: np.random.Generator | None) -> Mode:
         """The mode of the key."""

@@ -61,8 +61,7 @@ def resolve_controls(
     predictors: Predictor | None = None,
     changed_from: str = "",
 ) -> ResolvedControls:
-    """The controls that a caption and flags ask for; a flag wins over the caption, and gaps are
-    filled from the corpus.
+    """The controls that a caption and flags request; flags win, and the corpus fills gaps.
 
     - Tempo: a number; else the corpus's median for the meter within what tempo words allow.
     - Meter (``4/4``, ``6/8``, ``3``; beats are those of the upper figure): else the corpus's most

@@ -36,9 +36,14 @@ from pipelines.storage.store import Store, seal, sha256_of
 from pipelines.trust.build_folder import check_files
 from schemas.record import Record
 from training.errors import TrainingError
-from training.run.checkpoint_files import CORPUS, EMA, MODEL, OPTIMIZER, RECIPE, STATE
 
 FOLDER: Final = "checkpoints"
+MODEL: Final = "model.safetensors"
+EMA: Final = "ema.safetensors"
+OPTIMIZER: Final = "optimizer.pt"
+RECIPE: Final = "recipe.json"
+CORPUS: Final = "corpus.json"
+STATE: Final = "state.json"
 _NAME: Final = re.compile(r"step-(\d{8})")
 _OF_A_RUN: Final = re.compile(rf"/{FOLDER}/step-\d{{8}}$")
 _BY_HAND: Final = (
@@ -144,9 +149,7 @@ class Checkpoint(NamedTuple):
         return state
 
     def check(self, name: str, sha256: str) -> None:
-        """Raise `TrainingError` for a file that is not what was written; without a hash, as far as
-        it can be seen.
-        """
+        """Raise `TrainingError` for a file that is not what was written, as far as can be seen."""
         if sha256:
             with self.store.open(self.file(name)) as opened:
                 if sha256_of(opened) != sha256:

@@ -25,20 +25,17 @@ from training.data.examples import ReadingRules
 from training.data.index import CorpusIndex
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
-from training.diffusion.text_cache import TextCache
-from training.diffusion.text_encoder import open_text_encoder
+from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
-from training.run.checkpoint_files import CORPUS, RECIPE, STATE
-from training.run.checkpoints import Checkpoint
+from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
 from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World, joined
-from training.run.preview import preview
 from training.run.recipe import TrainRecipe, foreign_names
 from training.run.resume import RunStart, run_start
 from training.run.throughput import Clock, flops_per_sample
 from training.run.trainer import StepFigures, Trainer
-from training.run.validation import validation_batches, validation_loss
+from training.run.validation import preview, validation_batches, validation_loss
 
 _NAMED: Final = 5  # unusable samples that are named, of however many
 
@@ -262,7 +259,7 @@ class _TrainingRun:
             with validation_batches(self.trainer, self.validation, 1) as loader:
                 sounds = preview(self.trainer, next(loader), rules.played)
             if log:
-                log.played(step, sounds)
+                log.preview(step, sounds)
 
     def _save(self, step: int) -> None:
         if self.lock is not None:

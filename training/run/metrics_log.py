@@ -1,5 +1,4 @@
-"""The log of a run: figures, sounds and pictures for TensorBoard, one line now and then for the
-terminal.
+"""The log of a run: figures, sounds and pictures for TensorBoard, lines for the terminal.
 
 Written by the first process alone, below the run's folder.
 """
@@ -14,9 +13,9 @@ import numpy.typing as npt
 
 from pipelines.storage.store import Store
 from training.errors import TrainingError
-from training.run.preview import Preview
 from training.run.throughput import Throughput
 from training.run.trainer import StepFigures
+from training.run.validation import Preview
 
 FOLDER: Final = "tensorboard"
 ReportLine = Callable[[str], None]
@@ -70,7 +69,7 @@ class MetricsLog:
         self._writer.add_scalar("loss/validation", loss, step)
         self._report(f"step {step} · validation loss {loss:.4f}")
 
-    def played(self, step: int, played: Preview) -> None:
+    def preview(self, step: int, played: Preview) -> None:
         """Sounds and their spectrograms, with their prompts."""
         for key, prompt, wave in zip(played.keys, played.prompts, played.waves, strict=True):
             self._writer.add_audio(f"played/{key}", wave[None], step, sample_rate=played.rate_hz)
@@ -85,9 +84,7 @@ class MetricsLog:
 
 
 def spectrogram_picture(wave: Wave) -> npt.NDArray[np.uint8]:
-    """Levels of a wave over time as grey, low notes at the bottom, 80 dB from black to white: (257,
-    frames).
-    """
+    """Levels of a wave over time as grey, low notes below, black 80 dB down: (257, frames)."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, _WINDOW // 2), _WINDOW)[
         ::_HOP
     ] * np.hanning(_WINDOW)

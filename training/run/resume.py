@@ -13,8 +13,7 @@ from schemas.identity import Split
 from training.data.index import CorpusIndex, index_corpus
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
-from training.run.checkpoint_files import CORPUS, RECIPE
-from training.run.checkpoints import Checkpoint
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint
 from training.run.corpus_survey import (
     CorpusState,
     CorpusSurvey,
@@ -77,9 +76,7 @@ def _surveyed(
 def _gone_on(
     last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: CodecFacts
 ) -> tuple[CorpusSurvey, list[str]]:
-    """The survey of a checkpoint; a new one that keeps what was learned from where its corpora have
-    changed.
-    """
+    """The survey of a checkpoint; a new one, with the old ones too, where corpora changed."""
     before = last.record(CORPUS, CorpusSurvey)
     if before.codec != codec:
         learned, present = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))

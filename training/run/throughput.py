@@ -90,8 +90,7 @@ def peak_tflops(device: torch.device, precision: Precision) -> float | None:
 
 
 def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int) -> float:
-    """Floating-point operations of a sample's forward and backward pass, counted on a model without
-    weights.
+    """Operations of a sample's forward and backward pass, counted on a model without weights.
 
     What is computed twice to save memory is not counted twice.
     """

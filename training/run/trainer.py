@@ -1,5 +1,4 @@
-"""One step of learning: a model with its optimizer and averaged weights, and what a step's batches
-do to them.
+"""One step of learning: what its batches do to a model, its optimizer and averaged weights.
 
 Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, N bands of
 noise.
@@ -16,10 +15,9 @@ from torch import nn
 from pipelines.codecs import Codec
 from training.data.loading import TrainingBatch
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.text_cache import TextCache
+from training.diffusion.text_encoder import TextCache
 from training.errors import BadData, TrainingError
-from training.run.checkpoint_files import EMA, MODEL
-from training.run.checkpoints import Checkpoint, Weights
+from training.run.checkpoints import EMA, MODEL, Checkpoint, Weights
 from training.run.ema import Ema
 from training.run.parallel import (
     World,

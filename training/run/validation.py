@@ -1,12 +1,29 @@
-"""The loss on held-out samples, with the same noise at the same steps each time."""
+"""Validation while a model learns: the loss on held-out samples, with the same noise at the same
+steps each time, and sounds for the first of them by their own captions, beats and chords.
+
+Shapes: B prompts, S samples of a wave.
+"""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
+from training.diffusion.sampling import sampled_latents
 from training.run.trainer import Trainer
+
+
+class Preview(NamedTuple):
+    """Sounds of fixed prompts."""
+
+    prompts: tuple[str, ...]
+    keys: tuple[str, ...]
+    waves: list[npt.NDArray[np.float32]]
+    rate_hz: int
 
 
 def validation_loss(trainer: Trainer, samples: Samples, count: int) -> float:
@@ -32,3 +49,25 @@ def validation_batches(
     world, micro = trainer.world, trainer.recipe.data.micro_batch
     share = BatchShare(micro * world.ranks, micro, world.rank, world.ranks)
     return batches(samples, share, first_step=0, last_step=max(1, count // share.batch), workers=0)
+
+
+def preview(trainer: Trainer, batch: TrainingBatch, count: int) -> Preview:
+    """The averaged weights' sounds for the first `count` samples of a batch; all processes must
+    ask, for shares of weights.
+    """
+    device, recipe = trainer.world.device, trainer.recipe
+    with torch.no_grad(), trainer.ema.playing(), trainer.precision():
+        latents_BCTF = sampled_latents(
+            trainer.model,
+            trainer.conditions(batch).first(count),
+            trainer.states.encode([""]).to(device),
+            keys=batch.keys[:count],
+            seed=recipe.run.seed,
+            frames=batch.noise_BCTF.shape[2],
+            bands=batch.noise_BCTF.shape[3],
+            config=recipe.sampling,
+        )
+    waves_BS = trainer.codec.decode(latents_BCTF.float()).cpu().numpy()
+    return Preview(
+        batch.prompts[:count], batch.keys[:count], list(waves_BS), trainer.codec.facts.rate_hz
+    )

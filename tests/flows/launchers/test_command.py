@@ -13,8 +13,7 @@ from flows.errors import UsageError
 from flows.launchers import JobEnd, Launching, TrainJob
 from flows.launchers.command import check_end, launching_of, stopped
 from tests.support.micro_training import as_options, corpus
-from training.run.checkpoint_files import STATE
-from training.run.checkpoints import find_checkpoint
+from training.run.checkpoints import STATE, find_checkpoint
 
 ROOT = Path(__file__).parents[3]
 

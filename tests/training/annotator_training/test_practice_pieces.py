@@ -15,7 +15,7 @@ from schemas.pitch import Key
 from training.annotator_training.bass_and_melody import bass_part
 from training.annotator_training.chords_part import pad
 from training.annotator_training.etude import Etude, EtudeChord, etude
-from training.annotator_training.excerpt import PieceExcerpt, draw_excerpt, ended, truth
+from training.annotator_training.excerpt import PieceExcerpt, ended, sample_excerpt, truth
 from training.annotator_training.notes import BASS, CHORDS, DRUMS, PAD, MidiNote, Playing
 from training.annotator_training.orchestra import play
 
@@ -188,7 +188,7 @@ def test_labels_move_with_the_start() -> None:
 def test_where_a_piece_ends_within_an_excerpt_neither_notes_nor_labels_go_on() -> None:
     endings = 0
     for number, (piece, playing) in enumerate(all_played()):
-        excerpt = draw_excerpt(piece, 15.0, np.random.default_rng([7, number]))
+        excerpt = sample_excerpt(piece, 15.0, np.random.default_rng([7, number]))
         known, notes = truth(piece, excerpt), ended(playing, excerpt.last_beat).notes
         over_s = piece.seconds(excerpt.last_beat) - excerpt.start_s
         assert all(note.beat < excerpt.last_beat for note in notes)

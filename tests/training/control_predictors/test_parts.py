@@ -169,12 +169,12 @@ def test_text_is_trusted_only_where_songs_prove_it() -> None:
         candidate(1.0, [0.2, 0.1, 2.0, 0.9], 20),
     ):
         choice.offer(PredictedPart.METER, one)
-    assert (choice.kept(PredictedPart.METER).trust, choice.kept(PredictedPart.METER).step) == (
+    assert (choice.proven(PredictedPart.METER).trust, choice.proven(PredictedPart.METER).step) == (
         0.0,
         20,
     )
     choice.offer(PredictedPart.METER, candidate(1.0, [0.4, 0.3, 0.5, 0.4], 40))
-    assert (choice.kept(PredictedPart.METER).trust, choice.kept(PredictedPart.METER).step) == (
+    assert (choice.proven(PredictedPart.METER).trust, choice.proven(PredictedPart.METER).step) == (
         1.0,
         40,
     )

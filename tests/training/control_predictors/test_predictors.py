@@ -15,8 +15,7 @@ from training.prompt_controls.controls import ResolvedControls
 from training.prompt_controls.requested import Provenance
 from training.prompt_controls.resolve import resolve_controls
 from training.run import checkpoints
-from training.run.checkpoint_files import RECIPE, STATE
-from training.run.checkpoints import find_checkpoint
+from training.run.checkpoints import RECIPE, STATE, find_checkpoint
 from training.run.presets import ready_recipe
 
 LUTE, BRASS = SWAYING[0], MARCHING[0]

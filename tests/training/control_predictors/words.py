@@ -10,7 +10,7 @@ from schemas.caption import Caption, CaptionKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.pitch import Key
 from schemas.sample import Sample
-from tests.training.data.shards import told
+from tests.training.data.shards import sample_of
 from training.control_predictors.recipe import PredictorNet, PredictorRecipe
 
 HOW = {"confidence": 0.9, "tool": "truth", "version": "1", "licence": "CC0"}
@@ -35,7 +35,7 @@ def sample(number: int, *, split: str = "train") -> Sample:
         if chord
     ]
     caption = Caption(text=words, kind=CaptionKind.SOURCE, sentences=(words,), facts=())
-    return told(
+    return sample_of(
         number,
         split=split,
         duration_s=12,

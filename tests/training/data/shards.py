@@ -15,7 +15,7 @@ from tests.pipelines.shards.shard_samples import CLIP, flac, our_sample
 CHANNELS, FRAMES, BANDS = 64, 16, 8  # of mel latents of two seconds
 
 
-def told(number: int, **fields: Any) -> Sample:
+def sample_of(number: int, **fields: Any) -> Sample:
     """A sample of a song of its own."""
     song_id = f"{number:016x}"
     clip_key = CLIP.replace("00112233445566aa", song_id)
@@ -37,7 +37,7 @@ def write_shard(path: Path, numbers: range, *, latents: bool = True, split: str 
     with path.open("wb") as out:
         tar = TarWriter(out)
         for number in numbers:
-            sample = told(number, split=split)
+            sample = sample_of(number, split=split)
             if latents:
                 tar.add(f"{sample.key}.latent.npy", latent(number))
             tar.add(f"{sample.key}.flac", flac(2.0))

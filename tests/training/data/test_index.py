@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.identity import Split
-from tests.training.data.shards import told, write_shard
+from tests.training.data.shards import sample_of, write_shard
 from training.data.examples import members_of
 from training.data.index import Range, index_corpus, read_ranges
 from training.errors import TrainingError
@@ -21,7 +21,7 @@ def test_a_range_of_a_shard_is_one_sample_whole(tmp_path: Path) -> None:
         assert isinstance(content, bytes)
         members = members_of(content)
         assert sorted(members) == ["flac", "json", "latent.npy"]
-        assert json.loads(members["json"])["key"] == told(number).key
+        assert json.loads(members["json"])["key"] == sample_of(number).key
 
 
 def test_offsets_of_an_index_are_those_that_headers_give(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pipelines.errors import MachineFault
 from pipelines.storage.tar import TarWriter
 from schemas.identity import Split
 from schemas.sample import Sample
-from tests.training.data.shards import FRAMES, latent, told, write_shard
+from tests.training.data.shards import FRAMES, latent, sample_of, write_shard
 from training.data import examples, loading
 from training.data.examples import ReadingRules, Unusable
 from training.data.index import Range, index_corpus
@@ -82,7 +82,9 @@ def test_an_epoch_misses_and_repeats_no_sample_though_batches_cross_its_end(fold
         for key in batch.keys
     ]
     assert (
-        sorted(keys[:10]) == sorted(keys[10:]) == sorted(told(number).key for number in range(10))
+        sorted(keys[:10])
+        == sorted(keys[10:])
+        == sorted(sample_of(number).key for number in range(10))
     )
 
 
@@ -130,9 +132,9 @@ def broken_shard(path: Path) -> None:
         for number, (name, content) in enumerate(
             [
                 ("json", b"{}"),
-                ("json", told(1).model_dump_json().encode()),
+                ("json", sample_of(1).model_dump_json().encode()),
                 ("latent.npy", latent(2)),
-                ("json", told(3).model_dump_json().encode()),
+                ("json", sample_of(3).model_dump_json().encode()),
             ]
         ):
             tar.add(f"s{number}.{name}", content)

@@ -9,11 +9,11 @@ from training.errors import TrainingError
 def test_every_sample_comes_once_in_each_epoch() -> None:
     order = SampleOrder([5, 3], seed=3)
     for epoch in range(4):
-        places = [order.at(position) for position in range(8 * epoch, 8 * (epoch + 1))]
-        assert sorted((place.corpus, place.number) for place in places) == [
+        samples = [order.at(position) for position in range(8 * epoch, 8 * (epoch + 1))]
+        assert sorted((sample.corpus, sample.number) for sample in samples) == [
             (0, n) for n in range(5)
         ] + [(1, n) for n in range(3)]
-        assert {place.epoch for place in places} == {epoch}
+        assert {sample.epoch for sample in samples} == {epoch}
 
 
 def test_epochs_and_seeds_differ_and_the_same_seed_does_not() -> None:
@@ -28,16 +28,19 @@ def test_epochs_and_seeds_differ_and_the_same_seed_does_not() -> None:
 
 def test_weighted_corpora_have_their_share_of_every_thousand_and_miss_no_sample() -> None:
     order = SampleOrder([700, 20], weights=[3, 1], seed=1)
-    places = [order.at(position) for position in range(4000)]
+    samples = [order.at(position) for position in range(4000)]
     for start in range(0, 4000, 1000):
-        assert Counter(place.corpus for place in places[start : start + 1000]) == {0: 750, 1: 250}
-    small = [place for place in places if place.corpus == 1]
+        assert Counter(sample.corpus for sample in samples[start : start + 1000]) == {
+            0: 750,
+            1: 250,
+        }
+    small = [sample for sample in samples if sample.corpus == 1]
     for epoch in range(50):
-        assert sorted(place.number for place in small[20 * epoch : 20 * (epoch + 1)]) == list(
+        assert sorted(sample.number for sample in small[20 * epoch : 20 * (epoch + 1)]) == list(
             range(20)
         )
-    large = [place for place in places if place.corpus == 0]
-    assert sorted(place.number for place in large[:700]) == list(range(700))
+    large = [sample for sample in samples if sample.corpus == 0]
+    assert sorted(sample.number for sample in large[:700]) == list(range(700))
 
 
 def test_any_position_can_be_asked_for_by_itself() -> None:

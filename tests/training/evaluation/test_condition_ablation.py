@@ -18,7 +18,7 @@ from schemas.identity import Split
 from schemas.labels import Beats, Chords, ChordSegment
 from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import flac
-from tests.training.data.shards import told
+from tests.training.data.shards import sample_of
 from tests.training.runs import corpus, recipe
 from training.conditions import Condition
 from training.diffusion.model import Conditions, LatentDiffusion
@@ -42,7 +42,7 @@ def own_sample(number: int) -> Sample:
     text = f"A flute plays{' on' * number}."
     times_s = tuple(0.25 * beat for beat in range(number + 1))
     chord = ChordSegment(start_s=0.0, end_s=2.0, label=("C:maj", "D:maj", "E:maj", "G:maj")[number])
-    return told(
+    return sample_of(
         number,
         captions=(Caption(text=text, kind=CaptionKind.SOURCE, sentences=(text,), facts=()),),
         beats=Beats(times_s=times_s, numbers=tuple(range(1, number + 2)), **HOW),
@@ -175,10 +175,10 @@ def with_broken(path: Path, *, whole: int) -> Path:
     """
     with path.open("wb") as out:
         tar = TarWriter(out)
-        tar.add("0-0-2000-orig.json", told(0, split="validation").model_dump_json().encode())
+        tar.add("0-0-2000-orig.json", sample_of(0, split="validation").model_dump_json().encode())
         tar.add("1-0-2000-orig.json", b"{}")
         for number in range(whole):
-            sample = told(number, split="validation")
+            sample = sample_of(number, split="validation")
             tar.add(f"{sample.key}.flac", flac(2.0))
             tar.add(f"{sample.key}.json", sample.model_dump_json().encode())
         tar.close()

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from schemas.labels import Labels
-from tests.training.data.shards import told
+from tests.training.data.shards import sample_of
 from tests.training.runs import corpus, edited, recipe
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator
@@ -38,7 +38,7 @@ def generator(run: Path) -> Generator:
 
 
 def labels(number: int = 0) -> Labels:
-    return told(number).labels
+    return sample_of(number).labels
 
 
 def test_same_seed_same_music_whatever_else_is_made_beside_it(generator: Generator) -> None:

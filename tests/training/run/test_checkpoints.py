@@ -9,8 +9,19 @@ import torch
 
 from pipelines.storage.store import Store
 from training.run import checkpoints
-from training.run.checkpoint_files import CORPUS, EMA, MODEL, OPTIMIZER, RECIPE, STATE
-from training.run.checkpoints import Checkpoint, damage, drop_old, newest_whole, write
+from training.run.checkpoints import (
+    CORPUS,
+    EMA,
+    MODEL,
+    OPTIMIZER,
+    RECIPE,
+    STATE,
+    Checkpoint,
+    damage,
+    drop_old,
+    newest_whole,
+    write,
+)
 
 
 def written(store: Store, step: int) -> Checkpoint:

@@ -23,7 +23,7 @@ from pipelines.errors import PipelineError
 from pipelines.storage.lock import break_lock
 from pipelines.storage.store import Store
 from tests.pipelines.shards.shard_samples import flac
-from tests.training.data.shards import told, write_shard
+from tests.training.data.shards import sample_of, write_shard
 from tests.training.runs import corpus, edited, recipe
 from training.data.loading import TrainingBatch
 from training.errors import BadData, TrainingError
@@ -204,11 +204,13 @@ def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
     losses_of = Trainer.losses
 
     def lost(trainer: Trainer, batch: TrainingBatch) -> torch.Tensor:
-        hurt = torch.tensor([float("nan") if key == told(0).key else 1.0 for key in batch.keys])
+        hurt = torch.tensor(
+            [float("nan") if key == sample_of(0).key else 1.0 for key in batch.keys]
+        )
         return losses_of(trainer, batch) * hurt
 
     monkeypatch.setattr(Trainer, "losses", lost)
-    with pytest.raises(BadData, match=f"the loss of {told(0).key} is not a number"):
+    with pytest.raises(BadData, match=f"the loss of {sample_of(0).key} is not a number"):
         train(recipe(shards), str(tmp_path / "run"), silent)
     assert all(
         torch.isfinite(value).all()

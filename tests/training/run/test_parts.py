@@ -10,8 +10,7 @@ from torch import nn
 
 from pipelines.storage.store import Store
 from training.conditions.tokens import Tokens
-from training.diffusion.text_cache import TextCache
-from training.diffusion.text_encoder import open_text_encoder
+from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.munet.config import MuNetConfig
 from training.run.ema import Ema
 from training.run.metrics_log import MetricsLog, spectrogram_picture
