@@ -25,7 +25,7 @@ from flows.models.evaluation import evaluation_choice
 from schemas.recipe import EncodeRecipe, Recipe
 from tests.support.building import ROOT
 from tests.support.micro_training import SETTINGS, as_options, corpus
-from tests.support.servers.prefect_server import Server, marked, worker
+from tests.support.servers.prefect_server import Server, marked, until_alone, worker
 from tests.support.tone_corpus import PLAIN, Corpus
 from tests.support.waiting import until
 from training.run.presets import ready_recipe
@@ -86,10 +86,7 @@ def test_a_run_is_cancelled_without_an_orphan_goes_on_is_requeued_and_ends_with_
             f"flow_runs/{first}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         )
         assert server.ended(first) == "Cancelled"
-        until(
-            lambda: [process.pid for process in marked(mark)] == [started.pid],
-            "end of all but the worker",
-        )
+        until_alone(started, mark)
         stopped_at = last_step(out)
         assert stopped_at > 0  # by the checkpoint that it was stopped with: no other was due
         assert not (out / "run.lock").exists()
