@@ -198,10 +198,10 @@ def test_nightly_does_nothing_where_nothing_is_new_and_publishes_a_version_where
         corpus.write()
         third = server.run("nightly/nightly", **parameters(corpus))
         assert server.ended(third) == "Completed"
-    said = server.artifacts(third)["changes-small"]
-    assert said.startswith("# Version 2, after version 1, the same recipe")
-    assert "| written | 3 | 4 | +1 |" in said
-    assert "- shards added: 1" in said
+    output = server.artifacts(third)["changes-small"]
+    assert output.startswith("# Version 2, after version 1, the same recipe")
+    assert "| written | 3 | 4 | +1 |" in output
+    assert "- shards added: 1" in output
     assert {name: (corpus.out / "shards" / name).read_bytes() for name in before} == before
 
 
@@ -212,10 +212,10 @@ def test_backfill_in_slices_gives_the_bytes_of_a_build(
     recipe = PLAIN.replaced(caption=PLAIN.caption.replaced(paraphrases=0))
     plainly_built(corpus, corpus.out)
     with worker(server):
-        told = {**parameters(corpus, recipe, slices=2), "sources": None}
+        backfill = {**parameters(corpus, recipe, slices=2), "sources": None}
         run = server.run(
             "backfill/backfill",
-            **{name: value for name, value in told.items() if value is not None},
+            **{name: value for name, value in backfill.items() if value is not None},
         )
         assert server.ended(run) == "Completed"
     assert digests(corpus.out / "shards") == {
@@ -248,12 +248,12 @@ def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(
         run = server.run("build-corpus/build", **parameters(corpus, recipe, slices=2))
         assert server.ended(run) == "Completed", server.message(run)
         calls = len(model.answered())
-    told = server.artifacts(run)["rewording-small"]
+    backfill = server.artifacts(run)["rewording-small"]
     spent = Answers(Store(str(corpus.out))).spent / USD
-    assert told.startswith(f"${spent:.4f} spent by this run, ${spent:.4f} of $0.50 in all.")
-    assert f"| calls | {calls} |" in told
-    assert "| refused because | times |" in told
-    assert "**landed**" in told
+    assert backfill.startswith(f"${spent:.4f} spent by this run, ${spent:.4f} of $0.50 in all.")
+    assert f"| calls | {calls} |" in backfill
+    assert "| refused because | times |" in backfill
+    assert "**landed**" in backfill
     [task] = server.ask("task_runs/filter", {"task_runs": {"tags": {"all_": ["obbligato-llm"]}}})
     assert task["name"].startswith("paraphrase")
     everything = b"".join(path.read_bytes() for path in corpus.out.rglob("*") if path.is_file())
@@ -279,10 +279,10 @@ def test_a_corpus_is_labelled_by_a_flow_that_shows_how_the_labels_spread(
         assert server.ended(run) == "Completed", server.message(run)
         refused = server.run("label/label", out=str(corpus.out), label={"vocabularies": []})
         assert server.ended(refused) == "Failed"
-    told = server.artifacts(run)["labels-small"]
-    assert told.startswith("3 of 3 samples (100.0 %) have labels.")
-    assert "| short | 6 |" in told
-    assert "| tags | short | 5 | 5 | 0 |  |" in told
+    backfill = server.artifacts(run)["labels-small"]
+    assert backfill.startswith("3 of 3 samples (100.0 %) have labels.")
+    assert "| short | 6 |" in backfill
+    assert "| tags | short | 5 | 5 | 0 |  |" in backfill
     assert all(len(sample.pseudo_labels) == 2 for _, sample in corpus.samples())
 
 
