@@ -305,7 +305,7 @@ SKIPPED = '{"name": "c", "skip_reason": "not found"}'
 
 
 @pytest.mark.parametrize(
-    ("report", "status", "said"),
+    ("report", "status", "output"),
     [
         (
             f'{{"dependencies": [{AUDITED}, {SKIPPED}]}}',
