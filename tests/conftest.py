@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,21 @@ from pipelines.stages.output.close import stated_dataset
 from pipelines.storage.store import Store
 from pipelines.synthesis.songs import write_songs
 from pipelines.trust import trusted
+from tests.support.order import LongFilesFirst, long_first
 from tests.support.shared import left_alone, shared_folder
 from tests.support.small_build import SMALL, Built
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = long_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # without xdist there is one worker
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongFilesFirst | None:
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # by number of tests: the short ones would come first
+    return LongFilesFirst(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

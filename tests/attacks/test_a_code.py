@@ -72,12 +72,12 @@ def test_a3_a_stored_interpreter_is_not_run(
         ["dead", "retry", str(strange)],
         ["encode", str(strange), "--codec", "mel"],
     ):
-        said = in_this_process(*command)
-        assert (said.returncode, mark.exists()) == (1, False)
-        assert said.stderr.startswith(
+        output = in_this_process(*command)
+        assert (output.returncode, mark.exists()) == (1, False)
+        assert output.stderr.startswith(
             f"obbligato: what lies in {strange} wants label.python={program}, "
         )
-        assert f"if you trust it: obbligato trust {strange} label.python={program}" in said.stderr
+        assert f"if you trust it: obbligato trust {strange} label.python={program}" in output.stderr
 
 
 def test_a4_a_stored_codec_is_not_imported(
@@ -85,11 +85,11 @@ def test_a4_a_stored_codec_is_not_imported(
 ) -> None:
     payload(strange, "evilpkg.codec", tmp_path / "ran", CODEC)
     in_recipe('codec = ""', 'codec = "evilpkg.codec"')
-    said = obbligato(
+    output = obbligato(
         "verify", ".", cwd=strange, PYTHONPATH=f"{Path(__file__).parents[2]}:{strange}"
     )
-    assert (said.returncode, (tmp_path / "ran").exists()) == (1, False)
-    assert "encode.codec=evilpkg.codec" in said.stderr
+    assert (output.returncode, (tmp_path / "ran").exists()) == (1, False)
+    assert "encode.codec=evilpkg.codec" in output.stderr
 
 
 def test_a5_a_stored_annotator_is_not_imported_nor_its_package(
@@ -99,9 +99,11 @@ def test_a5_a_stored_annotator_is_not_imported_nor_its_package(
     payload(strange, "evilpkg.beats", tmp_path / "ran")
     in_recipe('beats = "obbligato"', 'beats = "evilpkg.beats"')
     for command in (["verify", "."], ["dead", "retry", "."]):
-        said = obbligato(*command, cwd=strange, PYTHONPATH=f"{Path(__file__).parents[2]}:{strange}")
-        assert (said.returncode, (tmp_path / "ran").exists()) == (1, False)
-        assert "annotate.beats=evilpkg.beats" in said.stderr
+        output = obbligato(
+            *command, cwd=strange, PYTHONPATH=f"{Path(__file__).parents[2]}:{strange}"
+        )
+        assert (output.returncode, (tmp_path / "ran").exists()) == (1, False)
+        assert "annotate.beats=evilpkg.beats" in output.stderr
 
 
 @pytest.mark.parametrize(
@@ -156,8 +158,8 @@ def test_a9_a10_names_that_a_shell_or_braces_would_read_are_plain_folders(
     shutil.copytree(built.out, folder)
     assert verify_build(str(folder), Engine(), lambda _: None).samples == built.dataset.samples
     strange = f"x::pipe:touch {tmp_path / 'ran'};"
-    said = obbligato("verify", strange, cwd=tmp_path)
-    assert said.returncode != 0
+    output = obbligato("verify", strange, cwd=tmp_path)
+    assert output.returncode != 0
     assert not (tmp_path / "ran").exists()
     assert not list(Path.cwd().glob("[xy]"))
 

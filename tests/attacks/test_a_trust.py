@@ -43,8 +43,8 @@ def test_a_trust_the_line_to_paste_is_one_word_per_name(
 ) -> None:
     name = f"encode.codec=a.b; touch {tmp_path}/ran #`touch {tmp_path}/ran`"
     in_recipe('codec = ""', f"codec = {json.dumps(name.partition('=')[2])}")
-    said = obbligato("verify", strange).stderr
-    assert shlex.split(said.rpartition("if you trust it: ")[2]) == [
+    output = obbligato("verify", strange).stderr
+    assert shlex.split(output.rpartition("if you trust it: ")[2]) == [
         "obbligato",
         "trust",
         str(strange),
@@ -113,9 +113,9 @@ def test_a_trust_sources_of_a_strangers_build_are_not_read(strange: Path, privat
     (strange / BEGUN.name).unlink()
     shutil.rmtree(strange / "listing")
     for command in (["dead", "retry", str(strange)], ["encode", str(strange), "--codec", "mel"]):
-        said = obbligato(*command)
-        assert (said.returncode, said.stdout) == (1, "")
-        assert f"source={private}" in said.stderr
+        output = obbligato(*command)
+        assert (output.returncode, output.stdout) == (1, "")
+        assert f"source={private}" in output.stderr
     assert not (strange / "listing").exists()
 
 
@@ -155,7 +155,7 @@ def test_a_trust_whoever_built_it_goes_on_without_a_word(
 
 
 @pytest.mark.parametrize(
-    "place",
+    "address",
     [
         "/etc/passwd",
         "file:///etc/passwd",
@@ -166,11 +166,11 @@ def test_a_trust_whoever_built_it_goes_on_without_a_word(
     ],
 )
 def test_d_private_addresses_that_came_with_a_build_lead_nowhere_else(
-    place: Any, tmp_path: Path
+    address: Any, tmp_path: Path
 ) -> None:
     uri = "http://host/a.wav#q=0011223344556677"
     (tmp_path / "private").mkdir()
-    (tmp_path / "private/addresses-00.jsonl").write_text(json.dumps([uri, place]) + "\n")
+    (tmp_path / "private/addresses-00.jsonl").write_text(json.dumps([uri, address]) + "\n")
     job = Job(str(tmp_path), "", Recipe(ingest=IngestRecipe(protocols=("http",))))
     with (
         local_files(job) as local,

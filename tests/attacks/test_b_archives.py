@@ -198,8 +198,8 @@ def test_b12_samples_whose_json_takes_much_memory_are_not_held_together(tmp_path
             taken.append(entry.key)
             yield entry
 
-    heard = listened(entries(), lambda _: True, Depth.HEADER)
-    assert next(heard).entry.key == "0"
+    labels = listened(entries(), lambda _: True, Depth.HEADER)
+    assert next(labels).entry.key == "0"
     assert taken == ["0"]
-    assert isinstance(heard, Generator)
-    heard.close()
+    assert isinstance(labels, Generator)
+    labels.close()

@@ -32,16 +32,19 @@ def test_b_folder_a_pipe_or_a_device_is_one_line(
         make(path)
         for command in commands:
             words = [str(strange) if word == "BUILD" else word for word in command]
-            said = obbligato(*words)
-            assert (said.returncode, said.stderr.count("\n")) == (1, 1)
-            assert f"{path} is a pipe, socket or device" in said.stderr
+            output = obbligato(*words)
+            assert (output.returncode, output.stderr.count("\n")) == (1, 1)
+            assert f"{path} is a pipe, socket or device" in output.stderr
         path.unlink()
 
 
 def test_b_folder_shards_verify_waits_for_no_pipe_among_the_versions(strange: Path) -> None:
     os.mkfifo(strange / "versions/00002.json")
-    said = obbligato("shards", "verify", strange)
-    assert (said.returncode, "versions/00002.json is a pipe" in said.stdout + said.stderr) == (
+    output = obbligato("shards", "verify", strange)
+    assert (
+        output.returncode,
+        "versions/00002.json is a pipe" in output.stdout + output.stderr,
+    ) == (
         1,
         True,
     )
@@ -62,8 +65,8 @@ def test_b_folder_a_link_out_of_a_build_costs_nobody_a_file(
         ["verify", str(strange)],
         ["dead", "retry", str(strange)],
     ):
-        said = obbligato(*command)
-        assert (said.returncode, f"link.{folder}={victim}" in said.stderr) == (1, True)
+        output = obbligato(*command)
+        assert (output.returncode, f"link.{folder}={victim}" in output.stderr) == (1, True)
     assert os.listdir(victim) == ["thesis.txt"]
 
 
@@ -80,6 +83,6 @@ def test_b_folder_a_link_that_its_reader_names_is_followed(built: Built, tmp_pat
 def test_a_trust_a_recipe_nested_beyond_measure_is_one_line(strange: Path) -> None:
     (strange / "recipe.toml").write_text("a = " + "[" * 5000)
     (strange / "begun.json").unlink()
-    said = obbligato("trust", strange)
-    assert (said.returncode, said.stderr.count("\n")) == (1, 1)
-    assert "recipe.toml is not a recipe" in said.stderr
+    output = obbligato("trust", strange)
+    assert (output.returncode, output.stderr.count("\n")) == (1, 1)
+    assert "recipe.toml is not a recipe" in output.stderr

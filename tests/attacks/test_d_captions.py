@@ -40,12 +40,12 @@ def test_d_a_caption_of_a_megabyte_of_stops_is_cut() -> None:
 
 
 def test_d_what_ends_a_sentence_is_what_it_was() -> None:
-    said = (
+    output = (
         'By J. S. Bach in B. Then "so"... and on. Nos. 3 by A.B. '
         "Smith feat. Mr. X (e.g. live). Fast.Now? no! Well…\n"
         "End"
     )
-    assert split_sentences(said) == (
+    assert split_sentences(output) == (
         "By J. S. Bach in B.",
         'Then "so"... and on.',
         "Nos. 3 by A.B. Smith feat. Mr. X (e.g. live).",

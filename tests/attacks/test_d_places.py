@@ -254,9 +254,9 @@ def test_d_passwords_queries_and_the_base_stay_at_home(
     rows = [
         row for name in slices for row in store.read_records(f"listing/{name}.parquet", InputRow)
     ]
-    told = {row.row: row for row in rows}
+    received = {row.row: row for row in rows}
     assert len({row.source.uri for row in rows if row.outcome is None}) == 5
-    assert {name: row.code for name, row in told.items()} == {
+    assert {name: row.code for name, row in received.items()} == {
         **{f"music/t.jsonl#{number}": "" for number in (1, 2, 3, 6, 7)},
         "music/t.jsonl#4": "credentials",
         "music/t.jsonl#5": "credentials",
@@ -266,8 +266,8 @@ def test_d_passwords_queries_and_the_base_stay_at_home(
     assert str(tmp_path) not in published
     assert os.stat(tmp_path / "out/private").st_mode & 0o077 == 0
     with clips.local_files(Job(store.url, "", recipe)) as local:
-        assert Path(local(told["music/t.jsonl#2"].source)).read_bytes() == b"bytes"
-        assert Path(local(told["music/t.jsonl#7"].source)).read_bytes() == b"right"
+        assert Path(local(received["music/t.jsonl#2"].source)).read_bytes() == b"bytes"
+        assert Path(local(received["music/t.jsonl#7"].source)).read_bytes() == b"right"
     assert "/a.wav?X-Amz-Signature=hunter2&n=1" in asked
 
 

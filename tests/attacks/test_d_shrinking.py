@@ -69,11 +69,11 @@ def test_d_a_table_that_lost_many_rows_stops_the_build_before_anything_is_writte
     built(table, out)
     before = digests(out)
     without(table, 1, 2)
-    said = obbligato("build", table, "--out", out, "--recipe", out / "recipe.toml")
-    assert said.returncode == 1
+    output = obbligato("build", table, "--out", out, "--recipe", out / "recipe.toml")
+    assert output.returncode == 1
     assert (
         "this run would remove 2 of the 6 sources in force (33%): they are no longer listed"
-        in said.stderr
+        in output.stderr
     )
     assert digests(out) == before
     table.write_bytes(whole)

@@ -93,9 +93,11 @@ def asked(out: Path, url: str, count: int = 3, **llm: object) -> Told:
             await session.window.acquire()
             session.group.create_task(one(session, request))
 
-    told = hold(recipe, Answers(Store(str(out))), work)
+    received = hold(recipe, Answers(Store(str(out))), work)
     return Told(
-        [found[request.hash] for request in requests], told["calls"], Answers(Store(str(out))).spent
+        [found[request.hash] for request in requests],
+        received["calls"],
+        Answers(Store(str(out))).spent,
     )
 
 
@@ -147,10 +149,10 @@ BODIES: dict[str, Callable[[Call], object]] = {
 @pytest.mark.parametrize("kind", BODIES)
 def test_e_a_body_of_any_form_costs_one_call_at_its_worst_case(tmp_path: Path, kind: str) -> None:
     with hostile_model(first(lambda call: call.send(BODIES[kind](call)))) as server:
-        told = asked(tmp_path, server.url)
-    assert told.found == [WELL.format(number) for number in range(3)]
-    assert told.counts["bad_reply"] == 1
-    assert told.spent == worst() + 3 * honest()
+        received = asked(tmp_path, server.url)
+    assert received.found == [WELL.format(number) for number in range(3)]
+    assert received.counts["bad_reply"] == 1
+    assert received.spent == worst() + 3 * honest()
 
 
 @pytest.mark.parametrize(
@@ -183,9 +185,9 @@ def test_e_a_server_that_drips_bytes_is_cut_at_the_limit_of_the_call(tmp_path: P
             call.write(b" ")
 
     with hostile_model(drip) as server:
-        told = asked(tmp_path, server.url, 1, timeout_s=0.4, attempts=1)
-    assert told.found == ["timeout"]
-    assert told.spent == worst()
+        received = asked(tmp_path, server.url, 1, timeout_s=0.4, attempts=1)
+    assert received.found == ["timeout"]
+    assert received.spent == worst()
 
 
 def failure(url: str) -> Failed:
@@ -231,9 +233,9 @@ def test_e_a_claim_of_many_tokens_does_not_stall_the_calls_after_it(tmp_path: Pa
     many = {"prompt_tokens": 900_000_000, "completion_tokens": 1}
     with hostile_model(first(lambda call: call.send(completion(call.body, usage=many)))) as server:
         # a debt of 900 million tokens is 15 hours
-        told = asked(tmp_path, server.url, tokens_per_minute=1_000_000)
-    assert told.found == [WELL.format(number) for number in range(3)]
-    assert told.spent == worst() + 2 * honest()
+        received = asked(tmp_path, server.url, tokens_per_minute=1_000_000)
+    assert received.found == [WELL.format(number) for number in range(3)]
+    assert received.spent == worst() + 2 * honest()
 
 
 @pytest.mark.parametrize(
@@ -245,23 +247,23 @@ def test_e_a_flood_takes_little_memory(kind: str, code: str) -> None:
         ended = subprocess.run(
             command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
         )
-    said, mebibytes = ended.stdout.split()
-    assert said == code
+    output, mebibytes = ended.stdout.split()
+    assert output == code
     assert int(mebibytes) < 100
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_e_captions_are_not_sent_on_to_where_a_server_points(tmp_path: Path, status: int) -> None:
     with hostile_model(lambda call: call.send(completion(call.body))) as other:
-        place = f"{other.url.replace('127.0.0.1', 'localhost')}/chat/completions?secret"
-        with hostile_model(first(lambda call: call.send(b"", status, Location=place))) as server:
-            told = asked(tmp_path, server.url)
-            with hostile_model(lambda call: call.send(b"", status, Location=place)) as always:
-                said = failure(always.url).message
+        address = f"{other.url.replace('127.0.0.1', 'localhost')}/chat/completions?secret"
+        with hostile_model(first(lambda call: call.send(b"", status, Location=address))) as server:
+            received = asked(tmp_path, server.url)
+            with hostile_model(lambda call: call.send(b"", status, Location=address)) as always:
+                output = failure(always.url).message
         assert other.calls == []
         assert len(server.calls) == 3
-    assert told.found == ["redirected", WELL.format(1), WELL.format(2)]
-    assert said == f"{status}: the server sends us on to localhost; nothing is sent there"
+    assert received.found == ["redirected", WELL.format(1), WELL.format(2)]
+    assert output == f"{status}: the server sends us on to localhost; nothing is sent there"
 
 
 def test_e_a_key_that_is_echoed_with_invisible_signs_in_it_is_masked() -> None:
@@ -296,8 +298,8 @@ def test_e_of_half_a_million_texts_few_are_kept(tmp_path: Path) -> None:
     with hostile_model(
         lambda call: call.send(completion(call.body, choices=[{"message": {"content": texts}}]))
     ) as server:
-        told = asked(tmp_path, server.url, 1)
-    assert told.found == ["x"]
+        received = asked(tmp_path, server.url, 1)
+    assert received.found == ["x"]
     assert sum(file.stat().st_size for file in (tmp_path / "answers").iterdir()) < 20_000
 
 
@@ -350,10 +352,14 @@ def test_e_a_line_of_a_batch_in_any_form_costs_itself_at_its_worst_case(
         return "\n".join(map(json.dumps, bad)).encode()
 
     with hostile_model(Batches(outcome)) as server:
-        told = asked(tmp_path, server.url, batch=True)
-    assert told.found == [WELL.format(number) for number in range(3)]
-    assert (told.counts["batches"], told.counts["calls"], told.counts["bad_reply"]) == (2, 4, 1)
-    assert told.spent == worst(batch=True) + 3 * honest(batch=True)
+        received = asked(tmp_path, server.url, batch=True)
+    assert received.found == [WELL.format(number) for number in range(3)]
+    assert (received.counts["batches"], received.counts["calls"], received.counts["bad_reply"]) == (
+        2,
+        4,
+        1,
+    )
+    assert received.spent == worst(batch=True) + 3 * honest(batch=True)
     assert Answers(Store(str(tmp_path))).batches == ()
 
 
@@ -371,8 +377,8 @@ def test_e_lines_for_unknown_requests_and_second_lines_for_the_same_are_passed_o
         return "\n".join(map(json.dumps, [*map(line_of, lines), *more])).encode()
 
     with hostile_model(Batches(outcome)) as server:
-        told = asked(tmp_path, server.url, batch=True)
-    assert told.spent == 3 * honest(batch=True)
+        received = asked(tmp_path, server.url, batch=True)
+    assert received.spent == 3 * honest(batch=True)
 
 
 @pytest.mark.parametrize(
@@ -391,9 +397,9 @@ def test_e_a_batch_without_a_readable_line_is_paid_and_closed_and_asking_goes_on
             )
         )
     ) as server:
-        told = asked(tmp_path, server.url, 1, batch=True)
-    assert told.found == [WELL.format(0)]
-    assert told.spent == worst(batch=True) + honest(batch=True)
+        received = asked(tmp_path, server.url, 1, batch=True)
+    assert received.found == [WELL.format(0)]
+    assert received.spent == worst(batch=True) + honest(batch=True)
     assert Answers(Store(str(tmp_path))).batches == ()
 
 
@@ -405,9 +411,9 @@ def test_e_a_batchs_file_without_end_is_cut_in_proportion_to_its_requests_and_pa
         return b" " * 8_000_000 if number == 0 else json.dumps(line_of(lines[0])).encode()
 
     with hostile_model(Batches(outcome)) as server:
-        told = asked(tmp_path, server.url, 1, batch=True, attempts=2)
-    assert told.found == [WELL.format(0)]
-    assert told.spent == worst(batch=True) + honest(batch=True)
+        received = asked(tmp_path, server.url, 1, batch=True, attempts=2)
+    assert received.found == [WELL.format(0)]
+    assert received.spent == worst(batch=True) + honest(batch=True)
 
 
 @pytest.mark.parametrize(
@@ -423,9 +429,9 @@ def test_e_a_batch_that_can_never_be_read_is_paid_and_closed_for_later_runs(
         lambda n: {} if n else state,
     )
     with hostile_model(good) as server:
-        told = asked(tmp_path, server.url, 2, batch=True, attempts=2, batch_wait_s=0)
-    assert told.found == [WELL.format(0), WELL.format(1)]
-    assert told.spent == 2 * worst(batch=True) + 2 * honest(batch=True)
+        received = asked(tmp_path, server.url, 2, batch=True, attempts=2, batch_wait_s=0)
+    assert received.found == [WELL.format(0), WELL.format(1)]
+    assert received.spent == 2 * worst(batch=True) + 2 * honest(batch=True)
     assert Answers(Store(str(tmp_path))).batches == ()
 
 
@@ -438,10 +444,12 @@ def test_e_a_batch_that_can_never_be_read_is_paid_and_closed_for_later_runs(
     ],
 )
 def test_e_an_address_with_a_secret_is_refused_in_one_line_that_does_not_show_it(url: str) -> None:
-    with pytest.raises(UsageError, match="set such an address in OPENAI_BASE_URL instead") as told:
+    with pytest.raises(
+        UsageError, match="set such an address in OPENAI_BASE_URL instead"
+    ) as received:
         load_recipe(None, [f"llm.base_url={url}"])
-    assert "hunter2" not in str(told.value)
-    assert "\n" not in str(told.value)
+    assert "hunter2" not in str(received.value)
+    assert "\n" not in str(received.value)
 
 
 def test_e_a_query_of_an_address_in_the_environment_goes_with_each_call(

@@ -48,15 +48,15 @@ def in_a_terminal(*arguments: str) -> str:
         stderr=writer,
     )
     os.close(writer)
-    drawn = b""
+    picture = b""
     try:
         while part := os.read(reader, 65536):
-            drawn += part
+            picture += part
     except OSError:  # the other end is closed
         pass
     os.close(reader)
     process.wait()
-    return drawn.decode()
+    return picture.decode()
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_f_wrong_usage_is_shown_escaped(arguments: Sequence[str]) -> None:
 
 
 def test_f_on_a_terminal_too_nothing_but_our_own_drawing_comes_through() -> None:
-    drawn = in_a_terminal("annotate", f"{HOSTILE}.wav")
-    assert SEEN in drawn
-    assert not any(sign in drawn for sign in (CLEAR, TITLE, "\u202e", "\x9b", TAG))
+    picture = in_a_terminal("annotate", f"{HOSTILE}.wav")
+    assert SEEN in picture
+    assert not any(sign in picture for sign in (CLEAR, TITLE, "\u202e", "\x9b", TAG))
 
 
 def forge(folder: Path) -> None:
@@ -126,8 +126,10 @@ def test_f_a_flow_is_told_of_a_forged_build_in_one_short_line(tmp_path: Path) ->
         "beam": [],
     }
     command = [sys.executable, "-m", "flows.cli", "serve-steps", "--parent", str(os.getpid())]
-    told = json.dumps({**order, "lock": "", "timeout_s": 60.0}) + "\n"
-    done = subprocess.run(command, cwd=ROOT, input=told, capture_output=True, text=True, check=True)
+    received = json.dumps({**order, "lock": "", "timeout_s": 60.0}) + "\n"
+    done = subprocess.run(
+        command, cwd=ROOT, input=received, capture_output=True, text=True, check=True
+    )
     error = json.loads(done.stdout.splitlines()[-1])["error"]
     assert error.isprintable()
     assert len(error) < 4200
@@ -187,9 +189,9 @@ def test_f_json_of_a_ledger_is_plain_text_and_still_json(
 
 
 def test_f_a_ledger_on_a_terminal_is_text(ledger: str) -> None:
-    drawn = in_a_terminal("dead", "ls", ledger)
-    assert "[red]" in drawn
-    assert not any(sign in drawn for sign in (CLEAR, TITLE, "\u202e", "\x9b", TAG))
+    picture = in_a_terminal("dead", "ls", ledger)
+    assert "[red]" in picture
+    assert not any(sign in picture for sign in (CLEAR, TITLE, "\u202e", "\x9b", TAG))
 
 
 def test_f_problems_of_an_evaluation_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,14 +232,14 @@ def test_f_versions_of_a_strangers_model_stay_in_their_line_of_its_card() -> Non
 
 def test_f_markdown_on_prefects_page_shows_text_from_outside_as_it_is() -> None:
     example = {"sample": MARKUP, "caption": MARKUP, "rewording": MARKUP}
-    told = {
+    received = {
         "calls": {},
         "usd": 0.0,
         "usd_in_all": 0.0,
         "budget_usd": 1.0,
         "examples": {MARKUP: [example]},
     }
-    shown = rewording_report({}, told)
+    shown = rewording_report({}, received)
     assert not [line for line in shown.splitlines() if line.startswith("#")]
     assert "<script>" not in shown.replace(r"\<script\>", "")
     assert "](http" not in shown.replace(r"\](http", "")

@@ -151,12 +151,12 @@ def test_g_tmpdir_full_ends_the_command_in_one_line(
 ) -> None:
     temporary.leave(900_000)
     ended = obbligato("build", songs.source, "--out", tmp_path / "out", "--set", "vary.speeds=0")
-    said = ended.stderr.strip()
-    assert (ended.returncode, said.count("\n")) == (1, 0)
-    assert said.startswith(
+    output = ended.stderr.strip()
+    assert (ended.returncode, output.count("\n")) == (1, 0)
+    assert output.startswith(
         "obbligato: stage probe: 1 of 1 buckets are unfinished, slice-00000 first: "
     )
-    assert NO_SPACE in said
+    assert NO_SPACE in output
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")

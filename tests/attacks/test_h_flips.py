@@ -75,8 +75,8 @@ def flipped(made: Everything, pattern: str, before: bytes | None = None) -> Flip
     """A flip that is made."""
     [path] = sorted(made.out.glob(pattern))
     content = path.read_bytes()
-    place = len(content) // 2 if before is None else content.index(before) + len(before)
-    flip = Flip(str(path.relative_to(made.out)), place, 0)
+    index = len(content) // 2 if before is None else content.index(before) + len(before)
+    flip = Flip(str(path.relative_to(made.out)), index, 0)
     flip.apply(made.out)
     return flip
 
@@ -98,8 +98,8 @@ def test_h_many_at_once_are_each_named_and_the_next_build_brings_all_bytes_back(
         flip.witness: flip
         for flip in (flipped(made, *FLIPS[kind]) for kind in FLIPS if "index's" not in kind)
     }
-    said = said_by_verify(made.out)
-    assert [flip for flip in flips.values() if not names(said, flip)] == []
+    output = said_by_verify(made.out)
+    assert [flip for flip in flips.values() if not names(output, flip)] == []
     made.build()
     assert made.changed() == []
     assert verify_build(str(made.out), Engine(), IGNORE).samples.dead == 0
@@ -132,8 +132,8 @@ def test_h_a_recipe_or_sources_of_another_form_are_one_line(
     (made.out / name).write_bytes(content)
     if witness == "gone":  # as in builds from before it was kept
         (made.out / "begun.json").unlink(missing_ok=True)
-    [said] = said_by_verify(made.out)
-    assert name in said
+    [output] = said_by_verify(made.out)
+    assert name in output
     with pytest.raises(PipelineError, match=name):
         encode(str(made.out), made.recipe, Engine(), IGNORE)
 
@@ -156,8 +156,8 @@ def test_h_a_marker_or_plan_of_another_form_is_named(made: Everything, content: 
         "vocabulary/plan.json",
     ):
         (made.out / name).write_text(content)
-    said = said_by_verify(made.out)
-    assert {line.split()[0] for line in said} == {
+    output = said_by_verify(made.out)
+    assert {line.split()[0] for line in output} == {
         "captions/train-00000.done.json",
         "clips/plan.json",
         "listing/plan.json",
@@ -172,8 +172,8 @@ def test_h_verify_says_what_dataset_json_states_otherwise_and_leaves_it(made: Ev
     file = made.out / "dataset.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"splits": {}, "inputs": {"in": 3}}))
     stated = file.read_bytes()
-    [said] = said_by_verify(made.out)
-    assert "dataset.json states another `inputs`, `splits` than is found" in said
+    [output] = said_by_verify(made.out)
+    assert "dataset.json states another `inputs`, `splits` than is found" in output
     assert file.read_bytes() == stated
 
 
@@ -191,9 +191,9 @@ def test_h_a_damaged_answer_costs_itself_and_its_money_stays_counted(made: Every
     before = Answers(store)
     file = max((made.out / "answers").iterdir(), key=lambda path: path.stat().st_size)
     lines = file.read_bytes().splitlines()
-    [place] = [number for number, line in enumerate(lines) if line == max(lines, key=len)][:1]
-    [lost] = json.loads(lines[place])["answers"]
-    lines[place] = lines[place].replace(
+    [index] = [number for number, line in enumerate(lines) if line == max(lines, key=len)][:1]
+    [lost] = json.loads(lines[index])["answers"]
+    lines[index] = lines[index].replace(
         lost["texts"][0].encode()[:9], lost["texts"][0].encode()[:8] + b"#"
     )
     file.write_bytes(b"\n".join(lines) + b"\n")
@@ -201,10 +201,10 @@ def test_h_a_damaged_answer_costs_itself_and_its_money_stays_counted(made: Every
     assert before.get(lost["request"]) is not None
     assert after.get(lost["request"]) is None
     assert after.spent >= before.spent
-    said = said_by_verify(made.out)
-    assert said == (
+    output = said_by_verify(made.out)
+    assert output == (
         (
-            f"answers/{file.name} is not what was written in line {place + 1}: "
+            f"answers/{file.name} is not what was written in line {index + 1}: "
             "its answer is not used, and its money stays counted"
         ),
     )

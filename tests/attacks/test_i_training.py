@@ -98,9 +98,9 @@ def trained_on(folder: Path, out: Path) -> str:
 def test_i1_a_hostile_latent_costs_its_sample_and_no_run(
     content: bytes, reason: str, tmp_path: Path
 ) -> None:
-    said = trained_on(shards_with(tmp_path / "shards", {"latent.npy": content}), tmp_path / "run")
-    assert "1 samples could not be used" in said
-    assert reason in said
+    output = trained_on(shards_with(tmp_path / "shards", {"latent.npy": content}), tmp_path / "run")
+    assert "1 samples could not be used" in output
+    assert reason in output
 
 
 def lying_flac() -> bytes:
@@ -525,14 +525,14 @@ def test_i8_a_stranger_s_checkpoint_says_nothing_on_the_card_but_text(
 def test_i8_what_stands_at_a_corpus_s_place_now_breaks_no_card(
     content: bytes, whole: Path, tmp_path: Path
 ) -> None:
-    run, place = tmp_path / "run", tmp_path / "corpus"
+    run, corpus = tmp_path / "run", tmp_path / "corpus"
     shutil.copytree(whole / "run", run)
-    place.mkdir()
-    (place / "dataset.json").write_bytes(content)
+    corpus.mkdir()
+    (corpus / "dataset.json").write_bytes(content)
     file = run / checkpoints.folder_of(9) / "corpus.json"
     without_hashes(file.parent)
     stated = json.loads(file.read_text())
-    stated["datasets"][0] |= {"target": str(place), "sha256": "ab" * 32}
+    stated["datasets"][0] |= {"target": str(corpus), "sha256": "ab" * 32}
     file.write_text(json.dumps(stated))
     assert write_model_card(str(run)).corpora[0].facts.sha256 == "ab" * 32
     assert UNKNOWN in (run / "README.md").read_text()

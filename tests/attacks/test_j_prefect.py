@@ -95,13 +95,13 @@ def test_j_a_server_of_our_own_answers_nobody_else(songs: list[str], tmp_path: P
             for one in (build, *build.children(recursive=True))
             if password in " ".join(one.cmdline())
         ]
-        said = build.communicate()[0].decode()
-        assert build.returncode == 0, said
+        output = build.communicate()[0].decode()
+        assert build.returncode == 0, output
     finally:
         for child in (*build.children(recursive=True), build) if build.is_running() else ():
             child.kill()
-    assert "401" not in said
-    assert password not in said
+    assert "401" not in output
+    assert password not in output
     written = [path for folder in (home, out) for path in folder.rglob("*") if path.is_file()]
     assert (out / "dataset.json") in written
     assert not [path for path in written if password.encode() in path.read_bytes()]

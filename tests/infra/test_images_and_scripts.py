@@ -305,7 +305,7 @@ SKIPPED = '{"name": "c", "skip_reason": "not found"}'
 
 
 @pytest.mark.parametrize(
-    ("report", "status", "said"),
+    ("report", "status", "output"),
     [
         (
             f'{{"dependencies": [{AUDITED}, {SKIPPED}]}}',
@@ -326,7 +326,7 @@ SKIPPED = '{"name": "c", "skip_reason": "not found"}'
     ],
 )
 def test_an_audit_fails_for_holes_and_says_where_nobody_answered(
-    report: str, status: int, said: str, tmp_path: Path
+    report: str, status: int, output: str, tmp_path: Path
 ) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "audit/bin").mkdir(parents=True)
@@ -344,7 +344,7 @@ def test_an_audit_fails_for_holes_and_says_where_nobody_answered(
         [m.INFRA / "audit.sh"], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == status
-    assert said in done.stdout + done.stderr
+    assert output in done.stdout + done.stderr
 
 
 def test_nothing_of_ours_runs_where_others_can_write_nor_takes_modules_from_there() -> None:

@@ -36,7 +36,7 @@ _ROUND = ("A:min", "F:maj", "C:maj", "G:7", "D:min7", "Bb:maj")
 def labels(seed: int) -> Labels:
     """Some labels of a ten-second clip, other ones for another seed."""
     rng = np.random.default_rng(seed)
-    chords = [_ROUND[place % 6] for place in range(int(rng.integers(6)), int(rng.integers(7, 10)))]
+    chords = [_ROUND[index % 6] for index in range(int(rng.integers(6)), int(rng.integers(7, 10)))]
     return Labels(
         duration_s=10,
         beats=Beats(**_HOW),
@@ -92,13 +92,13 @@ def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
             group=song.song_id,
             captions=sources,
         )
-        said = labels(seed)
-        composed = compose_captions(sources, said, Change(), job.recipe.caption, 0, f"{key}-orig")
+        output = labels(seed)
+        composed = compose_captions(sources, output, Change(), job.recipe.caption, 0, f"{key}-orig")
         measures = Measures(
             peak=1, rms_db=-20, silent_share=0, clipped_share=0, downmix=Downmix.NONE
         )
         made["clips"].append(clip)
-        made["annotations"].append(Annotation(clip_key=key, labels=said, measures=measures))
+        made["annotations"].append(Annotation(clip_key=key, labels=output, measures=measures))
         made["variants"].append(
             Augmented(
                 sample_key=f"{key}-orig",
@@ -110,7 +110,7 @@ def _bucket(job: Job, rows: Sequence[tuple[int, str]]) -> None:
                 bytes=0,
             )
         )
-        made["moved_labels"].append(MovedLabels(sample_key=f"{key}-orig", labels=said))
+        made["moved_labels"].append(MovedLabels(sample_key=f"{key}-orig", labels=output))
         made["captions"].append(
             SampleCaptions(sample_key=f"{key}-orig", captions=composed.captions)
         )

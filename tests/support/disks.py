@@ -72,8 +72,8 @@ def _run(*command: str) -> None:
     try:
         subprocess.run(command, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", b"") or str(error).encode()
-        raise CannotMount(f"{command[0]}: {said.decode(errors='replace').strip()}") from error
+        output = getattr(error, "stderr", b"") or str(error).encode()
+        raise CannotMount(f"{command[0]}: {output.decode(errors='replace').strip()}") from error
 
 
 def failing_from(file: Path, disk: Disk, share: float) -> None:
@@ -83,10 +83,10 @@ def failing_from(file: Path, disk: Disk, share: float) -> None:
     Raises `CannotMount` where the file can still be read.
     """
     os.sync()
-    said = subprocess.run(
+    output = subprocess.run(
         ["filefrag", "-v", str(file)], check=True, capture_output=True, text=True
     ).stdout
-    first = next(line for line in said.splitlines() if line.strip().startswith("0:"))
+    first = next(line for line in output.splitlines() if line.strip().startswith("0:"))
     begins = int(first.split(":")[2].split("..")[0]) * os.statvfs(disk.folder).f_bsize
     image = disk.folder.with_suffix(".img")
     os.truncate(image, begins + int(file.stat().st_size * share))

@@ -146,12 +146,12 @@ def everything(folder: Path) -> Iterator[Everything]:
     songs = write_songs(folder / "songs", songs=2)
     (folder / "moods.txt").write_text("\n".join(_MOODS))
     (folder / "lines.txt").write_text("\n".join(_LINES))
-    places = tuple(str(folder / name) for name in ("moods.txt", "lines.txt"))
+    vocabularies = tuple(str(folder / name) for name in ("moods.txt", "lines.txt"))
     with llm_server(folder / "server") as server:
         recipe = PLAIN.replaced(
             ingest=PLAIN.ingest.replaced(clip_s=4.0, small_buckets=1),
             vary=PLAIN.vary.replaced(rate_hz=8000),
-            label=LabelRecipe(vocabularies=places, embedder="bridge", search="approximate"),
+            label=LabelRecipe(vocabularies=vocabularies, embedder="bridge", search="approximate"),
             pack=PLAIN.pack.replaced(embeddings=True),
             encode=PLAIN.encode.replaced(codec="mel"),
             caption=PLAIN.caption.replaced(

@@ -19,7 +19,7 @@ from flows.cli import main
 _LIMIT_S = 120.0  # a command that waits for a pipe, say, fails its test
 
 
-class Said(NamedTuple):
+class CommandResult(NamedTuple):
     """How a command ended, and what it wrote on either stream."""
 
     returncode: int
@@ -27,7 +27,7 @@ class Said(NamedTuple):
     stderr: str
 
 
-def obbligato(*arguments: object, cwd: Path | None = None, **environment: str) -> Said:
+def obbligato(*arguments: object, cwd: Path | None = None, **environment: str) -> CommandResult:
     """Run `obbligato` with arguments: its entry point, streams and exit status as in a process of
     its own, but not its imports.
     """
@@ -37,7 +37,7 @@ def obbligato(*arguments: object, cwd: Path | None = None, **environment: str) -
         patch.multiple(sys, stdout=out, stderr=err),
     ):
         status = _status()
-    return Said(status, _written(out), _written(err))
+    return CommandResult(status, _written(out), _written(err))
 
 
 def _status() -> int:

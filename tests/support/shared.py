@@ -20,10 +20,10 @@ def shared_folder(
     wait until it is whole. What fails leaves none, so that the next one who asks fails by itself.
     """
     base = factory.getbasetemp()
-    place = (base.parent if _WORKER in os.environ else base) / "shared"
-    place.mkdir(exist_ok=True)
-    folder, whole = place / name, place / f"{name}.whole"
-    with FileLock(place / f"{name}.lock"):
+    shared = (base.parent if _WORKER in os.environ else base) / "shared"
+    shared.mkdir(exist_ok=True)
+    folder, whole = shared / name, shared / f"{name}.whole"
+    with FileLock(shared / f"{name}.lock"):
         if not whole.exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()

@@ -65,8 +65,8 @@ def _tokenizer() -> RobertaTokenizerFast:
     """One token a byte."""
     vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4}
     vocabulary |= {
-        sign: place
-        for place, sign in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()), start=5)
+        sign: index
+        for index, sign in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()), start=5)
     }
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -15,8 +15,12 @@ def until(
     what: str,
     limit_s: float = 90.0,
     process: "subprocess.Popen[Any] | None" = None,
+    pause_s: float = 0.05,
 ) -> T:
-    """The first true answer; fails where there is none in time, or where `process` ends before."""
+    """The first true answer; fails where there is none in time, or where `process` ends before.
+
+    `pause_s` lies between two questions: those that cost the machine work take a longer one.
+    """
     deadline = time.monotonic() + limit_s
     nothing = threading.Event()
     while not (found := wanted()):
@@ -24,7 +28,7 @@ def until(
         assert process is None or process.poll() is None, (
             f"no {what}: {process.args!r} has ended with {process.returncode}"
         )
-        nothing.wait(0.05)
+        nothing.wait(pause_s)
     return found
 
 

@@ -75,8 +75,8 @@ def test_fuzz_a_whole_file_with_bytes_changed_and_cut(
     changes: list[tuple[int, int]], end: int
 ) -> None:
     content = bytearray(WHOLE)
-    for place, value in changes:
-        content[place] = value
+    for index, value in changes:
+        content[index] = value
     assert_read_or_dead(bytes(content))
     assert_read_or_dead(bytes(content[:end]))
 

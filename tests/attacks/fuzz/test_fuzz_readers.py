@@ -54,9 +54,9 @@ def tars(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.sampled_from(HEADERS))
         # name, mode, size, type, link, magic, prefix, sparse
-        place = draw(st.sampled_from((0, 100, 124, 156, 157, 257, 345, 386, 482)))
+        index = draw(st.sampled_from((0, 100, 124, 156, 157, 257, 345, 386, 482)))
         patch = draw(st.binary(min_size=1, max_size=12))
-        content[start + place : start + place + len(patch)] = patch
+        content[start + index : start + index + len(patch)] = patch
         if draw(st.booleans()):
             header = content[start : start + 512]
             header[148:156] = b" " * 8

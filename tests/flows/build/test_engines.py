@@ -225,9 +225,9 @@ def test_a_killed_beam_worker_ends_the_run_in_one_line_and_a_local_run_ends_with
     until(partial(_at_work, servers), "worker at work", FAILS_WITHIN_S, process)
     workers = servers.below()
     servers.harnesses()[0].kill()
-    _, said = process.communicate(timeout=FAILS_WITHIN_S)
+    _, output = process.communicate(timeout=FAILS_WITHIN_S)
     died = "a worker has died, or lost its connection; what it has finished is kept: run again"
-    assert (process.returncode, said.decode()) == (1, f"obbligato: stage probe failed: {died}\n")
+    assert (process.returncode, output.decode()) == (1, f"obbligato: stage probe failed: {died}\n")
     until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)
@@ -255,10 +255,10 @@ def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(
         until(partial(_at_work, servers), "worker at work", FAILS_WITHIN_S, process)
         workers = servers.below()
         getattr(servers, victim).kill()
-        _, said = process.communicate(timeout=FAILS_WITHIN_S)
+        _, output = process.communicate(timeout=FAILS_WITHIN_S)
         assert process.returncode == 1
         # what was killed may have begun a line
-        assert "obbligato: " in said.decode().splitlines()[-1]
+        assert "obbligato: " in output.decode().splitlines()[-1]
         until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)

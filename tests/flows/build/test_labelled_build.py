@@ -113,8 +113,8 @@ class Corpus:
         (folder / "sentences.txt").write_text("\n".join(SENTENCES))
 
     def recipe(self, **knobs: Any) -> Recipe:
-        places = (str(self.folder / "tags.txt"), str(self.folder / "sentences.txt"))
-        label_recipe = LabelRecipe(vocabularies=places, embedder="plain", **knobs)
+        vocabularies = (str(self.folder / "tags.txt"), str(self.folder / "sentences.txt"))
+        label_recipe = LabelRecipe(vocabularies=vocabularies, embedder="plain", **knobs)
         return PLAIN.replaced(label=label_recipe, pack=PLAIN.pack.replaced(embeddings=True))
 
     def build(self, recipe: Recipe, workers: int = 1, out: Path | None = None) -> Dataset:
@@ -197,12 +197,12 @@ def test_the_frequency_of_a_text_is_the_number_of_clips_that_have_it_among_their
         row for name in buckets for row in store.read_records(f"matches/{name}.parquet", Matched)
     ]
     counts = Counter(entry for row in rows for entry in {one.entry for one in row.candidates})
-    told = {
+    reported = {
         row.entry: row.clips
         for name in buckets
         for row in store.read_records(f"frequencies/{name}.parquet", Frequency)
     }
-    assert told == counts
+    assert reported == counts
 
 
 def test_candidates_are_the_nearest_texts_of_each_vocabulary(corpus: Corpus) -> None:
@@ -374,13 +374,13 @@ def test_songs_that_come_later_leave_the_labels_of_earlier_ones_as_they_are(tmp_
 def test_what_is_not_there_is_refused_before_anything_starts(
     corpus: Corpus, tmp_path: Path
 ) -> None:
-    for knobs, said in (
+    for knobs, output in (
         ({"vocabularies": (str(tmp_path / "gone.txt"),)}, r"gone\.txt does not exist"),
         ({"exclude": (str(tmp_path / "gone.csv"),)}, r"gone\.csv does not exist"),
         ({"embedder": "nobody"}, r"no embedder called 'nobody'"),
     ):
         recipe = corpus.recipe()
-        with pytest.raises(PipelineError, match=said):
+        with pytest.raises(PipelineError, match=output):
             corpus.build(
                 recipe.replaced(label=recipe.label.replaced(**knobs)), out=tmp_path / "out"
             )

@@ -55,11 +55,11 @@ def test_a_recipe_leaves_out_what_it_does_not_ask_for() -> None:
 
 
 def test_an_old_name_of_a_step_is_taken_and_the_new_one_told() -> None:
-    told: list[str] = []
-    assert step_name("weigh", told.append) == "text_frequencies"
-    assert told == ["step weigh is called text_frequencies now"]
-    assert step_name("pack", told.append) == "pack"
-    assert len(told) == 1
+    lines: list[str] = []
+    assert step_name("weigh", lines.append) == "text_frequencies"
+    assert lines == ["step weigh is called text_frequencies now"]
+    assert step_name("pack", lines.append) == "pack"
+    assert len(lines) == 1
     assert not RENAMED.keys() & STEPS.keys()
     assert set(RENAMED.values()) <= STEPS.keys()
 

@@ -111,8 +111,8 @@ def test_a_build_takes_the_name(tmp_path: Path) -> None:
         CliRunner().invoke(
             app, ["plan", str(tmp_path), "--recipe", "nosuch"], catch_exceptions=False
         )
-    told = json.loads(run("plan", tmp_path, "--recipe", "fmacaps", "--json"))
-    assert told["clips"] == 0
+    answer = json.loads(run("plan", tmp_path, "--recipe", "fmacaps", "--json"))
+    assert answer["clips"] == 0
 
 
 def test_parts_go_by_the_builds_own_seed_and_words(tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ def test_parts_go_by_the_builds_own_seed_and_words(tmp_path: Path) -> None:
         our_sample(),
     )
     begin([str(tmp_path)], str(build), load_recipe(None, ["filter.words=['shrill']"]))
-    told = json.loads(
+    answer = json.loads(
         run("shards", "export", build, "--out", tmp_path / "parts", "--parts", "--json")
     )
-    assert told["rows"] == {
+    assert answer["rows"] == {
         "TrainA": 1,
         "TrainB": 1,
         "TrainC": 1,
@@ -145,7 +145,7 @@ def test_parts_go_by_the_builds_own_seed_and_words(tmp_path: Path) -> None:
         "TestA": 2,
         "TestB": 2,
     }
-    assert told["skipped"]["TestA"] == {"no_counterpart": 2}
+    assert answer["skipped"]["TestA"] == {"no_counterpart": 2}
     shown = run(
         "shards", "export", build, "--out", tmp_path / "parts", "--parts", "--force"
     ).splitlines()

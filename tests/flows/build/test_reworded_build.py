@@ -33,9 +33,11 @@ def by_model(built: Built, url: str, **llm: object) -> Recipe:
     caption = built.recipe.caption.replaced(
         paraphraser="openai", sentences=(0, 0, 1), paraphrases=2, max_similarity=1
     )
-    told = {"base_url": url, "budget_usd": 1.0, "attempts": 1, **llm}
+    llm_settings = {"base_url": url, "budget_usd": 1.0, "attempts": 1, **llm}
     return built.recipe.replaced(
-        caption=caption, llm=built.recipe.llm.replaced(**told), verify=VerifyRecipe(relabel_clips=0)
+        caption=caption,
+        llm=built.recipe.llm.replaced(**llm_settings),
+        verify=VerifyRecipe(relabel_clips=0),
     )
 
 

@@ -70,7 +70,7 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     out = tmp_path / "made" / "vocabulary.parquet"
     with llm_server(tmp_path / "server") as server:
-        asked = [
+        arguments = [
             captions,
             "--titles",
             titles,
@@ -84,27 +84,27 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
             out,
         ]
         settings = ["--set", f"llm.base_url={server.url}", "--set", "llm.budget_usd=0.5", "--json"]
-        told = json.loads(run(*asked, *settings)[1])
+        counts = json.loads(run(*arguments, *settings)[1])
         first = out.read_bytes()
-        again = json.loads(run(*asked, *settings, "--force")[1])
+        again = json.loads(run(*arguments, *settings, "--force")[1])
         questions = [json.loads(line["asked"]) for line in server.answered()]
     assert sorted(question.pop("count") for question in questions) == [2, 10]
     assert questions == [{"title": "Air", "artist": "Ana", "album": "Songs"}] * 2
-    assert told["long"] == {
+    assert counts["long"] == {
         "texts": 6,
         "kept": 2,
         "duplicate": 1,
         "dropped": {"facts": 1, "names": 1, "too_short": 1},
     }
-    assert told["model"]["calls"]["answered"] == 2
-    assert 0 < told["model"]["usd"] < 0.5
-    assert again["model"] == {**told["model"], "calls": {"found": 2}, "usd": 0}
+    assert counts["model"]["calls"]["answered"] == 2
+    assert 0 < counts["model"]["usd"] < 0.5
+    assert again["model"] == {**counts["model"], "calls": {"found": 2}, "usd": 0}
     assert out.read_bytes() == first
     assert list((tmp_path / "made" / "answers").iterdir())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (("--out", "v.jsonl"), "name a table with captions, or one with --titles"),
         (("--out", "v.jsonl", "none.csv"), "none.csv does not exist"),
@@ -131,12 +131,12 @@ def test_a_model_is_asked_about_titles_and_its_answers_are_kept_beside_the_file(
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
-    tmp_path: Path, captions: Path, arguments: tuple[str, ...], said: str
+    tmp_path: Path, captions: Path, arguments: tuple[str, ...], output: str
 ) -> None:
     (tmp_path / "caps.jsonl").write_text("")
     ended = obbligato("captions", "vocabulary", *arguments, cwd=tmp_path)
     assert ended.returncode in (1, 2)
-    assert said in ended.stderr
+    assert output in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert captions.exists()
 

@@ -40,7 +40,7 @@ def test_settings_lie_over_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (
             ("build", "nowhere", "--out", "never-made"),
@@ -56,11 +56,13 @@ def test_settings_lie_over_the_file(tmp_path: Path) -> None:
         (("encode", "nowhere", "--codec", "mel"), "nowhere holds no build"),
     ],
 )
-def test_wrong_use_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_use_is_one_line_that_says_what_to_do(
+    arguments: tuple[str, ...], output: str
+) -> None:
     done = run(*arguments)
     assert done.returncode in (1, 2)
     assert done.stderr.count("\n") == 1
-    assert said in done.stderr
+    assert output in done.stderr
     assert done.stdout == ""
     assert not (ROOT / "never-made").exists()
 

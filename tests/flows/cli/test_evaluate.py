@@ -105,8 +105,8 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         song_id="00112233445566ab",
     )
     shards = write_build(folder / "shards", our_sample(), other)
-    said = run("evaluate", made, shards, "--out", folder / "report", *PLAIN)
-    return folder / "report", said
+    output = run("evaluate", made, shards, "--out", folder / "report", *PLAIN)
+    return folder / "report", output
 
 
 def test_figures_are_those_that_the_labels_give(scored: tuple[Path, str]) -> None:
@@ -234,11 +234,11 @@ def test_again_it_replaces_its_report_but_nothing_else(
     with pytest.raises(UsageError, match="its audio would be counted the next time"):
         run("evaluate", tmp_path / "made", "--out", tmp_path / "made" / "report", *PLAIN)
     for show in (1, 0):
-        said = run(
+        output = run(
             "evaluate", tmp_path / "made", "--out", tmp_path / "report", "--show", show, *PLAIN
         )
         assert len(list((tmp_path / "report" / "audio").iterdir())) == show
-    assert "no prompt states a tempo, key, chords or a meter" in said
+    assert "no prompt states a tempo, key, chords or a meter" in output
     with pytest.raises(TrainingError, match="expected sound files"):
         run("evaluate", tmp_path / "mine", "--out", tmp_path / "report", *PLAIN)
 
@@ -321,10 +321,10 @@ def test_composed_pieces_score_by_their_truth(tmp_path: Path) -> None:
     write_songs(tmp_path, songs=2)
     (tmp_path / "songs.csv").unlink()
     rows = []
-    for place in (0, 1):
-        wave, rate_hz = soundfile.read(tmp_path / f"piece-00{place}.flac")
-        soundfile.write(tmp_path / f"piece-00{place}.flac", wave[: 12 * rate_hz], rate_hz)
-        truth = Labels.model_validate_json((tmp_path / f"piece-00{place}.truth.json").read_text())
+    for index in (0, 1):
+        wave, rate_hz = soundfile.read(tmp_path / f"piece-00{index}.flac")
+        soundfile.write(tmp_path / f"piece-00{index}.flac", wave[: 12 * rate_hz], rate_hz)
+        truth = Labels.model_validate_json((tmp_path / f"piece-00{index}.truth.json").read_text())
         chords = [
             segment
             for segment in truth.chords.segments
@@ -332,7 +332,7 @@ def test_composed_pieces_score_by_their_truth(tmp_path: Path) -> None:
         ]
         rows.append(
             {
-                "file": f"piece-00{place}.flac",
+                "file": f"piece-00{index}.flac",
                 "prompt": "A piece.",
                 "bpm": truth.tempo.bpm,
                 "meter": truth.meter.beats_per_bar,

@@ -109,8 +109,8 @@ def test_the_help_fits_a_screen_and_begins_with_demo_and_build(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rich_utils, "MAX_WIDTH", 100)
-    said = obbligato("--help", COLUMNS="100")
-    lines = said.stdout.splitlines()
+    output = obbligato("--help", COLUMNS="100")
+    lines = output.stdout.splitlines()
     assert len(lines) <= 40
     assert max(len(line) for line in lines) <= 100
     shown = [found[1] for line in lines if (found := re.match(r"│ (\w+) ", line))]
@@ -148,8 +148,8 @@ def test_help_loads_no_heavy_library() -> None:
 
 
 def test_the_help_of_step_names_all_steps() -> None:
-    said = " ".join(obbligato("step", "--help").stdout.split())
-    assert f"Steps, in their order: {', '.join(STEPS)}." in said
+    output = " ".join(obbligato("step", "--help").stdout.split())
+    assert f"Steps, in their order: {', '.join(STEPS)}." in output
 
 
 # What a shell completes.
@@ -171,8 +171,8 @@ def test_the_help_of_step_names_all_steps() -> None:
 )
 def test_words_are_completed(words: str, completed: list[str]) -> None:
     last = str(words.count(" "))
-    said = obbligato(_OBBLIGATO_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=last)
-    assert (said.stdout.split(), said.stderr) == (completed, "")
+    output = obbligato(_OBBLIGATO_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=last)
+    assert (output.stdout.split(), output.stderr) == (completed, "")
     zsh = obbligato(_OBBLIGATO_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=words).stdout
     assert re.findall(r'(?<=[(\n])"([\w-]+)"', zsh) == completed
 
@@ -239,52 +239,52 @@ def test_train_alone_shows_its_help() -> None:
 )
 def test_an_old_name_works_and_says_the_new_one(old: str, new: str, tmp_path: Path) -> None:
     before, after = obbligato(*old.split(), cwd=tmp_path), obbligato(*new.split(), cwd=tmp_path)
-    told = [
+    lines = [
         line
         for line in before.stderr.splitlines()
         if "; the old form goes with the next version" in line
     ]
-    assert len(told) == (2 if "--slice" in old else 1)  # one for each old name
+    assert len(lines) == (2 if "--slice" in old else 1)  # one for each old name
     assert (before.returncode, before.stdout) == (after.returncode, after.stdout)
-    assert before.stderr == "".join(f"{line}\n" for line in told) + after.stderr
+    assert before.stderr == "".join(f"{line}\n" for line in lines) + after.stderr
     assert after.stderr or after.stdout
-    assert all(re.search(r"is now `[a-z]", line) for line in told)
+    assert all(re.search(r"is now `[a-z]", line) for line in lines)
 
 
 def test_an_old_to_writes_where_out_does(tmp_path: Path) -> None:
     build = write_build(tmp_path / "build", our_sample())
-    said = obbligato("shards", "extract", build, "--to", tmp_path / "out")
-    assert said.returncode == 0
-    assert said.stderr == (
+    output = obbligato("shards", "extract", build, "--to", tmp_path / "out")
+    assert output.returncode == 0
+    assert output.stderr == (
         "obbligato: `extract --to` is now `extract --out`; the old form goes with the next "
         "version\n"
     )
     assert (tmp_path / f"out/{KEY}.flac").exists()
-    said = obbligato("shards", "export", build, f"--to={tmp_path}/rows.jsonl")
-    assert "`export --to` is now `export --out`" in said.stderr
+    output = obbligato("shards", "export", build, f"--to={tmp_path}/rows.jsonl")
+    assert "`export --to` is now `export --out`" in output.stderr
     assert (tmp_path / "rows.jsonl").read_text().count("\n") == 1
 
 
 def test_the_demo_takes_its_folder_as_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[Path] = []
+    arguments: list[Path] = []
     dataset, recovery = small_dataset(name="three"), KindAgreement(samples=3, beats=0.5)
     made = flows.build.demo.Demo("there", dataset, recovery)
 
     def demo(out: Path, *_: object) -> flows.build.demo.Demo:
-        asked.append(out)
+        arguments.append(out)
         return made
 
     monkeypatch.setattr(flows.build.demo, "run_demo", demo)
-    said = obbligato("demo", "here", "--json", cwd=tmp_path)
-    assert said.stderr == (
+    output = obbligato("demo", "here", "--json", cwd=tmp_path)
+    assert output.stderr == (
         "obbligato: `demo here` is now `demo --out here`; the old form goes with the next version\n"
     )
-    answer = json.loads(said.stdout)
+    answer = json.loads(output.stdout)
     assert (answer["out"], answer["dataset"]) == ("there", dataset.as_json())
     assert (answer["recovery"]["samples"], answer["recovery"]["beats"]) == (3, 0.5)
     assert obbligato("demo", "--out", "here", "--json", cwd=tmp_path).stderr == ""
     assert obbligato("demo", "--json", cwd=tmp_path).returncode == 0
-    assert asked == [Path("here"), Path("here"), Path("demo")]
+    assert arguments == [Path("here"), Path("here"), Path("demo")]
 
 
 def test_a_pipeline_takes_whole_options_of_evaluate_as_once(
@@ -294,12 +294,12 @@ def test_a_pipeline_takes_whole_options_of_evaluate_as_once(
     chosen = evaluation_choice(list(evaluation_settings(old)))
     assert chosen.options == EvaluationOptions(show=20, swaps=False)
     assert (chosen.recipe.annotate.batch, chosen.recipe.label.embedder) == (8, "clap")
-    told = capsys.readouterr().err.splitlines()
-    assert told[1] == (
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1] == (
         "obbligato: `pipeline --evaluate=--no-swaps` is now `pipeline --evaluate "
         "swaps=false`; the old form goes with the next version"
     )
-    assert len(told) == 4
+    assert len(lines) == 4
 
 
 def test_what_stands_after_two_dashes_is_no_option() -> None:

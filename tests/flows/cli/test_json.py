@@ -29,10 +29,10 @@ STEPS = ("run.steps=2", "run.device=cpu", "sampling.steps=2")
 
 def answer(*arguments: object) -> tuple[dict[str, Any], str]:
     """What a command answers, and what it tells beside it."""
-    said = obbligato(*arguments, "--json")
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.count("\n") == 1
-    return json.loads(said.stdout), said.stderr
+    output = obbligato(*arguments, "--json")
+    assert output.returncode == 0, output.stderr
+    assert output.stdout.count("\n") == 1
+    return json.loads(output.stdout), output.stderr
 
 
 @pytest.fixture
@@ -58,14 +58,14 @@ def trained(
 
 
 def test_a_training_answers_where_it_ended(trained: tuple[Path, dict[str, Any], str]) -> None:
-    out, found, told = trained
+    out, found, messages = trained
     assert found == {
         "out": str(out),
         "status": 0,
         "step": 2,
         "checkpoint": f"{out}/checkpoints/step-00000002",
     }
-    assert "step 2" in told
+    assert "step 2" in messages
 
 
 def test_a_training_by_a_launcher_answers_the_same(
@@ -85,8 +85,8 @@ def test_a_training_by_a_launcher_answers_the_same(
         ("train", str(shards), "--out", str(out), "--preset", "tiny", "--set", "run.steps=2")
     ]
     monkeypatch.setattr(flows.models.training_run, "run_launched", lambda *_: 75)
-    said = obbligato("train", shards, "--out", out, "--launcher", "local", "--json")
-    assert (said.returncode, json.loads(said.stdout)) == (
+    output = obbligato("train", shards, "--out", out, "--launcher", "local", "--json")
+    assert (output.returncode, json.loads(output.stdout)) == (
         75,
         {"out": str(out), "status": 75, "step": None, "checkpoint": ""},
     )
@@ -105,7 +105,7 @@ def test_an_ablation_answers_each_condition(
 def test_a_sample_answers_its_files_and_what_was_asked(
     trained: tuple[Path, dict[str, Any], str], tmp_path: Path
 ) -> None:
-    asked = [
+    arguments = [
         "sample",
         "An air",
         "--model",
@@ -119,11 +119,11 @@ def test_a_sample_answers_its_files_and_what_was_asked(
         "--count",
         2,
     ]
-    found, told = answer(*asked)
+    found, messages = answer(*arguments)
     assert [Path(file).exists() for file in found["files"]] == [True, True]
     assert found["labels"]["tempo"]["bpm"] == 90
     assert "tempo 90 BPM (flag)" in found["controls"]
-    assert all(line in told for line in (*found["files"], "key A minor (flag)"))
+    assert all(line in messages for line in (*found["files"], "key A minor (flag)"))
 
 
 def test_an_evaluation_answers_its_report(
@@ -139,12 +139,14 @@ def test_an_evaluation_answers_its_report(
 
 def test_predictors_answer_their_losses(shards: Path, tmp_path: Path) -> None:
     small = as_options(["run.steps=2", "data.batch=4", "model.width=16"])
-    found, told = answer("train", "predictors", shards, "--out", tmp_path / "predictors", *small)
+    found, messages = answer(
+        "train", "predictors", shards, "--out", tmp_path / "predictors", *small
+    )
     assert found["checkpoint"].endswith("checkpoints/step-00000002")
     assert set(found["losses"]) == {"meter", "tempo", "mode", "chords"}
     assert found["losses"]["chords"] == {"before": None, "after": None}  # JSON has no NaN
     assert found["losses"]["tempo"]["after"] <= found["losses"]["tempo"]["before"]
-    assert told
+    assert messages
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_a_beat_numbered_a_billion_is_not_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
         (Change(), "original"),
         (Change(variant="pd3", semitones=-3), "pitch -3"),
@@ -104,8 +104,8 @@ def test_a_beat_numbered_a_billion_is_not_drawn(tmp_path: Path) -> None:
         (Change(variant="v1", gain_end=0.45), "decrescendo to 0.45"),
     ],
 )
-def test_a_change_reads_as_a_musician_says_it(change: Change, said: str) -> None:
-    assert change_text(change) == said
+def test_a_change_reads_as_a_musician_says_it(change: Change, output: str) -> None:
+    assert change_text(change) == output
 
 
 def test_show_finds_a_sample_by_the_start_of_its_key(build: Path) -> None:
@@ -177,8 +177,8 @@ def test_export_with_problems_has_exit_status_1_and_lists_them(tmp_path: Path) -
     build = write_build(tmp_path, our_sample())
     write_shard(build / "shards/x.tar", foreign("0"))
     code, out = run("export", build / "shards", "--out", tmp_path / "rows.jsonl", "--json")
-    told = json.loads(out)
-    assert (code, told["rows"], [problem["code"] for problem in told["problems"]]) == (
+    answer = json.loads(out)
+    assert (code, answer["rows"], [problem["code"] for problem in answer["problems"]]) == (
         1,
         1,
         ["foreign"],

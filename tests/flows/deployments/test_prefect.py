@@ -21,7 +21,7 @@ from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 from tests.support.building import digests
 from tests.support.servers.llm_server import KEY, llm_server
-from tests.support.servers.prefect_server import Server, marked, worker
+from tests.support.servers.prefect_server import Server, marked, until_alone, worker
 from tests.support.tone_corpus import PLAIN, Corpus
 from tests.support.waiting import until
 
@@ -67,7 +67,8 @@ def test_a_scheduled_deployment_runs_to_completion_and_shows_what_it_did(
             "deployment_id": {"any_": [deployment]},
             "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}},
         }
-        [run] = until(lambda: server.ask("flow_runs/filter", {"flow_runs": ended}), "run")
+        question = {"flow_runs": ended}
+        [run] = until(lambda: server.ask("flow_runs/filter", question), "run", pause_s=0.25)
     assert (run["state"]["name"], run["auto_scheduled"], made["active"]) == (
         "Completed",
         True,
@@ -99,10 +100,7 @@ def test_a_cancelled_run_leaves_no_process_behind_and_resumes(
             f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         )
         assert server.ended(run) == "Cancelled"
-        until(
-            lambda: [process.pid for process in marked(mark)] == [started.pid],
-            "end of all but the worker",
-        )
+        until_alone(started, mark)
         assert not (corpus.out / "run.lock").exists()
         go.touch()
         assert (
@@ -135,13 +133,17 @@ def test_a_second_run_of_a_folder_is_refused_and_one_after_a_killed_worker_goes_
 
 
 def test_automations_are_made_once_and_watch_our_flows(server: Server) -> None:
-    for _ in range(2):
-        subprocess.run(
-            [sys.executable, "-m", "flows.deployments.automations"],
-            env=server.environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+    # twice in one process: most of its time is what it loads
+    program = (
+        "from runpy import run_module\n"
+        "for _ in range(2): run_module('flows.deployments.automations', run_name='__main__')"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env=server.environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     found = server.ask("automations/filter", {})
     assert sorted(made["name"] for made in found) == [
         "obbligato: a crashed run starts again",
@@ -196,10 +198,10 @@ def test_nightly_does_nothing_where_nothing_is_new_and_publishes_a_version_where
         corpus.write()
         third = server.run("nightly/nightly", **parameters(corpus))
         assert server.ended(third) == "Completed"
-    said = server.artifacts(third)["changes-small"]
-    assert said.startswith("# Version 2, after version 1, the same recipe")
-    assert "| written | 3 | 4 | +1 |" in said
-    assert "- shards added: 1" in said
+    output = server.artifacts(third)["changes-small"]
+    assert output.startswith("# Version 2, after version 1, the same recipe")
+    assert "| written | 3 | 4 | +1 |" in output
+    assert "- shards added: 1" in output
     assert {name: (corpus.out / "shards" / name).read_bytes() for name in before} == before
 
 
@@ -210,10 +212,10 @@ def test_backfill_in_slices_gives_the_bytes_of_a_build(
     recipe = PLAIN.replaced(caption=PLAIN.caption.replaced(paraphrases=0))
     plainly_built(corpus, corpus.out)
     with worker(server):
-        told = {**parameters(corpus, recipe, slices=2), "sources": None}
+        backfill = {**parameters(corpus, recipe, slices=2), "sources": None}
         run = server.run(
             "backfill/backfill",
-            **{name: value for name, value in told.items() if value is not None},
+            **{name: value for name, value in backfill.items() if value is not None},
         )
         assert server.ended(run) == "Completed"
     assert digests(corpus.out / "shards") == {
@@ -246,12 +248,12 @@ def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(
         run = server.run("build-corpus/build", **parameters(corpus, recipe, slices=2))
         assert server.ended(run) == "Completed", server.message(run)
         calls = len(model.answered())
-    told = server.artifacts(run)["rewording-small"]
+    backfill = server.artifacts(run)["rewording-small"]
     spent = Answers(Store(str(corpus.out))).spent / USD
-    assert told.startswith(f"${spent:.4f} spent by this run, ${spent:.4f} of $0.50 in all.")
-    assert f"| calls | {calls} |" in told
-    assert "| refused because | times |" in told
-    assert "**landed**" in told
+    assert backfill.startswith(f"${spent:.4f} spent by this run, ${spent:.4f} of $0.50 in all.")
+    assert f"| calls | {calls} |" in backfill
+    assert "| refused because | times |" in backfill
+    assert "**landed**" in backfill
     [task] = server.ask("task_runs/filter", {"task_runs": {"tags": {"all_": ["obbligato-llm"]}}})
     assert task["name"].startswith("paraphrase")
     everything = b"".join(path.read_bytes() for path in corpus.out.rglob("*") if path.is_file())
@@ -277,10 +279,10 @@ def test_a_corpus_is_labelled_by_a_flow_that_shows_how_the_labels_spread(
         assert server.ended(run) == "Completed", server.message(run)
         refused = server.run("label/label", out=str(corpus.out), label={"vocabularies": []})
         assert server.ended(refused) == "Failed"
-    told = server.artifacts(run)["labels-small"]
-    assert told.startswith("3 of 3 samples (100.0 %) have labels.")
-    assert "| short | 6 |" in told
-    assert "| tags | short | 5 | 5 | 0 |  |" in told
+    backfill = server.artifacts(run)["labels-small"]
+    assert backfill.startswith("3 of 3 samples (100.0 %) have labels.")
+    assert "| short | 6 |" in backfill
+    assert "| tags | short | 5 | 5 | 0 |  |" in backfill
     assert all(len(sample.pseudo_labels) == 2 for _, sample in corpus.samples())
 
 

@@ -25,7 +25,7 @@ from flows.models.evaluation import evaluation_choice
 from schemas.recipe import EncodeRecipe, Recipe
 from tests.support.building import ROOT
 from tests.support.micro_training import SETTINGS, as_options, corpus
-from tests.support.servers.prefect_server import Server, marked, worker
+from tests.support.servers.prefect_server import Server, marked, until_alone, worker
 from tests.support.tone_corpus import PLAIN, Corpus
 from tests.support.waiting import until
 from training.run.presets import ready_recipe
@@ -64,7 +64,7 @@ def training(mark: str) -> list[psutil.Process]:
     ]
 
 
-def told(server: Server, run: str) -> list[str]:
+def log_lines(server: Server, run: str) -> list[str]:
     """A run's log."""
     found = server.ask(
         "logs/filter",
@@ -86,10 +86,7 @@ def test_a_run_is_cancelled_without_an_orphan_goes_on_is_requeued_and_ends_with_
             f"flow_runs/{first}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}}
         )
         assert server.ended(first) == "Cancelled"
-        until(
-            lambda: [process.pid for process in marked(mark)] == [started.pid],
-            "end of all but the worker",
-        )
+        until_alone(started, mark)
         stopped_at = last_step(out)
         assert stopped_at > 0  # by the checkpoint that it was stopped with: no other was due
         assert not (out / "run.lock").exists()
@@ -98,7 +95,7 @@ def test_a_run_is_cancelled_without_an_orphan_goes_on_is_requeued_and_ends_with_
         until(lambda: last_step(out) > stopped_at, "another checkpoint")
         training(mark)[0].send_signal(signal.SIGTERM)  # as a machine does that is taken away
         assert server.ended(second) == "Completed", server.message(second)
-    lines = told(server, second)
+    lines = log_lines(server, second)
     assert f"going on from step {stopped_at} ({out}/checkpoints/step-{stopped_at:08d})" in lines
     assert "stopped from outside with more to do, in turn 1 of at most 11" in lines
     assert sum("going on from step" in line for line in lines) == 2
@@ -118,13 +115,13 @@ def assert_describes(out: Path, shards: Path, steps: int) -> None:
         2 * steps,
         f"checkpoints/step-{steps:08d}",
     )
-    said = {
+    output = {
         "name": "Airs",
         "obbligato": "0.0.9",
         "sources": {"CC-BY-4.0": 1},
         "tools": {"madmom": "CC-BY-NC-SA-4.0"},
     }
-    assert learned["facts"] == {"target": str(shards), "samples": 4, "sha256": digest, **said}
+    assert learned["facts"] == {"target": str(shards), "samples": 4, "sha256": digest, **output}
     assert learned["stands"]
     assert facts["recipe"]["run"]["steps"] == steps
     assert 0 < facts["figures"]["train_loss"] < 10
@@ -243,7 +240,7 @@ def test_one_command_does_the_same(music: Corpus, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("launching", "said"),
+    ("launching", "output"),
     [
         (Launching(nodes=2), "the local launcher has one machine, not 2"),
         (Launching(launcher="kubernetes"), "needs an image"),
@@ -255,14 +252,14 @@ def test_one_command_does_the_same(music: Corpus, tmp_path: Path) -> None:
     ],
 )
 def test_where_training_cannot_run_nothing_is_built(
-    music: Corpus, monkeypatch: pytest.MonkeyPatch, launching: Launching, said: str
+    music: Corpus, monkeypatch: pytest.MonkeyPatch, launching: Launching, output: str
 ) -> None:
     monkeypatch.setenv("PATH", str(music.folder))
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=output):
         flows.deployments.pipeline.pipeline.fn(
             [str(music.folder / "songs.csv")], str(music.out), launching=launching
         )
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=output):
         train_model.fn([str(music.out)], str(music.out / "model"), launching=launching)
     assert not music.out.exists()
 

@@ -33,27 +33,27 @@ def main() -> None:
         help="of SIGTERM in its first turn, as before it listens for it",
     )
     parser.add_argument("--deaf", action="store_true", help="to SIGTERM, like one that hangs")
-    told = parser.parse_args()
+    options = parser.parse_args()
     rank, ranks = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    told.out.mkdir(parents=True, exist_ok=True)
-    turn = len(list(told.out.glob(f"turn-*-{rank}")))
-    (told.out / f"turn-{turn}-{rank}").touch()
+    options.out.mkdir(parents=True, exist_ok=True)
+    turn = len(list(options.out.glob(f"turn-*-{rank}")))
+    (options.out / f"turn-{turn}-{rank}").touch()
     say(f"turn {turn}, rank {rank} of {ranks} at {os.environ.get('MASTER_ADDR', 'home')}")
-    if told.fails and told.rank in (-1, int(rank)):
+    if options.fails and options.rank in (-1, int(rank)):
         print("out of luck", file=sys.stderr, flush=True)
-        sys.exit(told.fails)
-    if told.dies and turn == 0:
+        sys.exit(options.fails)
+    if options.dies and turn == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         say(f"works as {os.getpid()}")
         signal.pause()
-    if told.deaf:
+    if options.deaf:
         say(f"works as {os.getpid()}")
         signal.pause()
-    if (turn < told.stops and told.rank in (-1, int(rank))) or told.fails:
+    if (turn < options.stops and options.rank in (-1, int(rank))) or options.fails:
         say(f"works as {os.getpid()}")
         signal.sigwait({signal.SIGTERM})
-        (told.out / f"checkpoint-{turn}-{rank}").touch()
+        (options.out / f"checkpoint-{turn}-{rank}").touch()
         sys.exit(CHECKPOINT)
     say("done")
 

@@ -81,7 +81,7 @@ def sbatch(arguments: list[str]) -> None:
 def controller(arguments: list[str]) -> None:
     """A job's turns."""
     [job] = arguments
-    told = state(job)
+    task = state(job)
     restarts = 0
     while True:
         while (jobs().parent / "full").exists():  # all nodes are taken
@@ -93,12 +93,12 @@ def controller(arguments: list[str]) -> None:
             **os.environ,
             "SLURM_JOB_ID": job,
             "SLURM_JOB_NODELIST": "here",
-            "SLURM_JOB_NUM_NODES": told["nodes"],
-            "SLURM_NTASKS": str(int(told["nodes"]) * int(told["ntasks_per_node"])),
-            "SLURM_NTASKS_PER_NODE": told["ntasks_per_node"],
+            "SLURM_JOB_NUM_NODES": task["nodes"],
+            "SLURM_NTASKS": str(int(task["nodes"]) * int(task["ntasks_per_node"])),
+            "SLURM_NTASKS_PER_NODE": task["ntasks_per_node"],
             **({"SLURM_RESTART_COUNT": str(restarts)} if restarts else {}),
         }
-        output = re.sub("%[%j]", lambda code: "%" if code[0] == "%%" else job, told["output"])
+        output = re.sub("%[%j]", lambda code: "%" if code[0] == "%%" else job, task["output"])
         if not Path(output).parent.is_dir():  # as Slurm has it
             state(job, JobState="FAILED", ExitCode="0:53")
             return
@@ -124,7 +124,7 @@ def controller(arguments: list[str]) -> None:
 
 def srun(arguments: list[str]) -> None:
     command = arguments[
-        next(place for place, word in enumerate(arguments) if not word.startswith("--")) :
+        next(index for index, word in enumerate(arguments) if not word.startswith("--")) :
     ]
     tasks, each = int(os.environ["SLURM_NTASKS"]), int(os.environ["SLURM_NTASKS_PER_NODE"])
     started = [

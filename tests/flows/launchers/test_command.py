@@ -57,7 +57,7 @@ def test_settings_of_a_launcher_are_text_as_it_stands_but_for_lists_and_tables()
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "output"),
     [
         (
             ("local", 1, 1, ["grace_s"]),
@@ -78,9 +78,9 @@ def test_settings_of_a_launcher_are_text_as_it_stands_but_for_lists_and_tables()
     ],
 )
 def test_wrong_options_are_refused_with_what_is_right(
-    given: tuple[str, int, int, list[str]], said: str
+    given: tuple[str, int, int, list[str]], output: str
 ) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=output):
         launching_of(*given)
 
 

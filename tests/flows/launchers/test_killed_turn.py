@@ -4,8 +4,6 @@ Who starts a run by hand is refused at once.
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from pipelines.storage.lock_file import NAME
 from pipelines.storage.store import Store
 from tests.flows.launchers import slurm_stand_in
 from tests.support.micro_training import as_options, corpus
+from tests.support.running import obbligato
 
 ROOT = Path(__file__).parents[3]
 
@@ -92,13 +91,7 @@ def test_slurm_goes_on_in_place_of_a_killed_turn(
     arguments = ("train", shards, "--out", str(out), *as_options(), "--set", "run.steps=1")
     left_by_a_killed_run(out)
 
-    by_hand = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    by_hand = obbligato(*arguments, cwd=ROOT)
     assert by_hand.returncode == 1
     assert "is in use by training" in by_hand.stderr
 

@@ -250,7 +250,7 @@ def test_the_last_words_of_another_node_that_failed_are_told(
         launching.made, job(tmp_path / "m", "--fails", "137", "--rank", "1", nodes=2), listener
     )
     assert ended == JobEnd(137)
-    [first, *_] = [place for place, line in enumerate(listener.lines) if "(node 1) ended" in line]
+    [first, *_] = [index for index, line in enumerate(listener.lines) if "(node 1) ended" in line]
     assert listener.lines[first].endswith(
         "ended with status 137: OOMKilled, it needs more memory (--launch memory=…)"
     )

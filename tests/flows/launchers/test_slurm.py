@@ -155,8 +155,8 @@ def test_a_controller_that_is_out_of_reach_for_a_while_costs_no_run_and_is_told_
     out_of_reach["times"] = 3
     listener = Listener(stop_all)
     assert followed(launcher, work, listener) == JobEnd(0)
-    [told] = [line for line in listener.lines if "out of reach" in line]
-    assert told.endswith(
+    [outage] = [line for line in listener.lines if "out of reach" in line]
+    assert outage.endswith(
         "the job is left alone: scontrol failed with status 1: "
         "slurm_load_jobs error: Unable to contact slurm controller"
     )

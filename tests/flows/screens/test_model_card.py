@@ -18,7 +18,7 @@ def test_the_card_names_dataset_recipe_versions_figures_and_licences() -> None:
     made = facts(OURS, found=[FoundCorpus(sha256=OURS.sha256, version=4)])
     card = model_card(made)
     assert made.recipe_sha256 == digest(RECIPE.model_dump(mode="json"))
-    for said in (
+    for output in (
         "# night music\n",
         "63 million parameters",
         "40 steps, 1280 samples.\n",
@@ -35,7 +35,7 @@ def test_the_card_names_dataset_recipe_versions_figures_and_licences() -> None:
         ),
         "- text encoder, google/flan-t5-large: Apache-2.0\n",
     ):
-        assert said in card
+        assert output in card
 
 
 def test_what_was_learned_from_keeps_its_licences_whatever_stands_there_now() -> None:

@@ -69,23 +69,24 @@ def test_json_through_a_plain_stream_is_the_same_json() -> None:
 
 
 def test_the_screen_escapes_what_is_drawn_however_it_is_made_and_keeps_its_own_colours() -> None:
-    screen, drawn = Screen(), io.StringIO()
-    screen.file, screen._force_terminal = drawn, True
+    screen, picture = Screen(), io.StringIO()
+    screen.file, screen._force_terminal = picture, True
     table = Table(box=None)
     table.add_column("a\x1b[2J")
     table.add_row("[red]b\x07 :smile:")
     screen.print(table, Text("c\u202e", style="bold"), "d\x9b")
     with Progress(console=screen, auto_refresh=False) as bars:
         bars.add_task("e\x1b]0;x\x07", total=None)
-    text = drawn.getvalue()
+    text = picture.getvalue()
     assert all(
-        said in text for said in (r"a\x1b[2J", r"[red]b :smile:", r"c\u202e", r"d\x9b", r"e\x1b")
+        output in text
+        for output in (r"a\x1b[2J", r"[red]b :smile:", r"c\u202e", r"d\x9b", r"e\x1b")
     )
     assert not any(sign in text for sign in ("\x1b[2J", "\x07", "\u202e", "\x9b", "\x1b]"))
 
 
 def test_a_long_message_keeps_its_reason_and_its_advice() -> None:
-    said = message(f"bad.flac: broken {chr(27) * 60_000} run `obbligato dead retry`")
-    assert said.startswith("bad.flac: broken \\x1b\\x1b")
-    assert said.endswith("\\x1b run `obbligato dead retry`")
-    assert len(said) <= 4000
+    output = message(f"bad.flac: broken {chr(27) * 60_000} run `obbligato dead retry`")
+    assert output.startswith("bad.flac: broken \\x1b\\x1b")
+    assert output.endswith("\\x1b run `obbligato dead retry`")
+    assert len(output) <= 4000

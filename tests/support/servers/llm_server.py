@@ -289,8 +289,8 @@ def run_batch(model: Model, batch: dict[str, Any]) -> None:
     )
     done: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
-    for place, line in enumerate(lines):
-        if kind == "expired" and place % 2:
+    for index, line in enumerate(lines):
+        if kind == "expired" and index % 2:
             error = {
                 "code": "batch_expired",
                 "message": (
@@ -299,17 +299,17 @@ def run_batch(model: Model, batch: dict[str, Any]) -> None:
             }
             failed.append(
                 {
-                    "id": f"r{place}",
+                    "id": f"r{index}",
                     "custom_id": line["custom_id"],
                     "response": None,
                     "error": error,
                 }
             )
-        elif kind == "partly" and not place % 3:
+        elif kind == "partly" and not index % 3:
             body = {"error": {"message": "out of order", "code": "server_error"}}
             failed.append(
                 {
-                    "id": f"r{place}",
+                    "id": f"r{index}",
                     "custom_id": line["custom_id"],
                     "response": {"status_code": 500, "body": body},
                     "error": None,
@@ -320,7 +320,7 @@ def run_batch(model: Model, batch: dict[str, Any]) -> None:
             answer = model.completion(line["body"], behaviour if behaviour == "wrong" else "well")
             done.append(
                 {
-                    "id": f"r{place}",
+                    "id": f"r{index}",
                     "custom_id": line["custom_id"],
                     "response": {"status_code": 200, "body": answer},
                     "error": None,

@@ -20,6 +20,7 @@ import pytest
 from tests.support.waiting import free_port, until
 
 ROOT = Path(__file__).parents[3]
+_ASK_EVERY_S = 0.25  # a question is work for the server, on the cores of what it is asked about
 MARK = "OBBLIGATO_TEST_RUN"  # in the environment of a worker and all below it
 
 
@@ -56,7 +57,7 @@ class Server:
         self.process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until(self._healthy, "Prefect server")
+        until(self._healthy, "Prefect server", process=self.process)
 
     def _healthy(self) -> bool:
         try:
@@ -121,8 +122,9 @@ class Server:
         ends = ("Completed", "Failed", "Cancelled", "Crashed", "Nothing new")
         return until(
             lambda: state if (state := self.state(run)) in ends else "",
-            f"end of run {run}, which is {self.state(run)}",
+            f"end of run {run}",
             limit_s,
+            pause_s=_ASK_EVERY_S,
         )
 
     def artifacts(self, run: str) -> dict[str, Any]:
@@ -141,10 +143,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(
         tmp_path_factory.mktemp("prefect"),
         PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="1",
-        PREFECT_WORKER_QUERY_SECONDS="1",
+        PREFECT_WORKER_QUERY_SECONDS="0.5",
     )
     try:
-        made.prefect("work-pool", "create", "obbligato", "--type", "process")
+        # without the command line, which takes seconds to load
+        made.ask("work_pools/", {"name": "obbligato", "type": "process"})
         file = str(ROOT / "infra" / "prefect" / "prefect.yaml")
         made.prefect(
             "deploy",
@@ -158,6 +161,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     finally:
         made.process.send_signal(signal.SIGINT)
         made.process.wait(timeout=30)
+
+
+def until_alone(process: psutil.Process, mark: str) -> None:
+    """Wait until of all that carry a mark this process alone is left."""
+    until(
+        lambda: [member.pid for member in marked(mark)] == [process.pid],
+        "end of all but the worker",
+        pause_s=_ASK_EVERY_S,
+    )
 
 
 @contextmanager
