@@ -45,7 +45,7 @@ class Reason(StrEnum):
     MARKUP = "markup"  # links, code, lists, formulas: not a caption
     SAME = "same"  # word for word the source
     REPEATED = "repeated"  # word for word a text that was offered before
-    TOO_FEW = "too_few"  # texts that were asked for and never came
+    TOO_FEW = "too_few"  # texts that were requested and never came
 
 
 class Refusal(NamedTuple):

@@ -2,7 +2,7 @@
 read again by the bar network.
 
 The path through bars of three and the one through bars of four may have other beats: both are
-weighed; then each meter and each place of the first bar line is.
+compared; then each meter and each phase of the first bar line.
 """
 
 from collections.abc import Mapping, Sequence

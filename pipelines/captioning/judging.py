@@ -26,11 +26,11 @@ from schemas.fact import (
 )
 from schemas.labels import Labels
 
-_BPM_ROUNDING: Final = 0.5  # 117.6 may be told as 118
-_TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
+_BPM_ROUNDING: Final = 0.5  # 117.6 may be written as 118
+_TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be written as 2.5
 # times the source's length, plus characters: room for a one-line source
 _LONGEST, _LONGER_BY = (2, 200)
-# Each pattern is asked only where its hint stands: most texts have none.
+# Each pattern is tried only where its hint stands: most texts have none.
 _SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
 # Links, code and markup: "https://", "www.", "```", "<b", "&amp;", "javascript:", "{", "[x](",
 # "**".

@@ -83,7 +83,7 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
-    """Whether the stop at this place ends a sentence.
+    """Whether this stop ends a sentence.
 
     It looks at the words beside the stop alone, however long the sentence is.
     """

@@ -20,7 +20,7 @@ Vectors = npt.NDArray[np.float32]  # (rows, dimension), each row of length 1
 
 class Description(NamedTuple):
     """What an embedder is: `version` is a checksum of its weights; audio is wanted mono at
-    `rate_hz` and heard `window_s` at a time.
+    `rate_hz` and read `window_s` at a time.
     """
 
     name: str

@@ -140,7 +140,7 @@ def read_dead(job: Job, output: Output) -> list[Dead]:
 
 
 def listen(listener: Callable[[int], None] | None) -> None:
-    """Be told of every clip done in this process, or (with none) no longer."""
+    """Call back at every clip done in this process, or (with none) no longer."""
     _listeners.clear()
     if listener is not None:
         _listeners.append(listener)

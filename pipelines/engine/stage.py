@@ -37,8 +37,8 @@ class Summary(NamedTuple):
 
 
 class Together(NamedTuple):
-    """What one process did with all buckets: a report of each, and what a run tells beside counts,
-    such as money.
+    """What one process did with all buckets: a report of each, and what a run reports beside
+    counts, such as money.
     """
 
     buckets: list[Summary]
@@ -47,7 +47,7 @@ class Together(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffle:
-    """How all buckets tell each other what they hold.
+    """How all buckets exchange what they hold.
 
     `emit` gives values under keys; `reduce` sees the values of all buckets under one key and gives
     rows to buckets; `receive` writes what a bucket was given. Values and rows are plain data; they
@@ -174,7 +174,7 @@ def fingerprint(stage: Stage, job: Job) -> str:
 
 
 def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
-    """The fingerprint of each job; where buckets tell each other what they hold, all have the one
+    """The fingerprint of each job; where buckets exchange what they hold, all have the one
     of the whole corpus.
     """
     if stage.shuffle is None:

@@ -29,7 +29,7 @@ class VectorSpace(NamedTuple):
 
 
 class SearchRequest(NamedTuple):
-    """What is asked of the child beside the clips' vectors."""
+    """What the child is given beside the clips' vectors."""
 
     spaces: tuple[VectorSpace, ...]
     recipe: LabelRecipe

@@ -178,7 +178,7 @@ def refuse_broken(lengths_N: torch.Tensor, what: str, first_id: int = 0) -> None
 
 
 class _SearchState:
-    """The queries and the best rows that each has met so far; ids mean nothing where the score is
+    """The queries and the best rows that each has so far; ids mean nothing where the score is
     still -inf.
     """
 

@@ -33,7 +33,7 @@ _PART_LIMIT: Final = 256 << 20
 
 
 class SampleMember(NamedTuple):
-    """A member of a sample: name in the tar, extension in lower case, place of its bytes."""
+    """A member of a sample: name in the tar, extension in lower case, offset of its bytes."""
 
     name: str
     key: str

@@ -217,7 +217,7 @@ def _write(file: Path, remembered: dict[str, list[str]]) -> None:
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """Hold the folder, so that of two commands none forgets what the other remembers."""
+    """Hold the folder, so that of two commands none overwrites what the other remembers."""
     descriptor = os.open(file.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""The files around settling: clips in buckets, the inputs' ledger, and where songs stand."""
+"""The files around the assignment: clips in buckets, the inputs' ledger, and where songs stand."""
 
 import io
 from collections import Counter
@@ -60,7 +60,7 @@ from schemas.record import Record
 
 _DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets"}
 _SONGS: Final = pa.schema([("song_id", pa.string())])
-_VERSION: Final = 2  # raised when settling gives other clips, buckets or ledger rows
+_VERSION: Final = 2  # raised when assignment gives other clips, buckets or ledger rows
 
 
 def assign_corpus(
@@ -183,7 +183,7 @@ def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) ->
 
 
 def _known(store: Store, name: str) -> list[pa.Table]:
-    """Where songs stand, as it was written; where that is damaged, as the clips that stand tell.
+    """Where songs stand, as it was written; where that is damaged, by the clips that stand.
 
     None where nobody has divided so.
     """

@@ -1,6 +1,6 @@
 """The listing in slices: the unit that ingest works on.
 
-Inputs keep their slice and place for as long as they are listed.
+Inputs keep their slice and number for as long as they are listed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -124,7 +124,7 @@ def _check_shrinking(found: Scratch) -> None:
 
 
 def _placed(found: Scratch) -> Iterator[pa.Table]:
-    """All rows with their slice and place, in order.
+    """All rows with their slice and number, in order.
 
     Of rows that are listed twice the last counts.
     """
