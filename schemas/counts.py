@@ -49,8 +49,9 @@ class Reason(StrEnum):
 
 
 class Refusal(NamedTuple):
-    """A reason, and the kind of the fact that it is about; none where it is about the text as a
-    whole.
+    """A reason, and the kind of the fact that it is about.
+
+    None where it is about the text as a whole.
     """
 
     reason: Reason

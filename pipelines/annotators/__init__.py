@@ -42,8 +42,9 @@ def weights_version(*files_of_weights: str) -> str:
 
 
 def _all_weights() -> list[str]:
-    """Names of the files of weights in order; the text about their licence beside them is not
-    one.
+    """Names of the files of weights in order.
+
+    The text about their licence beside them is not one.
     """
     return sorted(
         file.name for file in WEIGHTS_FOLDER.iterdir() if file.name.endswith((".npz", ".json"))
@@ -54,8 +55,9 @@ class BeatAnnotator(Protocol):
     """What an annotator of beats offers."""
 
     def annotate_beats(self, batch: "WaveBatch") -> list[Rhythm]:
-        """Beats, meter and tempo of each wave; where none are found, empty labels of confidence
-        0.
+        """Beats, meter and tempo of each wave.
+
+        Where none are found, empty labels of confidence 0.
         """
         ...
 

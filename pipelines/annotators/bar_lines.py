@@ -57,8 +57,9 @@ def bars(
     harmony: HarmonyActivations,
     meters: Sequence[int],
 ) -> Bars | None:
-    """The likeliest beats, meter and bar lines, given the tracker's path through each meter's bars;
-    none of under four beats.
+    """The likeliest beats, meter and bar lines, given the tracker's path through each meter's bars.
+
+    None of under four beats.
     """
     network, read = _network(), []
     for meter, path in paths.items():

@@ -70,8 +70,9 @@ class _Beat(NamedTuple):
 
 
 class BarTracker(torch.nn.Module):
-    """Tracks the beats of clips of any lengths, one meter for each; a clip's beats do not depend on
-    the other clips.
+    """Tracks the beats of clips of any lengths, one meter for each.
+
+    A clip's beats do not depend on the other clips.
     """
 
     lengths_L: torch.Tensor
@@ -259,8 +260,9 @@ class BarTracker(torch.nn.Module):
         return _Beat(frames_B - 1 - before_B, position_B, length_B)
 
     def _walked_back(self, paths: _Paths, beat: _Beat) -> torch.Tensor:
-        """Start, number and observed frames of every beat, (beats, B, 3), the last first; none
-        are before a clip's first beat.
+        """Start, number and observed frames of every beat, (beats, B, 3), the last first.
+
+        None are before a clip's first beat.
         """
         clip_B = torch.arange(len(beat.start_B), device=beat.start_B.device)
         lengths_L1 = torch.arange(len(self.lengths_L), device=clip_B.device)[:, None]
@@ -297,8 +299,9 @@ class BarTracker(torch.nn.Module):
 
 
 def _cropped(activations: Activations) -> _Cropped:
-    """From the first frame that reaches the threshold to the last; nothing where that is the clip's
-    first frame alone, as in madmom.
+    """From the first frame that reaches the threshold to the last.
+
+    Nothing where that is the clip's first frame alone, as in madmom.
     """
     loud = (
         np.flatnonzero((activations >= _THRESHOLD).any(axis=1))
@@ -313,8 +316,9 @@ def _cropped(activations: Activations) -> _Cropped:
 
 
 def _log_densities(activations: Activations) -> npt.NDArray[np.float64]:
-    """Log densities (frames, 3) of no beat, a beat that is not a downbeat, and a downbeat; what
-    cannot be is minus infinity.
+    """Log densities (frames, 3) of no beat, a beat that is not a downbeat, and a downbeat.
+
+    What cannot be is minus infinity.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         silent = np.log((1 - activations.sum(axis=1)) / (_OBSERVED_SHARE - 1))

@@ -47,8 +47,9 @@ def played_faster(wave: Wave) -> Wave:
 
 
 def averaged(accents: Accents, faster: Accents) -> Accents:
-    """Mean of the networks' activations at both speeds, frame by frame of the slower; its last
-    frames lie past the faster's end.
+    """Mean of the networks' activations at both speeds, frame by frame of the slower.
+
+    Its last frames lie past the faster's end.
     """
     frames = np.arange(len(accents.activations)) / _FASTER
     stretched = np.stack(

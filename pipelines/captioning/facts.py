@@ -60,8 +60,9 @@ def stated(sentence: str) -> tuple[Fact, ...]:
 
 @lru_cache(maxsize=8192)  # the same source sentence comes back for each variant of its clip
 def mentions(sentence: str) -> tuple[Mention, ...]:
-    """Facts of one sentence with the words that state them, by kind and then by position; of a
-    sentence beyond all measure, its start's.
+    """Facts of one sentence with the words that state them, by kind and then by position.
+
+    Of a sentence beyond all measure, its start's.
     """
     sentence = sentence[:_LONGEST]
     lower = sentence.lower() if sentence.isascii() else sentence.translate(_ASCII_LOWER)

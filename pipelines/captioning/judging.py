@@ -124,8 +124,9 @@ def _is_stated(one: Fact, expected: Sequence[Fact]) -> bool:
 def _missing(
     expected: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]
 ) -> list[CaptionFault]:
-    """Facts of the source that are not stated, each once; one that stands in the place of another
-    goes from `extra`.
+    """Facts of the source that are not stated, each once.
+
+    One that stands in the place of another goes from `extra`.
     """
     out: list[CaptionFault] = []
     for fact in dict.fromkeys(expected):
@@ -252,8 +253,9 @@ def _unfounded(one: Fact, others: Sequence[Fact], labels: Labels) -> Reason | No
 
 
 def _is_labelled(fact: Fact, labels: Labels) -> bool:
-    """Whether there is a label that the fact can be held against. None speaks of dynamics and
-    times.
+    """Whether there is a label that the fact can be held against.
+
+    None speaks of dynamics and times.
     """
     match fact:
         case BpmFact() | TempoWordFact():

@@ -259,8 +259,9 @@ def _literal(text: str) -> list[Any] | tuple[Any, ...] | None:
 
 
 def _cleaned(items: list[str], counts: Counter[CaptionCount]) -> tuple[str, ...]:
-    """The first items that may stand in a caption, each once; the others are counted by what is
-    wrong with them.
+    """The first items that may stand in a caption, each once.
+
+    The others are counted by what is wrong with them.
     """
     out: dict[str, None] = {}
     for item in items:

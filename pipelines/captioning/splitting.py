@@ -133,8 +133,9 @@ def _tail(text: str, start: int, end: int) -> str:
 
 
 def _is_initial(letter: str, earlier: str) -> bool:
-    """Whether a single letter with a stop is a name's initial ("J. S. Bach"), not a chord or key
-    that ends its sentence.
+    """Whether a single letter with a stop is an initial of "J. S. Bach", not a chord or key.
+
+    Those end their sentence.
     """
     if not letter.isupper() or earlier[-1:] in (",", "-", "–", "—", ":", "|", "→"):
         return False

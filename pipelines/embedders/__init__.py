@@ -78,8 +78,9 @@ EMBEDDERS: Final = Door[EmbedderModule](
 
 
 def describe(recipe: LabelRecipe) -> Description:
-    """What the recipe's embedder is, and the package it came in. Raises `PipelineError` where it is
-    not there.
+    """What the recipe's embedder is, and the package it came in.
+
+    Raises `PipelineError` where it is not there.
     """
     found = EMBEDDERS.offer(recipe.embedder).describe(recipe)
     return found._replace(package=EMBEDDERS.package(recipe.embedder))

@@ -63,8 +63,9 @@ def spawn(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
 
 
 def module_command(module: str, *arguments: str, python: str = "") -> list[str]:
-    """The command that runs a module of ours by this interpreter, or another; nothing is imported
-    from the folder it is run in.
+    """The command that runs a module of ours by this interpreter, or another.
+
+    Nothing is imported from the folder it is run in.
     """
     return [python or sys.executable, "-P", "-m", module, *arguments]
 

@@ -39,8 +39,9 @@ _OPTIONAL: Final[tuple[Document[Any], ...]] = (
 
 
 class Damage(NamedTuple):
-    """A file that is not as it was written, or the marker that should vouch for it; what is wrong;
-    how the next build comes to mend it.
+    """A file that is not as it was written, or the marker that should vouch for it.
+
+    `wrong` says what is wrong; the rest is how the next build comes to mend it.
     """
 
     file: str

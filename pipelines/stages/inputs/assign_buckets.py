@@ -197,8 +197,9 @@ def _known(store: Store, name: str) -> list[pa.Table]:
 
 
 def _vouched(store: Store) -> dict[str, FileFacts]:
-    """Files that the marker of the inputs' ledger names; none in builds from before it was
-    written.
+    """Files that the marker of the inputs' ledger names.
+
+    None in builds from before it was written.
     """
     try:
         return read_marker(store, LEDGER.folder, INPUTS).files
@@ -230,8 +231,9 @@ def _songs(clips: pa.Table, bucket: str) -> pa.Table:
 
 
 def _is_altered(store: Store, bucket: str) -> bool:
-    """Whether clips are not those that their marker names; without one, the checksums of their
-    pages tell, as they are read.
+    """Whether clips are not those that their marker names.
+
+    Without one, the checksums of their pages tell, as they are read.
     """
     try:
         return any(altered_files(store, CLIPS.folder, bucket))

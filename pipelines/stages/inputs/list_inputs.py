@@ -81,8 +81,9 @@ def write_listing(
 
 
 def _slices_before(store: Store) -> list[str]:
-    """Slices of the listing that stands; where its plan is damaged, those whose files are there:
-    none of their inputs may move.
+    """Slices of the listing that stands.
+
+    Where its plan is damaged, those whose files are there: none of their inputs may move.
     """
     try:
         return list(read_listing(store))
@@ -93,8 +94,9 @@ def _slices_before(store: Store) -> list[str]:
 
 
 def _check_shrinking(found: Scratch) -> None:
-    """Sources that have another name now are as many new ones; rows that stood twice may go; a
-    caption that changes is none that goes.
+    """Sources that have another name now are as many new ones; rows that stood twice may go.
+
+    A caption that changes is none that goes.
     """
     own = "source.uri as uri, source.member_offset as member_offset"
     same = "using (uri, member_offset)"
@@ -197,8 +199,9 @@ def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _seated(store: Store, name: str) -> pa.Table:
-    """Which inputs a slice holds, and where, also one whose marker a killed run took away; none
-    where the file is damaged.
+    """Which inputs a slice holds, and where, also one whose marker a killed run took away.
+
+    None where the file is damaged.
     """
     try:
         table = LISTING.read_arrow(

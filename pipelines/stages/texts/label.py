@@ -126,8 +126,9 @@ def _tags(
     recipe: Recipe,
     denied: Counter[FactKind],
 ) -> list[Caption]:
-    """Tags and metadata in an order of their own, joined to captions of equal length; what reads
-    like an unconfirmed claim is left out.
+    """Tags and metadata in an order of their own, joined to captions of equal length.
+
+    What reads like an unconfirmed claim is left out.
     """
     metadata = read_metadata(sample.clip.source, recipe.caption)
     terms = [candidate.text for candidate in chosen if candidate.form is Form.SHORT]

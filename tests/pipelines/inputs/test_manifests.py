@@ -116,8 +116,9 @@ def test_unknown_columns_are_kept_as_one_json_object() -> None:
 
 
 def test_a_second_caption_column_is_kept_too() -> None:
-    """MusicBench has main_caption beside others; what is not used as the caption is metadata, not
-    lost.
+    """MusicBench has main_caption beside others.
+
+    What is not used as the caption is metadata, not lost.
     """
     row = one("uri,caption,text\na.wav,First,Second\n")
     assert row.captions == ("First",)

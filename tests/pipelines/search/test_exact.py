@@ -26,8 +26,9 @@ def units(
 def brute_force(
     queries: npt.NDArray[np.floating], rows: npt.NDArray[np.floating], k: int
 ) -> Nearest:
-    """All products, one at a time in float64, rounded to float32; the lower id first where they are
-    equal.
+    """All products, one at a time in float64, rounded to float32.
+
+    The lower id first where they are equal.
     """
     products = [
         [np.float32((query * row).sum()) for row in rows.astype(np.float64)]

@@ -1,5 +1,6 @@
-"""Paraphrases that lost their meaning or copy an earlier one go; the others stay, in any order of
-runs.
+"""Paraphrases that lost their meaning or copy an earlier one go.
+
+The others stay, in any order of runs.
 """
 
 from pathlib import Path
