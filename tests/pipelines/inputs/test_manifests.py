@@ -138,7 +138,7 @@ def test_words_for_nothing_are_nothing(nothing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "split"),
+    ("named", "split"),
     [
         ("train", "train"),
         ("VALID", "validation"),
@@ -148,8 +148,8 @@ def test_words_for_nothing_are_nothing(nothing: str) -> None:
         (" Test ", "test"),
     ],
 )
-def test_splits_by_their_usual_names(said: str, split: str) -> None:
-    assert one(f"uri,split\na.wav,{said}\n").split == split
+def test_splits_by_their_usual_names(named: str, split: str) -> None:
+    assert one(f"uri,split\na.wav,{named}\n").split == split
 
 
 @pytest.mark.parametrize(
