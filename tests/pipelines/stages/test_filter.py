@@ -144,7 +144,9 @@ def test_every_rule_does_what_its_action_says(action: str) -> None:
     assert judged(clip(1.0), short_action=action)[:2] == expected
     assert (
         judged(
-            annotated=annotation(beats=0, chords=0, key=0), min_confidence=0.1, confidence_action=action
+            annotated=annotation(beats=0, chords=0, key=0),
+            min_confidence=0.1,
+            confidence_action=action,
         )[:2]
         == expected
     )
