@@ -47,8 +47,9 @@ PACKAGES: Final = MappingProxyType(
 
 
 class MissingExtra(PipelineError):
-    """What was asked for needs a package that is not installed; the message says which extra brings
-    it.
+    """What was asked for needs a package that is not installed.
+
+    The message says which extra brings it.
     """
 
 

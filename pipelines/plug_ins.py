@@ -19,8 +19,9 @@ Offer_co = TypeVar("Offer_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Door(Generic[Offer_co]):
-    """A kind of part that packages may add, such as codecs. An offer is a module, or any object
-    with the same functions.
+    """A kind of part that packages may add, such as codecs.
+
+    An offer is a module, or any object with the same functions.
 
     >>> door = Door[object](kind="parser", group="x", built_in={"json": "json"}, needs=("loads",))
     >>> door.offer("json").__name__, door.is_built_in("json"), door.package("json")
@@ -63,14 +64,17 @@ class Door(Generic[Offer_co]):
         return offered
 
     def check(self, name: str) -> None:
-        """Raise `PipelineError` for a name that nothing stands behind. Nothing is imported but, of
-        a dotted name, the packages above it.
+        """Raise `PipelineError` for a name that nothing stands behind.
+
+        Nothing is imported but, of a dotted name, the packages above it.
         """
         self._point(name)
 
     def package(self, name: str) -> str:
-        """Distribution and version behind a plug-in, such as ``obbligato-flute 0.1``; empty for
-        ours, whose versions are stated one by one, and for modules, whose version nobody knows.
+        """Distribution and version behind a plug-in, such as ``obbligato-flute 0.1``.
+
+        Empty for ours, whose versions are stated one by one, and for modules, whose version nobody
+        knows.
         """
         return "" if "." in name else _package(self._point(name))
 

@@ -200,7 +200,7 @@ class Unit(StrEnum):
 
     INPUT = "input"
     SAMPLE = "sample"
-    # what a language model did not reword, or an embedder did not hear: its samples go on without
+    # what a language model did not reword, or an embedder did not embed: its samples go on without
     TEXT = "text"
 
 

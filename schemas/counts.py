@@ -45,12 +45,13 @@ class Reason(StrEnum):
     MARKUP = "markup"  # links, code, lists, formulas: not a caption
     SAME = "same"  # word for word the source
     REPEATED = "repeated"  # word for word a text that was offered before
-    TOO_FEW = "too_few"  # texts that were asked for and never came
+    TOO_FEW = "too_few"  # texts that were requested and never came
 
 
 class Refusal(NamedTuple):
-    """A reason, and the kind of the fact that it is about; none where it is about the text as a
-    whole.
+    """A reason, and the kind of the fact that it is about.
+
+    None where it is about the text as a whole.
     """
 
     reason: Reason

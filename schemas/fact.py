@@ -1,4 +1,4 @@
-"""What a sentence can state about the music: one record per kind of fact, told apart by `kind`.
+"""What a sentence can state about the music: one record per kind of fact, distinguished by `kind`.
 
 In JSON a fact has its kind, its sentence, and the fields of that kind alone: ``{"kind": "bpm",
 "sentence": 1, "bpm": 120.0}``. So a sample's file stays small. In a table the columns of all kinds

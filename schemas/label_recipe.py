@@ -1,4 +1,4 @@
-"""The recipe's section on pseudo-labels: which embedder hears the clips, which texts it may choose,
+"""The recipe's section on pseudo-labels: which embedder reads the clips, which texts it may choose,
 and how they are drawn.
 """
 
@@ -13,7 +13,7 @@ class Search(StrEnum):
     """How the nearest texts are found."""
 
     EXACT = "exact"
-    APPROXIMATE = "approximate"  # faiss's inverted lists; the recall is measured and told
+    APPROXIMATE = "approximate"  # faiss's inverted lists; the recall is measured and reported
 
 
 class StatedFacts(StrEnum):

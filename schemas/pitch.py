@@ -6,8 +6,8 @@ from typing import Final
 from schemas.errors import SchemaError
 from schemas.record import PitchClass, Record
 
-# The line of fifths: a note's place on it decides its spelling. F is -1, C 0, G 1 … B 5, F# 6; Bb
-# -2 … Fb -8.
+# The line of fifths: a note's position on it decides its spelling. F is -1, C 0, G 1 … B 5, F# 6;
+# Bb -2 … Fb -8.
 _LETTERS: Final = "FCGDAEB"
 _PLAIN: Final = {letter: (index * 7) % 12 for index, letter in enumerate(_LETTERS, start=-1)}
 
@@ -35,7 +35,7 @@ def parse_note(name: str) -> PitchClass:
 
 
 def _fifths_name(fifths: int) -> str:
-    """Name of a place on the line of fifths: -2 is Bb, 6 is F#, 12 is B#."""
+    """Name of a position on the line of fifths: -2 is Bb, 6 is F#, 12 is B#."""
     turns, letter = divmod(fifths + 1, 7)
     return _LETTERS[letter] + ("#" * turns if turns > 0 else "b" * -turns)
 
@@ -88,7 +88,7 @@ class Key(Record):
         return cls(tonic=parse_note(text.strip()), mode=Mode.MAJOR)
 
     def transposed(self, semitones: int) -> "Key":
-        """The key as heard `semitones` higher."""
+        """The key of the audio `semitones` higher."""
         return Key(tonic=(self.tonic + semitones) % 12, mode=self.mode)
 
     def relative(self) -> "Key":
@@ -99,7 +99,7 @@ class Key(Record):
 
 
 def _respelled(fifths: int) -> int:
-    """A place of the same pitch that needs no double accidental."""
+    """A position of the same pitch that needs no double accidental."""
     if fifths > 12:
         return fifths - 12
     return fifths + 12 if fifths < -8 else fifths

@@ -40,10 +40,10 @@ class Frequency(Record):
 
 
 class PseudoLabel(Record):
-    """A text that was drawn for a sample, and why: it was the `rank`-th nearest of its vocabulary.
+    """A text that was chosen for a sample, and why: it was the `rank`-th nearest of its vocabulary.
 
     `frequency` is the number of clips in the corpus that have it among their candidates; rare ones
-    are drawn more often.
+    are chosen more often.
     """
 
     text: str
@@ -74,4 +74,4 @@ class NearDuplicate(Record):
     twin_split: Split
     similarity: Similarity  # of the embeddings
     agreement: Confidence  # share of the fingerprints' bits that agree
-    shift_s: float  # how much later the same music stands in the twin
+    shift_s: float  # how much later the same music is in the near-duplicate

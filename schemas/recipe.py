@@ -1,5 +1,6 @@
-"""The recipe: every knob of a build, typed, with a default and its source. Unknown keys are
-refused.
+"""The recipe: every knob of a build, typed, with a default and its source.
+
+Unknown keys are refused.
 """
 
 from collections.abc import Mapping
@@ -229,8 +230,9 @@ class IngestRecipe(Record):
 
 
 class LimitsRecipe(Record):
-    """Limits that kill a worker's child. Not part of any marker: they change no output of a good
-    clip.
+    """Limits that kill a worker's child.
+
+    Not part of any marker: they change no output of a good clip.
     """
 
     cpu_s: float = Field(
@@ -543,8 +545,9 @@ class Price(Record):
 
 
 class LlmRecipe(Record):
-    """The language model behind paraphraser = openai, and what it may cost. Its key comes from
-    OPENAI_API_KEY alone.
+    """The language model behind paraphraser = openai, and what it may cost.
+
+    Its key comes from OPENAI_API_KEY alone.
     """
 
     model: str = Field("gpt-4o-mini", description="The model's name, as its server knows it.")

@@ -18,7 +18,7 @@ from schemas.recipe import AnnotateRecipe
 if TYPE_CHECKING:
     from pipelines.annotators.batch import WaveBatch
 
-RATE_HZ: Final = 44_100  # every annotator hears this rate
+RATE_HZ: Final = 44_100  # every annotator's input has this rate
 WEIGHTS_FOLDER: Final = files(__name__) / "weights"  # of our own networks, and of confidences
 
 
@@ -32,7 +32,7 @@ class Rhythm(NamedTuple):
 
 @lru_cache(maxsize=8)
 def weights_version(*files_of_weights: str) -> str:
-    """What our own networks weigh, as a version: eight hex of the SHA-256 of the named files, of
+    """Our own networks' weights as a version: eight hex of the SHA-256 of the named files, of
     all where none is named.
     """
     names = files_of_weights or _all_weights()
@@ -42,8 +42,9 @@ def weights_version(*files_of_weights: str) -> str:
 
 
 def _all_weights() -> list[str]:
-    """Names of the files of weights in order; the text about their licence beside them is not
-    one.
+    """Names of the files of weights in order.
+
+    The text about their licence beside them is not one.
     """
     return sorted(
         file.name for file in WEIGHTS_FOLDER.iterdir() if file.name.endswith((".npz", ".json"))
@@ -54,8 +55,9 @@ class BeatAnnotator(Protocol):
     """What an annotator of beats offers."""
 
     def annotate_beats(self, batch: "WaveBatch") -> list[Rhythm]:
-        """Beats, meter and tempo of each wave; where none are heard, empty labels of confidence
-        0.
+        """Beats, meter and tempo of each wave.
+
+        Where none are found, empty labels of confidence 0.
         """
         ...
 

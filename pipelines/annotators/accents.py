@@ -1,4 +1,4 @@
-"""Beats and downbeats as madmom's networks hear them, many clips at once."""
+"""Beats and downbeats as madmom's networks detect them, many clips at once."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,7 +14,7 @@ from pipelines.annotators.harmony import Floats
 from pipelines.annotators.spectrogram import DownbeatSpectrogram
 from pipelines.audio.decode import Wave
 
-# the middle window, 46 ms: it tells bass from what lies above and is sharp in time
+# the middle window, 46 ms: it separates bass from what lies above and is sharp in time
 _RESOLUTION: Final = 1
 
 
@@ -50,5 +50,5 @@ class AccentEar:
 
 @lru_cache(maxsize=1)
 def accent_ear(device: str) -> AccentEar:
-    """The one ear of this process."""
+    """The one network of this process."""
     return AccentEar(device)

@@ -2,7 +2,7 @@
 read again by the bar network.
 
 The path through bars of three and the one through bars of four may have other beats: both are
-weighed; then each meter and each place of the first bar line is.
+compared; then each meter and each phase of the first bar line.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,8 +57,9 @@ def bars(
     harmony: HarmonyActivations,
     meters: Sequence[int],
 ) -> Bars | None:
-    """The likeliest beats, meter and bar lines, given the tracker's path through each meter's bars;
-    none of under four beats.
+    """The likeliest beats, meter and bar lines, given the tracker's path through each meter's bars.
+
+    None of under four beats.
     """
     network, read = _network(), []
     for meter, path in paths.items():

@@ -27,13 +27,13 @@ FEATURES: Final = 20 + 2 * (len(FLUX_EDGES_HZ) + 1)
 _NETWORKS: Final = 4
 _CHANNELS: Final = 32
 _DILATIONS: Final = (1, 2, 3, 4, 6, 8)
-_REACH: Final = 4  # accent frames: a beat may be heard 40 ms early or late
-_LEAST_S: Final = 0.2  # harmony on either side of a beat is heard over two frames at least
+_REACH: Final = 4  # accent frames: a beat may be detected 40 ms early or late
+_LEAST_S: Final = 0.2  # harmony on either side of a beat is averaged over two frames at least
 _FLOOR: Final = 1e-3
 
 
 class Accents(NamedTuple):
-    """What is heard in one clip, 100 frames a second."""
+    """Activations of one clip, 100 frames a second."""
 
     activations: Floats  # (T, 2) probability of a beat that is not a downbeat, and of a downbeat
     flux: Floats  # (T, 5) how much the spectrum rises, low to high bands
@@ -95,10 +95,10 @@ def bar_phases(meters: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def phase_scores(logits: BarLogits, meters: Sequence[int]) -> torch.Tensor:
-    """Log odds of each place, (B, places), by the logits of the beats on its bar lines and the log
+    """Log odds of each phase, (B, phases), by the logits of the beats on its bar lines and the log
     probability of its meter.
 
-    A logit is log p - log (1 - p): the log likelihood of a place, less what all places share, is
+    A logit is log p - log (1 - p): the log likelihood of a phase, less what all phases share, is
     the sum of the logits on its bar lines. A meter that the network was not trained on gets no log
     probability.
     """
@@ -184,7 +184,7 @@ def _loudest(
 def _moved(
     activations: Floats, times_s: npt.NDArray[np.float64], gaps_s: npt.NDArray[np.float64]
 ) -> Floats:
-    """How far what is heard in the beat after each time differs from the beat before it: half the
+    """How far the activations in the beat after each time differ from the beat before it: half the
     sum of absolute differences, (N,).
     """
     sums = np.concatenate([np.zeros((1, activations.shape[1])), np.cumsum(activations, axis=0)])

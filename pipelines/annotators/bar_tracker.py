@@ -3,7 +3,7 @@ DBNDownBeatTracking, decoded beat by beat.
 
 F. Krebs, S. Böck and G. Widmer, "An efficient state space model for joint tempo and meter
 tracking", ISMIR 2015, is the model; S. Böck, F. Krebs and G. Widmer, "Joint beat and downbeat
-tracking with recurrent neural networks", ISMIR 2016, what it hears. Within a beat the model only
+tracking with recurrent neural networks", ISMIR 2016, its observations. Within a beat the model only
 counts frames, so the best path into a beat needs no more than the starts of the beats before it,
 and as many frames as the shortest beat has are decoded in one step.
 
@@ -22,7 +22,7 @@ from pipelines.errors import PipelineError
 
 # (frames, 2): a beat that is not a downbeat, a downbeat
 Activations = npt.NDArray[np.floating[Any]]
-# a beat is heard in the first sixteenth of its length: the paper's observation lambda
+# a beat is observed in the first sixteenth of its length: the paper's observation lambda
 _OBSERVED_SHARE: Final = 16
 _STEADINESS: Final = 100.0  # how much a change of tempo costs: the paper's transition lambda
 _TEMPI: Final = 60
@@ -54,13 +54,13 @@ class _Paths(NamedTuple):
 
     # of the best path that enters position k at frame t - longest, with a beat of length l
     entered_LTKB: torch.Tensor
-    # of what is heard in a beat of length l that ends before frame t: no downbeat, a downbeat
+    # of what is observed in a beat of length l that ends before frame t: no downbeat, a downbeat
     inside_LT2B: torch.Tensor
     frames_B: torch.Tensor
 
 
 class _Beat(NamedTuple):
-    """One beat of each clip: the frame it starts at, its place among the positions, and its
+    """One beat of each clip: the frame it starts at, its index among the positions, and its
     length's among the lengths.
     """
 
@@ -70,8 +70,9 @@ class _Beat(NamedTuple):
 
 
 class BarTracker(torch.nn.Module):
-    """Tracks the beats of clips of any lengths, one meter for each; a clip's beats do not depend on
-    the other clips.
+    """Tracks the beats of clips of any lengths, one meter for each.
+
+    A clip's beats do not depend on the other clips.
     """
 
     lengths_L: torch.Tensor
@@ -198,8 +199,8 @@ class BarTracker(torch.nn.Module):
         return _Paths(entered_LTKB, inside_LT2B, frames_B)
 
     def _inside(self, densities_T3B: torch.Tensor) -> torch.Tensor:
-        """What is heard in a beat of each length that ends before each frame; before and after its
-        clip a beat costs nothing.
+        """What is observed in a beat of each length that ends before each frame; before and after
+        its clip a beat costs nothing.
         """
         padded_T3B = torch.nn.functional.pad(
             densities_T3B, (0, 0, 0, 0, self.longest, self.longest)
@@ -259,8 +260,9 @@ class BarTracker(torch.nn.Module):
         return _Beat(frames_B - 1 - before_B, position_B, length_B)
 
     def _walked_back(self, paths: _Paths, beat: _Beat) -> torch.Tensor:
-        """Start, number and heard frames of every beat, (beats, B, 3), the last first; none are
-        heard before a clip's first beat.
+        """Start, number and observed frames of every beat, (beats, B, 3), the last first.
+
+        None are before a clip's first beat.
         """
         clip_B = torch.arange(len(beat.start_B), device=beat.start_B.device)
         lengths_L1 = torch.arange(len(self.lengths_L), device=clip_B.device)[:, None]
@@ -297,8 +299,9 @@ class BarTracker(torch.nn.Module):
 
 
 def _cropped(activations: Activations) -> _Cropped:
-    """From the first frame that reaches the threshold to the last; nothing where that is the clip's
-    first frame alone, as in madmom.
+    """From the first frame that reaches the threshold to the last.
+
+    Nothing where that is the clip's first frame alone, as in madmom.
     """
     loud = (
         np.flatnonzero((activations >= _THRESHOLD).any(axis=1))
@@ -313,8 +316,9 @@ def _cropped(activations: Activations) -> _Cropped:
 
 
 def _log_densities(activations: Activations) -> npt.NDArray[np.float64]:
-    """Log densities (frames, 3) of no beat, a beat that is not a downbeat, and a downbeat; what
-    cannot be is minus infinity.
+    """Log densities (frames, 3) of no beat, a beat that is not a downbeat, and a downbeat.
+
+    What cannot be is minus infinity.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         silent = np.log((1 - activations.sum(axis=1)) / (_OBSERVED_SHARE - 1))
@@ -348,8 +352,8 @@ def _log_change(lengths_L: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _snapped(beats_S3: npt.NDArray[np.int64], clip: _Cropped, fps: int) -> npt.NDArray[np.float64]:
-    """Times and numbers of the beats heard inside the clip, each at the strongest activation of the
-    frames it is heard in.
+    """Times and numbers of the beats inside the clip, each at the strongest activation of the
+    frames it is observed in.
     """
     snapped = []
     for start, number, observed in beats_S3[::-1].tolist():

@@ -1,4 +1,4 @@
-"""Clips to annotate, and what several annotators need of them, heard once."""
+"""Clips to annotate, and what several annotators need of them, computed once."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class WaveBatch:
     """Mono float32 waves at 44.1 kHz and the recipe's annotate section.
 
-    What a network hears is computed when it is first asked for.
+    A network's activations are computed when it is first asked for.
     """
 
     def __init__(self, waves: Sequence[Wave], recipe: AnnotateRecipe) -> None:

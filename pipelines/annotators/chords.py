@@ -1,4 +1,4 @@
-"""Chords from what the harmony network hears: a hidden Markov model over chord and bass, whose
+"""Chords from the harmony network's activations: a hidden Markov model over chord and bass, whose
 changes prefer beats.
 
 Shapes: T frames, S states; a state is a chord and the pitch class in the bass.

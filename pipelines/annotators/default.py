@@ -1,4 +1,4 @@
-"""Our own annotators: rhythm, chords and key, each from all that is heard. The recipe's default."""
+"""Our own annotators: rhythm, chords and key, each from all networks. The recipe's default."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -46,7 +46,7 @@ def annotate_beats(batch: WaveBatch) -> list[Rhythm]:
 
 
 def read_bars(batch: WaveBatch) -> list[BarReading]:
-    """Beats and bars of each clip; where every other beat is faint, after a second hearing."""
+    """Beats and bars of each clip; where every other beat is faint, after a second, faster pass."""
     recipe = batch.recipe
     accents = list(batch.accents)
     paths = _paths(accents, recipe, recipe.min_bpm, recipe.max_bpm)

@@ -1,4 +1,4 @@
-"""A small network that hears chords, bass and key in all transpositions alike.
+"""A small network that estimates chords, bass and key in all transpositions alike.
 
 After an octave fold every layer turns with the pitch classes, so that a chord learned on C is known
 on all roots. Trained by `training/annotator_training` on practice pieces played by several sound
@@ -30,7 +30,7 @@ WEIGHTS: Final = "harmony.npz"
 _OCTAVES: Final = SEMITONES // 12
 _CHANNELS: Final = 48
 _DILATIONS: Final = (1, 2, 4, 8)
-_KEY_FRAMES: Final = 150  # keys are learned on 10 to 15 s: longer audio is heard in pieces
+_KEY_FRAMES: Final = 150  # keys are learned on 10 to 15 s: longer audio is read in pieces
 # clips at once on a GPU; on a CPU one, which costs the same and gives the same bits in any company
 _GPU_GROUP: Final = 32
 
@@ -61,7 +61,7 @@ class HarmonyLogits(NamedTuple):
 
 
 class HarmonyActivations(NamedTuple):
-    """What is heard in one clip, ten frames a second."""
+    """Activations of one clip, ten frames a second."""
 
     chord: Floats  # (T, 157) log probabilities
     bass: Floats  # (T, 13) log probabilities
@@ -133,7 +133,7 @@ class HarmonyNet(nn.Module):
         )
 
     def features(self, x_BTP: torch.Tensor) -> torch.Tensor:
-        """What is heard at each frame and pitch class, (B, C, T, 12), whatever the loudness."""
+        """Features of each frame and pitch class, (B, C, T, 12), whatever the loudness."""
         spread = x_BTP.std(dim=(1, 2), keepdim=True) + 1e-3
         x_BCTS = self.near(((x_BTP - x_BTP.mean(dim=(1, 2), keepdim=True)) / spread).unsqueeze(1))
         x_BCOT12 = x_BCTS.unflatten(3, (_OCTAVES, 12)).permute(0, 1, 3, 2, 4)
@@ -198,5 +198,5 @@ class HarmonyEar:
 
 @lru_cache(maxsize=1)
 def harmony_ear(device: str) -> HarmonyEar:
-    """The one ear of this process."""
+    """The one network of this process."""
     return HarmonyEar(device)

@@ -16,7 +16,7 @@ BINS_PER_SEMITONE: Final = 3
 LOWEST_PITCH: Final = 24  # C1, MIDI
 SEMITONES: Final = 84
 PITCH_BINS: Final = BINS_PER_SEMITONE * SEMITONES
-# samples; 372 ms tell the semitones of a bass apart, 93 ms tell chords apart in time
+# samples; 372 ms separate the semitones of a bass, 93 ms separate chords in time
 _LONG, _SHORT = (16_384, 4_096)
 _CROSSING_PITCH: Final = 62.0  # where the two windows weigh the same
 _CROSSING_WIDTH: Final = 2.0  # semitones

@@ -1,4 +1,4 @@
-"""The features that madmom's downbeat networks hear, as torch: logarithmic spectra of three
+"""The input features of madmom's downbeat networks, as torch: logarithmic spectra of three
 resolutions and how they rise.
 
 S. Böck, F. Krebs and G. Widmer, "Joint beat and downbeat tracking with recurrent neural networks",
@@ -34,7 +34,7 @@ class DownbeatSpectrogram(torch.nn.Module):
 
     def __init__(self, front_end: Any) -> None:
         super().__init__()
-        # madmom makes windows and filterbanks when it hears its first signal
+        # madmom makes windows and filterbanks at its first signal
         front_end(np.zeros(RATE_HZ, np.float32))
         resolutions = [_Resolution(branch) for branch in front_end.processors[1].processors]
         # of the bands: each gives a level, then each a rise
@@ -110,6 +110,6 @@ class _Resolution(torch.nn.Module):
 
 
 def _nonzero_rows(bank_KM: npt.NDArray[np.float32]) -> tuple[int, int]:
-    """The range of bins that any of the bands hears."""
+    """The range of bins that any of the bands weighs."""
     bins = np.flatnonzero(bank_KM.any(axis=1))
     return int(bins[0]), int(bins[-1]) + 1

@@ -1,7 +1,7 @@
 """Whether every other beat is one too many: networks prefer fast readings of slow music.
 
-Where every other beat is faint the clip is heard a second time, played faster, and where it stays
-faint the tempo is halved.
+Where every other beat is faint the clip is analysed a second time, played faster, and where it
+stays faint the tempo is halved.
 
 Constants were fitted on 110 rendered clips at three speeds (seeds 200-309) and 48 pieces of the
 demo's composer, some at 16 kHz, so that none of the latter is halved.
@@ -42,13 +42,14 @@ def faintness(beats: Beats, accents: Accents) -> float:
 
 
 def played_faster(wave: Wave) -> Wave:
-    """The wave as the second hearing has it: faster, and higher."""
+    """The wave of the second pass: faster, and higher."""
     return resampled(wave, RATE_HZ, round(RATE_HZ / _FASTER))
 
 
 def averaged(accents: Accents, faster: Accents) -> Accents:
-    """Mean of what the networks hear at both speeds, frame by frame of the slower; its last frames
-    lie past the faster's end.
+    """Mean of the networks' activations at both speeds, frame by frame of the slower.
+
+    Its last frames lie past the faster's end.
     """
     frames = np.arange(len(accents.activations)) / _FASTER
     stretched = np.stack(

@@ -1,5 +1,6 @@
-"""The only module that opens audio: probe, hash, read windows, write FLAC. Meant to run in a
-worker's child.
+"""The only module that opens audio: probe, hash, read windows, write FLAC.
+
+Meant to run in a worker's child.
 """
 
 import errno

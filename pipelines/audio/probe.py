@@ -9,8 +9,9 @@ from schemas.recipe import IngestRecipe
 
 
 def probe_files(paths: Sequence[str], recipe: IngestRecipe) -> list[Probe | Death]:
-    """A `Probe` or `Death` per path; runs in a worker's child. A path that repeats is probed
-    once.
+    """A `Probe` or `Death` per path; runs in a worker's child.
+
+    A path that repeats is probed once.
     """
     found: dict[str, Probe | Death] = {}
     for path in paths:

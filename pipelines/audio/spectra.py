@@ -13,7 +13,7 @@ from schemas.controls import CONTROL_RATE_HZ
 
 EAR_HZ: Final = 16_000
 COARSE_HZ: Final = 100
-FINE_SIZE: Final = 4096  # 256 ms: tells semitones apart from middle C on
+FINE_SIZE: Final = 4096  # 256 ms: separates semitones from middle C on
 BANDS: Final = 40
 _COARSE_SIZE: Final = 512  # 32 ms
 _LOWEST_HZ: Final = 60.0

@@ -15,11 +15,11 @@ import numpy as np
 from pipelines.audio.spectra import COARSE_HZ, EAR_HZ, FINE_SIZE, Array, Spectra
 from schemas.controls import CONTROL_RATE_HZ
 
-# before and after the second that is judged: one syllable or one long note alone tells little
+# before and after the second that is judged: one syllable or one long note alone says little
 _MARGIN_S: Final = 1
 _ENVELOPE_BINS: Final = 15  # 59 Hz to either side: what is narrower is a partial
 _APART: Final = 3  # tenths of a second between spectra that share no sample
-_FLOOR: Final = 1e-3  # of the highest amplitude: what lies lower is not a partial that one hears
+_FLOOR: Final = 1e-3  # of the highest amplitude: what lies lower is not an audible partial
 _FAR: Final = 3.0  # spreads from the mean; no feature counts for more
 # Multinomial logistic regression on 11 600 s: 370 utterances by espeak-ng in 20 languages and by
 # flite (two voices), 520 General MIDI and pad pieces, 85 drum patterns, 70 sung lines (speech

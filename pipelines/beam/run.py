@@ -70,7 +70,7 @@ def run_buckets(
 ) -> list[BucketRun]:
     """Run a stage over the buckets in `sizes` (their clips) and return what became of each.
 
-    Where buckets tell each other what they hold, `sizes` are all of them, and `whole` is the
+    Where buckets exchange what they hold, `sizes` are all of them, and `whole` is the
     fingerprint of the corpus.
 
     Runners get references alone: the buckets' names lie in the run's folder. Raises `PipelineError`

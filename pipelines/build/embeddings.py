@@ -25,7 +25,7 @@ class ClipEmbedding(NamedTuple):
 
 
 class EmbeddedText(NamedTuple):
-    """One paraphrase: its sample, its place among the sample's, cosine similarity to the caption
+    """One paraphrase: its sample, its index among the sample's, cosine similarity to the caption
     that it rewords, unit vector.
     """
 

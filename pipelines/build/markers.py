@@ -76,8 +76,9 @@ def altered_files(store: Store, folder: str, bucket: str) -> Iterator[Altered]:
 
 
 def check_files(store: Store, folder: str, bucket: str) -> None:
-    """Raise `Damaged` where a file of a bucket is not the one that was written; the next run makes
-    it anew.
+    """Raise `Damaged` where a file of a bucket is not the one that was written.
+
+    The next run makes it anew.
     """
     altered = next(altered_files(store, folder, bucket), None)
     if altered is not None:

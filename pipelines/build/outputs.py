@@ -189,8 +189,9 @@ class Document(Generic[R]):
         return store.read_stated(self.name, self.record)
 
     def read_before(self, store: Store) -> R | None:
-        """What stands from an earlier run; none where there is none, or a damaged one, which is
-        made anew.
+        """What stands from an earlier run.
+
+        None where there is none, or a damaged one, which is made anew.
         """
         return store.stated_before(self.name, self.record)
 

@@ -6,11 +6,11 @@ from typing import Final
 
 from pipelines.errors import PipelineError
 
-_MOST: Final = 0.05  # of what is in force may go without being asked for
+_MOST: Final = 0.05  # of what is in force may go without `--shrink`
 
 
 class Shrinks(PipelineError):
-    """A run would remove more than it may without being told so."""
+    """A run would remove more than it may without `--shrink`."""
 
 
 def check_shrinking(gone: int, in_force: int, what: str, why: str) -> None:

@@ -28,8 +28,9 @@ ChordStart = tuple[str, float]  # a Harte label and its start in seconds
 
 
 def contradiction(fact: Fact, labels: Labels) -> bool:
-    """Whether a fact is false by the labels of the same audio. Where the label is missing, nothing
-    is contradicted.
+    """Whether a fact is false by the labels of the same audio.
+
+    Where the label is missing, nothing is contradicted.
 
     Tempo numbers may differ by 4 %, words by 10 % of their range; meter, key (however spelled) and
     the order of chords must be equal, and each timed chord start within 0.15 s of its label; a time
@@ -72,8 +73,9 @@ def _differs_from(fact: ChordsFact | TimedChordsFact, chords: Chords) -> bool:
 
 
 def disagree(one: Fact, other: Fact) -> bool:
-    """Whether two facts about the same music cannot both be true. Two times may both be named, two
-    instruments both play.
+    """Whether two facts about the same music cannot both be true.
+
+    Two times may both be named, two instruments both play.
 
     >>> disagree(MeterFact(beats_per_bar=3), MeterFact(beats_per_bar=4))
     True

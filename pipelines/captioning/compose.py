@@ -56,10 +56,10 @@ def compose_captions(
     own, already moved.
 
     Every source caption is listed as it holds after the change, then prompts of the metadata. The
-    control caption is one of the sources, drawn, followed by control sentences about the metadata
-    and the labels; without a source it is control sentences alone, and without those either there
-    is none. A control sentence that the source's own words contradict is left out: on the original,
-    the source stands as it is.
+    control caption is one of the sources, chosen at random, followed by control sentences about the
+    metadata and the labels; without a source it is control sentences alone, and without those
+    either there is none. A control sentence that the source's own words contradict is left out: on
+    the original, the source stands as it is.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -99,7 +99,7 @@ def compose_captions(
 def _perhaps_joined(
     sentences: list[ControlSentence], rng: np.random.Generator
 ) -> list[ControlSentence]:
-    """The sentences with the first two as one, by draw, where the second can follow."""
+    """The sentences with the first two as one, at random, where the second can follow."""
     if len(sentences) < 2 or rng.random() >= _JOIN_SHARE:
         return sentences
     first, second, *rest = sentences

@@ -1,4 +1,4 @@
-"""Whether a sample's labels confirm what a text states: an embedding hears neither tempo nor key,
+"""Whether a sample's labels confirm what a text states: an embedding knows neither tempo nor key,
 so its word is not evidence.
 """
 

@@ -54,14 +54,15 @@ def facts_of(sentences: tuple[str, ...]) -> tuple[Fact, ...]:
 
 @lru_cache(maxsize=8192)
 def stated(sentence: str) -> tuple[Fact, ...]:
-    """One sentence's facts, each once, by kind and then by place."""
+    """One sentence's facts, each once, by kind and then by position."""
     return tuple(dict.fromkeys(mention.fact for mention in mentions(sentence)))
 
 
 @lru_cache(maxsize=8192)  # the same source sentence comes back for each variant of its clip
 def mentions(sentence: str) -> tuple[Mention, ...]:
-    """Facts of one sentence with the words that state them, by kind and then by place; of a
-    sentence beyond all measure, its start's.
+    """Facts of one sentence with the words that state them, by kind and then by position.
+
+    Of a sentence beyond all measure, its start's.
     """
     sentence = sentence[:_LONGEST]
     lower = sentence.lower() if sentence.isascii() else sentence.translate(_ASCII_LOWER)

@@ -26,11 +26,11 @@ from schemas.fact import (
 )
 from schemas.labels import Labels
 
-_BPM_ROUNDING: Final = 0.5  # 117.6 may be told as 118
-_TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be told as 2.5
+_BPM_ROUNDING: Final = 0.5  # 117.6 may be written as 118
+_TIME_ROUNDING_S: Final = 0.05  # 2.46 s may be written as 2.5
 # times the source's length, plus characters: room for a one-line source
 _LONGEST, _LONGER_BY = (2, 200)
-# Each pattern is asked only where its hint stands: most texts have none.
+# Each pattern is tried only where its hint stands: most texts have none.
 _SIGN_HINT: Final = re.compile(r"[<`{}*\[&]|://|www|script:", re.I)
 # Links, code and markup: "https://", "www.", "```", "<b", "&amp;", "javascript:", "{", "[x](",
 # "**".
@@ -124,8 +124,9 @@ def _is_stated(one: Fact, expected: Sequence[Fact]) -> bool:
 def _missing(
     expected: Sequence[Fact], read: Sequence[Fact], extra: list[Fact]
 ) -> list[CaptionFault]:
-    """Facts of the source that are not stated, each once; one that stands in the place of another
-    goes from `extra`.
+    """Facts of the source that are not stated, each once.
+
+    One that stands in the place of another goes from `extra`.
     """
     out: list[CaptionFault] = []
     for fact in dict.fromkeys(expected):
@@ -252,8 +253,9 @@ def _unfounded(one: Fact, others: Sequence[Fact], labels: Labels) -> Reason | No
 
 
 def _is_labelled(fact: Fact, labels: Labels) -> bool:
-    """Whether there is a label that the fact can be held against. None speaks of dynamics and
-    times.
+    """Whether there is a label that the fact can be held against.
+
+    None speaks of dynamics and times.
     """
     match fact:
         case BpmFact() | TempoWordFact():

@@ -15,7 +15,7 @@ class TextSpan(NamedTuple):
 
 
 def overlaps(span: TextSpan, others: Sequence[TextSpan]) -> bool:
-    """Whether a span shares a place with any of the others.
+    """Whether a span shares a character with any of the others.
 
     >>> overlaps(TextSpan(2, 4), [TextSpan(0, 2), TextSpan(3, 9)])
     True

@@ -193,8 +193,9 @@ def _rounds(lower: str, found: re.Match[str]) -> int:
 
 
 def _timed(sentence: str, lower: str) -> list[Mention]:
-    """Chords with the times at which they begin; they have no parts, for neither can be moved
-    alone.
+    """Chords with the times at which they begin.
+
+    They have no parts, for neither can be moved alone.
     """
     both = [_pairs(pattern, sentence, lower) for pattern in (_CHORD_TIME, _TIME_CHORD)]
     pairs = min(

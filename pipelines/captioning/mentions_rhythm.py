@@ -238,8 +238,9 @@ def dynamics_mentions(sentence: str, lower: str) -> Iterator[Mention]:
 
 
 def time_mentions(sentence: str, lower: str) -> Iterator[Mention]:
-    """Times that the text names, in seconds from its start, and lengths within it; the length of
-    the whole clip is none.
+    """Times that the text names, in seconds from its start, and lengths within it.
+
+    The length of the whole clip is none.
     """
     minutes = list(_MINUTES.finditer(lower)) if "minute" in lower else []
     for found in minutes:

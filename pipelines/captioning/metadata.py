@@ -90,7 +90,7 @@ def metadata_sentences(
     rng: np.random.Generator,
     counts: Counter[CaptionCount],
 ) -> list[ControlSentence]:
-    """A sentence that names instruments, one that names moods, or none: each by its own draw."""
+    """A sentence that names instruments, one that names moods, or none: each chosen on its own."""
     out: list[ControlSentence] = []
     for named in (_instruments(metadata.instruments), _moods(metadata.moods)):
         if not named or rng.random() >= recipe.metadata_share:
@@ -168,7 +168,7 @@ def _chosen(metadata: Metadata, rng: np.random.Generator) -> dict[str, tuple[str
 def _label_facts(
     labels: Labels, recipe: CaptionRecipe, rng: np.random.Generator
 ) -> tuple[BpmFact | KeyFact, ...]:
-    """The tempo and the key where the labels are sure of them, each by its own draw."""
+    """The tempo and the key where the labels are sure of them, each chosen on its own."""
     may = available(labels, recipe)
     out: list[BpmFact | KeyFact] = []
     if Attribute.TEMPO in may and rng.random() < _LABEL_SHARE:
@@ -259,8 +259,9 @@ def _literal(text: str) -> list[Any] | tuple[Any, ...] | None:
 
 
 def _cleaned(items: list[str], counts: Counter[CaptionCount]) -> tuple[str, ...]:
-    """The first items that may stand in a caption, each once; the others are counted by what is
-    wrong with them.
+    """The first items that may stand in a caption, each once.
+
+    The others are counted by what is wrong with them.
     """
     out: dict[str, None] = {}
     for item in items:

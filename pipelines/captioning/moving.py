@@ -90,7 +90,7 @@ def _cannot_move(mention: Mention, change: Change, duration_s: float) -> bool:
             return change.speed != 1 or change.semitones != 0
         case DynamicsFact():
             return change.gain_start != change.gain_end
-        case TimeFact(time_s=time_s):  # no longer heard, or written in minutes and seconds
+        case TimeFact(time_s=time_s):  # no longer in the audio, or written in minutes and seconds
             return change.speed != 1 and (not mention.parts or time_s / change.speed > duration_s)
         case _:
             return False

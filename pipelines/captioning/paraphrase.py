@@ -89,7 +89,7 @@ def _given_of(caption: Caption, sentence: int) -> Stated:
 
 
 def _found_again(sentences: Sequence[str], given: Sequence[Fact]) -> list[Fact]:
-    """Given facts with their places among other sentences."""
+    """Given facts with their positions among other sentences."""
     lower = [sentence.lower() for sentence in sentences]
     out: list[Fact] = []
     for kind in GIVEN_BANKS:

@@ -1,4 +1,4 @@
-"""Control sentences: what the labels allow to be said, drawn and put into words."""
+"""Control sentences: what the labels allow to be said, sampled and put into words."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -207,7 +207,7 @@ def key_name(labels: Labels) -> str:
 def _chord_sentence(
     chords: list[StartedChord], key: str, recipe: CaptionRecipe, rng: np.random.Generator
 ) -> ControlSentence:
-    """The chords as a list, as rounds where they repeat, or with their starts, by draw."""
+    """The chords as a list, as rounds where they repeat, or with their starts, at random."""
     hartes = tuple(chord.harte for chord in chords)
     symbols = tuple(_symbol(harte, key) for harte in hartes)
     if rng.random() < recipe.chord_times_share and _may_be_timed(chords, recipe.max_chords):

@@ -83,7 +83,7 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def _ends_here(text: str, stop: re.Match[str], start: int) -> bool:
-    """Whether the stop at this place ends a sentence.
+    """Whether this stop ends a sentence.
 
     It looks at the words beside the stop alone, however long the sentence is.
     """
@@ -133,8 +133,9 @@ def _tail(text: str, start: int, end: int) -> str:
 
 
 def _is_initial(letter: str, earlier: str) -> bool:
-    """Whether a single letter with a stop is a name's initial ("J. S. Bach"), not a chord or key
-    that ends its sentence.
+    """Whether a single letter with a stop is an initial of "J. S. Bach", not a chord or key.
+
+    Those end their sentence.
     """
     if not letter.isupper() or earlier[-1:] in (",", "-", "–", "—", ":", "|", "→"):
         return False

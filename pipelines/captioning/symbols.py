@@ -180,7 +180,7 @@ class ChordToken(NamedTuple):
 
 
 def chord_tokens(text: str, start: int, end: int) -> tuple[ChordToken, ...]:
-    """The chords that a list holds between two places of a text; "N.C." is none.
+    """The chords that a list holds between two positions of a text; "N.C." is none.
 
     >>> [token.chord.harte for token in chord_tokens("C♯m7, E minor and A/C#", 0, 22)]
     ['Db:min7', 'E:min', 'A:maj/3']

@@ -6,8 +6,9 @@ JOIN = ", "
 
 
 def equal_chunks(terms: Sequence[str], limit: int, size: Callable[[str], int]) -> list[str]:
-    """Terms joined in order in as few texts as the limit allows, of nearly the same size; a term
-    beyond the limit is left out.
+    """Terms joined in order in as few texts as the limit allows, of nearly the same size.
+
+    A term beyond the limit is left out.
 
     >>> equal_chunks(["ab", "cd", "ef", "gh", "i"], 8, len)
     ['ab', 'cd, ef', 'gh, i']

@@ -46,8 +46,9 @@ class CodecModule(Protocol):
     """What a codec's module offers."""
 
     def open_codec(self, source: str = "", device: str = "cpu") -> Codec:
-        """The codec with the weights at `source`, its own default where that is empty. Raises
-        `PipelineError` where they cannot be read.
+        """The codec with the weights at `source`, its own default where that is empty.
+
+        Raises `PipelineError` where they cannot be read.
         """
         ...
 

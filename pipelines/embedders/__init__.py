@@ -20,7 +20,7 @@ Vectors = npt.NDArray[np.float32]  # (rows, dimension), each row of length 1
 
 class Description(NamedTuple):
     """What an embedder is: `version` is a checksum of its weights; audio is wanted mono at
-    `rate_hz` and heard `window_s` at a time.
+    `rate_hz` and read `window_s` at a time.
     """
 
     name: str
@@ -78,8 +78,9 @@ EMBEDDERS: Final = Door[EmbedderModule](
 
 
 def describe(recipe: LabelRecipe) -> Description:
-    """What the recipe's embedder is, and the package it came in. Raises `PipelineError` where it is
-    not there.
+    """What the recipe's embedder is, and the package it came in.
+
+    Raises `PipelineError` where it is not there.
     """
     found = EMBEDDERS.offer(recipe.embedder).describe(recipe)
     return found._replace(package=EMBEDDERS.package(recipe.embedder))

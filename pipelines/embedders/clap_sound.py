@@ -1,4 +1,4 @@
-"""What CLAP hears: windows of a clip as log-mel spectrograms, many at once."""
+"""CLAP's input: windows of a clip as log-mel spectrograms, many at once."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -61,8 +61,9 @@ def model_child(limits: LimitsRecipe, device: str, items: int, python: str = "")
 
 @contextmanager
 def local_files(job: Job) -> Iterator[Callable[[Source], str]]:
-    """A function from a source of a job's build to a local path; what is remote, or inside a shard,
-    is fetched once and removed at the end.
+    """A function from a source of a job's build to a local path.
+
+    What is remote, or inside a shard, is fetched once and removed at the end.
 
     The function raises `DeadInput` for a remote file that is too large, or leads where it may not.
     """
@@ -121,8 +122,9 @@ def _opened(uri: str, recipe: IngestRecipe) -> IO[bytes]:
 
 
 def write_dead(job: Job, output: Output, dead: Sequence[tuple[str, Death]]) -> list[Published]:
-    """Publish what died in a bucket as an output was made; a bucket without any has no such
-    file.
+    """Publish what died in a bucket as an output was made.
+
+    A bucket without any has no such file.
     """
     if not dead:
         job.store.delete(output.dead.path(job))
@@ -140,7 +142,7 @@ def read_dead(job: Job, output: Output) -> list[Dead]:
 
 
 def listen(listener: Callable[[int], None] | None) -> None:
-    """Be told of every clip done in this process, or (with none) no longer."""
+    """Call back at every clip done in this process, or (with none) no longer."""
     _listeners.clear()
     if listener is not None:
         _listeners.append(listener)

@@ -40,7 +40,7 @@ _LOOKS = 10  # at what a silent child is doing, before it is given up
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
-# A child asks to die with the thread that started it, so one thread that lives as long as the
+# A child is set to die with the thread that started it, so one thread that lives as long as the
 # process starts them all.
 _LIBC = ctypes.CDLL(None)
 _STARTER = [ThreadPoolExecutor(1, thread_name_prefix="child-starter")]
@@ -63,8 +63,9 @@ def spawn(command: Sequence[str], **options: Any) -> "subprocess.Popen[Any]":
 
 
 def module_command(module: str, *arguments: str, python: str = "") -> list[str]:
-    """The command that runs a module of ours by this interpreter, or another; nothing is imported
-    from the folder it is run in.
+    """The command that runs a module of ours by this interpreter, or another.
+
+    Nothing is imported from the folder it is run in.
     """
     return [python or sys.executable, "-P", "-m", module, *arguments]
 

@@ -45,7 +45,7 @@ def reported(bucket: str, work: Callable[[], Summary]) -> BucketRun:
 def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -> list[BucketRun]:
     """Run a stage over buckets, in the order of `jobs`, and return what became of each.
 
-    Where buckets tell each other what they hold, `jobs` are all of them, and `whole` is the
+    Where buckets exchange what they hold, `jobs` are all of them, and `whole` is the
     fingerprint of the corpus. Raises `PipelineError` for what is wrong with the stage rather than
     with a bucket; what was finished by then is kept.
     """
@@ -61,7 +61,7 @@ def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -
     except OSError:
         raise
     except Exception as error:
-        # a defect: it is told like everything else, and its trace stays behind it
+        # a defect: it is reported like everything else, and its trace stays behind it
         raise PipelineError(
             f"stage {stage.name} failed: {type(error).__name__}: {error}"
         ) from error

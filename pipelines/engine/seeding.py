@@ -1,4 +1,4 @@
-"""Keyed randomness: each draw's generator is seeded with the recipe's seed, key and purpose."""
+"""Keyed randomness: each choice's generator is seeded with the recipe's seed, key and purpose."""
 
 import numpy as np
 

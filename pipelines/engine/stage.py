@@ -37,8 +37,8 @@ class Summary(NamedTuple):
 
 
 class Together(NamedTuple):
-    """What one process did with all buckets: a report of each, and what a run tells beside counts,
-    such as money.
+    """What one process did with all buckets: a report of each, and what a run reports beside
+    counts, such as money.
     """
 
     buckets: list[Summary]
@@ -47,7 +47,7 @@ class Together(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffle:
-    """How all buckets tell each other what they hold.
+    """How all buckets exchange what they hold.
 
     `emit` gives values under keys; `reduce` sees the values of all buckets under one key and gives
     rows to buckets; `receive` writes what a bucket was given. Values and rows are plain data; they
@@ -154,8 +154,9 @@ class BegunBuild:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusStep:
-    """A step that is taken once for the whole build; it finds out by itself whether anything has
-    changed.
+    """A step that is taken once for the whole build.
+
+    It finds out by itself whether anything has changed.
     """
 
     name: str
@@ -174,8 +175,9 @@ def fingerprint(stage: Stage, job: Job) -> str:
 
 
 def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
-    """The fingerprint of each job; where buckets tell each other what they hold, all have the one
-    of the whole corpus.
+    """The fingerprint of each job.
+
+    Where buckets exchange what they hold, all have the one of the whole corpus.
     """
     if stage.shuffle is None:
         yield from (fingerprint(stage, job) for job in jobs)
@@ -231,8 +233,9 @@ def finished(stage: Stage, job: Job, expected: str) -> Counts | None:
 
 
 def check_inputs(stage: Stage, job: Job) -> None:
-    """Raise `Damaged` where a file that a bucket's work reads is not the one that was written; the
-    next run makes it anew.
+    """Raise `Damaged` where a file that a bucket's work reads is not the one that was written.
+
+    The next run makes it anew.
     """
     for folder in stage.read_folders(job.recipe):
         check_files(job.store, folder, job.bucket)

@@ -49,8 +49,9 @@ def json_object(
 
 
 def json_record(kind: type[R], content: bytes, limit: int = JSON_LIMIT) -> R:
-    """The record that some bytes hold as JSON. Raises `DeadInput` ("bad_json") as `json_object`,
-    and for what is not such a record.
+    """The record that some bytes hold as JSON.
+
+    Raises `DeadInput` ("bad_json") as `json_object`, and for what is not such a record.
     """
     found = json_object(content, limit=limit)
     try:

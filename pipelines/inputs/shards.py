@@ -116,8 +116,9 @@ class _Rows:
 
 
 def _key(member: Member) -> str | None:
-    """The key of a member's sample; none for what belongs to none: folders, links, and the side
-    files of macOS.
+    """The key of a member's sample.
+
+    None for what belongs to none: folders, links, and the side files of macOS.
     """
     folder, name = os.path.split(member.name)
     if name.startswith("._") or not member.is_file:

@@ -62,7 +62,7 @@ def _cells(labels: Labels) -> Iterator[_Cell]:
 
 
 def _chords_at_beats(labels: Labels) -> dict[int, str]:
-    """Chord symbols by the place of the nearest beat; of several on one beat, all."""
+    """Chord symbols by the index of the nearest beat; of several on one beat, all."""
     key, beats = labels.key.key, labels.beats.times_s
     found: dict[int, str] = {}
     for segment in labels.chords.segments:

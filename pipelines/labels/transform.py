@@ -98,8 +98,8 @@ def _cut_chords(chords: Chords, end_s: float) -> Chords:
 
 
 def sped_up(labels: Labels, rate: float) -> Labels:
-    """Labels as heard at `rate` × speed: at 1.25 the beat at 2 s falls at 1.6 s, and 100 BPM become
-    125.
+    """Labels of the audio at `rate` × speed: at 1.25 the beat at 2 s falls at 1.6 s, and 100 BPM
+    become 125.
     """
     times = tuple(_ms(time / rate) for time in labels.beats.times_s)
     spans = [
@@ -121,7 +121,7 @@ def sped_up(labels: Labels, rate: float) -> Labels:
 
 
 def transposed(labels: Labels, semitones: int) -> Labels:
-    """Labels as heard `semitones` higher: key, chord roots and basses move; times stay."""
+    """Labels of the audio `semitones` higher: key, chord roots and basses move; times stay."""
     segments = tuple(
         segment.replaced(label=_transposed_chord(segment, semitones))
         for segment in labels.chords.segments

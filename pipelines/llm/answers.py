@@ -117,7 +117,7 @@ def _line(event: dict[str, Any]) -> bytes:
 def _event(line: bytes) -> dict[str, Any] | None:
     """The event of a stored line; none where it is not what was written.
 
-    Earlier versions wrote no seals: of theirs the form tells.
+    Earlier versions wrote no seals: of theirs the form decides.
     """
     try:
         found: dict[str, Any] = json.loads(line)
@@ -168,7 +168,7 @@ class Answers:
         return sum(self._paid.values()) + unsettled + sum(map(self._worst, self._lost))
 
     def _worst(self, lost: str) -> int:
-        """What a damaged line's call has cost at the worst; nothing where whole lines tell that."""
+        """A damaged line's cost at the worst; nothing where whole lines state it."""
         if any(
             call.partition("/")[0] == lost for known in (self._paid, self._aside) for call in known
         ):
@@ -272,7 +272,7 @@ class Answers:
         return name
 
     def _take_line(self, line: bytes, damage: DamagedLine) -> None:
-        """Change the state by what a line on disk holds, or tell that it is damaged."""
+        """Change the state by what a line on disk holds, or report that it is damaged."""
         event = _event(line)
         if event is not None:
             self._take(event)

@@ -149,8 +149,9 @@ class Batched:
         await self._budget.settle(sum(batch.aside.values()), sum(paid.values()))
 
     async def _ended(self, batch: RequestBatch) -> BatchOutcome:
-        """What a batch came to, once it has ended; one whose run ended while handing it over is
-        looked for by our name.
+        """What a batch came to, once it has ended.
+
+        One whose run ended while handing it over is looked for by our name.
 
         Raises `TransientError` where this run waits no longer, `PipelineError` where the server
         can never be asked.

@@ -63,7 +63,7 @@ def owed(aside: int, price: Price, counted: tuple[int, int] | None, *, batch: bo
 
 
 class Budget:
-    """Money to spend. What is set aside and never settled counts as spent."""
+    """Money to spend. What is set aside and never paid or freed counts as spent."""
 
     def __init__(self, limit: int, spent: int) -> None:
         # settled, and set aside by runs that ended before they settled it

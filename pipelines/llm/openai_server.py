@@ -249,8 +249,9 @@ class Server:
             raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> Exception:
-        """Why no reply came, or none that can be read; the client wraps what went wrong into errors
-        of its own.
+        """Why no reply came, or none that can be read.
+
+        The client wraps what went wrong into errors of its own.
         """
         causes = [error]
         while (inner := causes[-1].__cause__ or causes[-1].__context__) is not None and isinstance(

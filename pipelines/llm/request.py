@@ -96,8 +96,9 @@ class Answer(Record):
 
     @property
     def counted(self) -> tuple[int, int] | None:
-        """Tokens of prompt and answer, as the server counted them; none where it counted none at
-        all, which cannot be.
+        """Tokens of prompt and answer, as the server counted them.
+
+        None where it counted none at all, which cannot be.
         """
         return _counted(self.prompt_tokens, self.answer_tokens)
 

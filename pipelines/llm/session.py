@@ -44,7 +44,7 @@ class Session:
         return await self._asker.ask(request)
 
     async def serve(self) -> None:
-        """What goes on beside the asking, until cancelled."""
+        """What goes on beside the requests, until cancelled."""
         await self._asker.serve()
 
     def usage(self) -> dict[str, Any]:
@@ -61,8 +61,8 @@ class Session:
 def hold(
     llm: LlmRecipe, answers: Answers, work: Callable[[Session], Awaitable[None]]
 ) -> dict[str, Any]:
-    """Do work that asks, and the tasks that it leaves in the session's group; returns what the
-    session tells.
+    """Do work that asks, and the tasks that it leaves in the session's group; returns its
+    usage.
 
     Raises the error that ended the asking, a `PipelineError` where there is one; what was answered
     by then is kept. Batches that an earlier run handed over are paid for: nobody is asked call by

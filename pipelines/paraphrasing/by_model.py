@@ -71,8 +71,9 @@ class _ParaphraseRun:
         self.examples: dict[str, list[dict[str, str]]] = {"landed": [], "refused": []}
 
     async def begin(self, session: Session, jobs: Sequence[Job]) -> None:
-        """Start on every bucket as there is room; for each a task stays that ends it once its
-        captions are through.
+        """Start on every bucket as there is room.
+
+        For each a task stays that ends it once its captions are through.
         """
         for job in jobs:
             begin_bucket(self._stage, job)

@@ -1,4 +1,4 @@
-"""What a language model is asked about one caption, and what of its answers lands: at most two
+"""What a language model is sent about one caption, and what of its answers lands: at most two
 requests, pure but for the asking.
 """
 
@@ -141,7 +141,7 @@ def _request(
 
 
 def fact_text(fact: Fact) -> str:
-    """A fact in words and symbols, as a model is told of it.
+    """A fact in words and symbols, as a model is given it.
 
     >>> from schemas.fact import KeyFact
     >>> fact_text(ChordsFact(chords=("A:min", "F:maj"))), fact_text(KeyFact(tonic=8, mode="major"))

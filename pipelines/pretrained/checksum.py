@@ -1,4 +1,4 @@
-"""What a network weighs, as a short name: latents and states that were kept are of use only to
+"""A network's weights as a short name: latents and states that were kept are of use only to
 whoever has the same weights.
 """
 

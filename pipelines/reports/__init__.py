@@ -1,1 +1,1 @@
-"""What is told of a build: ledger, versions, plan, damage."""
+"""Reports on a build: ledger, versions, plan, damage."""

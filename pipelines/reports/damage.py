@@ -39,8 +39,9 @@ _OPTIONAL: Final[tuple[Document[Any], ...]] = (
 
 
 class Damage(NamedTuple):
-    """A file that is not as it was written, or the marker that should vouch for it; what is wrong;
-    how the next build comes to mend it.
+    """A file that is not as it was written, or the marker that should vouch for it.
+
+    `wrong` says what is wrong; the rest is how the next build comes to mend it.
     """
 
     file: str
@@ -110,7 +111,7 @@ def _of_buckets(store: Store, folders: Iterable[str]) -> Iterator[Damage]:
 def _of_bucket(store: Store, folder: str, bucket: str) -> Iterator[Damage]:
     try:
         for file, wrong in altered_files(store, folder, bucket):
-            # Where songs stand is told by two files with one marker: the one that is whole must
+            # Where songs stand is in two files with one marker: the one that is whole must
             # stay vouched for.
             mend = (
                 partial(store.delete, file)
@@ -145,7 +146,7 @@ def _plans(store: Store) -> Iterator[Damage]:
 def _versions(store: Store) -> Iterator[Damage]:
     """Damage in versions.
 
-    The last is made anew; of an earlier one nothing else tells what it said.
+    The last is made anew; of an earlier one nothing else has what it said.
     """
     for name in version_names(store):
         yield from _broken(

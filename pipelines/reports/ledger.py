@@ -68,7 +68,7 @@ def _slices_of(store: Store, inputs: set[str]) -> list[str]:
 def _holding(
     store: Store, output: Output, names: Sequence[str], column: str, sought: set[str]
 ) -> list[str]:
-    """Which tables have one of the wanted values in a column, which alone is read."""
+    """Which tables have one of the values sought in a column, which alone is read."""
     values = pa.array(sorted(sought), pa.string())
 
     def holds(name: str) -> bool:

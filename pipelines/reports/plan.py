@@ -30,7 +30,7 @@ class BuildPlan(Record):
     """Counts of a build that is not done yet. `unread` inputs could not be probed by their header.
 
     Beyond `sampled` inputs, all but `inputs` and `ignored` are estimates from the headers of that
-    many, drawn by key.
+    many, sampled by key.
     """
 
     inputs: int
@@ -75,7 +75,7 @@ def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> BuildPlan:
 
 
 def _sampled(rows: Iterable[InputRow], totals: Counter[str], seed: int) -> list[InputRow]:
-    """Count all inputs, and draw those to look into: the ones whose keys have the highest hashes,
+    """Count all inputs, and sample those to look into: the ones whose keys have the highest hashes,
     so the same every time.
     """
     sampled: list[tuple[int, int, InputRow]] = []

@@ -29,7 +29,7 @@ class VectorSpace(NamedTuple):
 
 
 class SearchRequest(NamedTuple):
-    """What is asked of the child beside the clips' vectors."""
+    """What the child is given beside the clips' vectors."""
 
     spaces: tuple[VectorSpace, ...]
     recipe: LabelRecipe
@@ -43,8 +43,9 @@ class NearText(NamedTuple):
 
 
 class NearestTexts(NamedTuple):
-    """A clip's candidates of each vocabulary, the nearest first; of an approximate search, how many
-    of the exact ones it found.
+    """A clip's candidates of each vocabulary, the nearest first.
+
+    Of an approximate search, how many of the exact ones it found.
 
     `checked` is how many exact ones were looked for: none where the search was exact, or this clip
     was not looked at twice.

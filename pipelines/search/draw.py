@@ -1,4 +1,4 @@
-"""Which of its candidates a sample gets: drawn without replacement, each with a chance that falls
+"""Which of its candidates a sample gets: sampled without replacement, each with a chance that falls
 with its frequency in the corpus.
 """
 
@@ -18,9 +18,9 @@ def sampled(
     """Up to `number` candidates, the nearest first; `clips` says how many clips have each entry
     among their candidates.
 
-    One after the other is drawn with probability proportional to 1 / frequency among those that are
-    left: the first to come of exponential clocks whose rates are those weights (Efraimidis &
-    Spirakis, 2006). A text that many clips would get is drawn rarely.
+    One after the other is chosen with probability proportional to 1 / frequency among those that
+    are left: the first to come of exponential clocks whose rates are those weights (Efraimidis &
+    Spirakis, 2006). A text that many clips would get is chosen rarely.
 
     >>> made = dict(text="", form="long", vocabulary="v", source="", licence="", similarity=0.5)
     >>> rare = CandidateText(entry=1, rank=1, **made)

@@ -178,7 +178,7 @@ def refuse_broken(lengths_N: torch.Tensor, what: str, first_id: int = 0) -> None
 
 
 class _SearchState:
-    """The queries and the best rows that each has met so far; ids mean nothing where the score is
+    """The queries and the best rows that each has so far; ids mean nothing where the score is
     still -inf.
     """
 
@@ -229,8 +229,9 @@ class _SearchState:
         return pairs._replace(queries_C=pairs.queries_C + part.start)
 
     def _offer(self, pairs: _Pairs, block: _RowBlock) -> None:
-        """Score pairs exactly and let in those that better a query's K-th; an equal score comes too
-        late, its id is higher.
+        """Score pairs exactly and let in those that better a query's K-th.
+
+        An equal score comes too late, its id is higher.
         """
         scores_C = _scored(self.queries_QD, block.rows_BD, pairs, self._plan.pairs)
         better = scores_C > self._scores_QK[:, -1].index_select(0, pairs.queries_C)
@@ -293,8 +294,9 @@ def _above(
 
 
 def _groups_above(scores_QB: torch.Tensor, floors_Q: torch.Tensor) -> torch.Tensor:
-    """Whether any score of a group reaches its query's floor; where that is not above 0, all groups
-    count.
+    """Whether any score of a group reaches its query's floor.
+
+    Where that is not above 0, all groups count.
 
     Numbers above 0 have the order of their bits, and the largest of whole numbers is faster to
     find, in bfloat16 six times.

@@ -128,7 +128,7 @@ def _empty(faiss: Any, dimensions: int, lists: int, seed: int) -> Any:
 
 
 def _sample(blocks: Sequence[Stored], count: int, seed: int) -> npt.NDArray[np.float32]:
-    """Rows drawn without repeats, in order."""
+    """Rows sampled without repeats, in order."""
     sampled = np.sort(
         keyed_rng(seed, "rows", "index").choice(sum(map(len, blocks)), count, replace=False)
     )

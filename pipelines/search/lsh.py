@@ -1,4 +1,4 @@
-"""Near vectors without comparing all pairs: signatures by random hyperplanes, and the places in
+"""Near vectors without comparing all pairs: signatures by random hyperplanes, and their hashes in
 hash tables that they give.
 
 Two vectors at an angle of t differ in each bit with the chance t / pi (Charikar, 2002), which is
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from schemas.label_recipe import NearRecipe
 
 Words = npt.NDArray[np.uint64]
-_WORDS: Final = 4  # of 64 bits: a signature tells an angle to about 3 degrees
+_WORDS: Final = 4  # of 64 bits: a signature gives an angle to about 3 degrees
 _FEWEST_BITS: Final = 6
 _MOST_BITS: Final = 30
 # a near pair's signatures differ by more than this many deviations above the mean in one case of a
@@ -25,14 +25,14 @@ _MOST_OF_ONE_HASH: Final = 4096  # of a larger crowd each is compared with this 
 
 
 class Hashing(NamedTuple):
-    """How many hash tables there are, and how many bits say a vector's place in each."""
+    """How many hash tables there are, and how many bits a vector's hash has in each."""
 
     tables: int
     bits: int
 
     @classmethod
     def for_corpus(cls, clips: int, recipe: NearRecipe) -> "Hashing":
-        """Bits that leave few strangers in a place, and as many tables as the recall asks for.
+        """Bits that leave few strangers under one hash, and as many tables as the recall asks for.
 
         >>> Hashing.for_corpus(1_000_000, NearRecipe())
         Hashing(tables=22, bits=20)
@@ -43,7 +43,7 @@ class Hashing(NamedTuple):
 
 
 class Signed(NamedTuple):
-    """Vectors as bits: places in T tables (T, N), and signatures of W words (N, W)."""
+    """Vectors as bits: hashes in T tables (T, N), and signatures of W words (N, W)."""
 
     hashes_TN: Words
     signatures_NW: Words
@@ -83,7 +83,7 @@ def most_different(similarity: float) -> int:
 def near_pairs(
     hashes_N: Words, signatures_NW: Words, similarity: float
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of rows that share a place and whose signatures are near enough, lower row first."""
+    """Pairs of rows that share a hash and whose signatures are near enough, lower row first."""
     limit = most_different(similarity)
     order = np.lexsort((*signatures_NW.T, hashes_N))  # in a crowd, copies stand side by side
     borders = np.flatnonzero(np.diff(hashes_N[order])) + 1

@@ -125,8 +125,9 @@ def _measure(content: bytes, depth: Depth) -> SoundFormat | Death:
 
 
 def sample_wave(content: bytes) -> Wave:
-    """The audio of one of our samples in mono, decoded in a child. Raises `DeadInput` where it
-    cannot be.
+    """The audio of one of our samples in mono, decoded in a child.
+
+    Raises `DeadInput` where it cannot be.
     """
     with bucket.child(LimitsRecipe()) as child:
         (answer,) = child.run(decode, [content], None)

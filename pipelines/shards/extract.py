@@ -22,7 +22,7 @@ _LONGEST_EXTENSION: Final = 40
 def safe_name(name: str) -> str:
     """A member's name as one plain file name.
 
-    What is changed carries a hash of what it was, so that no two keys meet.
+    What is changed carries a hash of what it was, so that no two keys become one.
 
     Members of one sample keep one stem, and so belong together.
 

@@ -45,7 +45,7 @@ class ShardProblem(Record):
 
 
 class Shard(NamedTuple):
-    """A shard by its place; `name` is the path within the target, as it is shown."""
+    """A shard by its address; `name` is the path within the target, as it is shown."""
 
     fs: fsspec.AbstractFileSystem
     path: str

@@ -214,7 +214,7 @@ class _Export:
 
 
 def train_rows(sample: Sample, row: MusicBenchRow, seed: int) -> Iterator[PartRow]:
-    """A training sample's place in each part that it belongs to; `row` is its row as it stands."""
+    """A training sample's row in each part that it belongs to; `row` is its row as it stands."""
     texts = _texts(sample)
     composed = texts.control or texts.source
     if variant_kind(sample.change.variant) is VariantKind.ORIGINAL:

@@ -26,8 +26,9 @@ class Picked(NamedTuple):
 
 
 def pick(found: FoundShards, key: str = "") -> Picked:
-    """The first sample whose key starts with `key`; in the shard where it stands, one with exactly
-    that key goes first.
+    """The first sample whose key starts with `key`.
+
+    In the shard where it stands, one with exactly that key goes first.
 
     Raises `PipelineError` where there is none, naming a problem that may be why.
     """

@@ -33,7 +33,7 @@ _PART_LIMIT: Final = 256 << 20
 
 
 class SampleMember(NamedTuple):
-    """A member of a sample: name in the tar, extension in lower case, place of its bytes."""
+    """A member of a sample: name in the tar, extension in lower case, offset of its bytes."""
 
     name: str
     key: str
@@ -272,8 +272,9 @@ def _facts(sample: RawSample) -> dict[str, Any] | None:
 
 
 def as_ours(raw: RawSample) -> Sample | ShardProblem | None:
-    """The record of one of our own samples; a problem where it breaks the contract, none for a
-    foreign sample.
+    """The record of one of our own samples.
+
+    A problem where it breaks the contract, none for a foreign sample.
     """
     if raw.facts is None or not {"schema_version", "clip_key"} <= raw.facts.keys():
         return None

@@ -145,8 +145,9 @@ class Addresses:
 def published_rows(
     rows: Iterable[InputRow], recipe: IngestRecipe, addresses: Addresses
 ) -> Iterator[InputRow]:
-    """Rows with the published form of where they are; the whole addresses of those that hide a
-    query are noted.
+    """Rows with the published form of where they are.
+
+    The whole addresses of those that hide a query are noted.
     """
     for row in rows:
         published, named = (
@@ -185,8 +186,9 @@ class PublishedSources:
         self._known: dict[str, dict[str, str]] = {}
 
     def whole(self, uri: str) -> str:
-        """The path or URL of a published URI. Raises `DeadInput` where the build does not have it
-        any more.
+        """The path or URL of a published URI.
+
+        Raises `DeadInput` where the build does not have it any more.
         """
         is_cut = self._base and "://" not in uri and not os.path.isabs(uri)
         address = f"{self._base.rstrip('/')}/{uri}" if is_cut else uri

@@ -107,8 +107,9 @@ def _linked(temporary: str, path: str, content: bytes) -> bool:
 
 @contextmanager
 def _guarded(store: Store) -> Iterator[None]:
-    """One process and thread at a time, on this host and over NFS. The kernel frees it when a
-    process dies.
+    """One process and thread at a time, on this host and over NFS.
+
+    The kernel frees it when a process dies.
     """
     os.makedirs(store.path("runs"), exist_ok=True)
     with open(store.path(f"{RUNS}/.lock"), "wb") as guard:

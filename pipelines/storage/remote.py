@@ -93,8 +93,9 @@ def located(url: str, *, client: Any = None) -> tuple[Any, str]:
 
 @contextmanager
 def remote_errors(url: str) -> Iterator[None]:
-    """Tell errors of a remote file system as `PipelineError`; a file that is missing, or there
-    already, stays what it is.
+    """Tell errors of a remote file system as `PipelineError`.
+
+    A file that is missing, or there already, stays what it is.
     """
     try:
         yield

@@ -162,8 +162,9 @@ class Folders:
 
 
 def _few(url: str) -> Mapping[str, RemoteFacts] | None:
-    """The files of a remote folder; none where it has more than `_MOST_NAMES` names, empty where
-    there is no folder.
+    """The files of a remote folder.
+
+    None where it has more than `_MOST_NAMES` names, empty where there is no folder.
     """
     fs, path = located(url)
     try:

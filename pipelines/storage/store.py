@@ -80,8 +80,9 @@ class FileWriter:
 
 
 class Store:
-    """One folder, local or remote, by its fsspec URL. Threads may share one; processes make their
-    own from the URL, forked ones too.
+    """One folder, local or remote, by its fsspec URL.
+
+    Threads may share one; processes make their own from the URL, forked ones too.
     """
 
     def __init__(self, url: str) -> None:
@@ -97,8 +98,10 @@ class Store:
 
     @property
     def fs(self) -> Any:
-        """The file system; a forked process makes a new one, because the thread that serves the
-        connections stayed with its parent.
+        """The file system.
+
+        A forked process makes a new one, because the thread that serves the connections stayed with
+        its parent.
         """
         if self._pid != os.getpid():
             self._fs, self._pid = located(self.url)[0], os.getpid()
@@ -125,8 +128,9 @@ class Store:
             return None
 
     def names(self, folder: str) -> list[str]:
-        """Names of the files in a folder, sorted; none where there is no folder. On object stores
-        only files make a folder.
+        """Names of the files in a folder, sorted; none where there is no folder.
+
+        On object stores only files make a folder.
         """
         inside = f"{self.path(folder)}/"
         if self.is_local and not os.path.isdir(inside):
@@ -190,8 +194,9 @@ class Store:
         return out.published()
 
     def writer(self, name: str) -> AbstractContextManager[FileWriter]:
-        """A file to write to, published when the block ends without an error. Raises `MachineFault`
-        where its disk takes no more.
+        """A file to write to, published when the block ends without an error.
+
+        Raises `MachineFault` where its disk takes no more.
 
         Locally: a temporary name in the same folder, flushed to disk, then renamed. Elsewhere: a
         nameless local file, uploaded at the end; object stores show an upload only once it is
@@ -289,8 +294,9 @@ class Store:
         return self.write_json(name, {"seal": seal(value), "value": value})
 
     def read_sealed(self, name: str) -> Any:
-        """A value that `write_sealed` wrote; one without a seal is an earlier version's. Raises
-        `Damaged` where the two disagree.
+        """A value that `write_sealed` wrote; one without a seal is an earlier version's.
+
+        Raises `Damaged` where the two disagree.
         """
         found = self.read_json(name)
         if not isinstance(found, dict) or not {"seal", "value"} & found.keys():
@@ -316,8 +322,9 @@ class Store:
             ) from error
 
     def stated_before(self, name: str, kind: type[R]) -> R | None:
-        """What stands from an earlier run; none where there is none, or a damaged one, which is
-        made anew.
+        """What stands from an earlier run.
+
+        None where there is none, or a damaged one, which is made anew.
         """
         try:
             return self.read_stated(name, kind)
@@ -343,8 +350,9 @@ class Store:
 
     @contextmanager
     def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
-        """A table to read from, every page of which is checked as it is read. Raises `Damaged`
-        where one is not what was written.
+        """A table to read from, every page of which is checked as it is read.
+
+        Raises `Damaged` where one is not what was written.
         """
         try:
             with (

@@ -15,7 +15,7 @@ class Backing(StrEnum):
 
 
 _CHORD_LOW: Final = 54  # F#3: chords lie in the octave from here, above the bass
-_BASS_LOW: Final = 36  # C2, 65 Hz: deep chroma hears nothing lower
+_BASS_LOW: Final = 36  # C2, 65 Hz: deep chroma has nothing lower
 # Beats of a bar and gains. The kick is alone on beat 1 in all of them.
 _KICKS: Final = {
     3: (((0.0, 1.0),), ((0.0, 1.0), (2.5, 0.5))),

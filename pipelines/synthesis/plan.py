@@ -78,8 +78,8 @@ class PiecePlan(Record):
 
 
 def plan(index: int, seed: int) -> PiecePlan:
-    """Choices of piece `index`: meter, mode and harmony by its place in its block, tempo and tonic
-    by its place and a draw.
+    """Choices of piece `index`: meter, mode and harmony by its offset in its block, tempo and tonic
+    by its offset and at random.
     """
     if index < 0:
         raise PipelineError(f"piece {index} does not exist: pieces count from 0")

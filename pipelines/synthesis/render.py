@@ -15,7 +15,7 @@ _PLAYERS: Final[dict[Instrument, Callable[[int, float, int], voices.Wave]]] = {
     Instrument.STRINGS: voices.strings,
     Instrument.ORGAN: voices.organ,
 }
-# Amplitude factors, set by what annotators hear: chords carry, the melody stands a little above
+# Amplitude factors, set by what annotators detect: chords carry, the melody stands a little above
 # them.
 _LEVELS: Final = {
     (Role.LEAD, Instrument.STRINGS): 0.26, (Role.LEAD, Instrument.ORGAN): 0.22,

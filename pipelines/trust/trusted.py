@@ -116,15 +116,17 @@ def reached(sources: Iterable[str], recipe: Recipe) -> tuple[str, ...]:
 
 
 def named_plug_in(knob: str, name: str, door: Door[object]) -> str:
-    """A knob whose value is a plug-in or a module by its dotted name, as ``knob=value``; empty for
-    our own, and for none.
+    """A knob whose value is a plug-in or a module by its dotted name, as ``knob=value``.
+
+    Empty for our own, and for none.
     """
     return f"{knob}={name}" if name and not door.is_built_in(name) else ""
 
 
 def named_model(knob: str, source: str, *, by_others: bool = False) -> str:
-    """A knob whose value is the id of somebody's model on a hub, as ``knob=value``; empty for our
-    defaults, and for folders.
+    """A knob whose value is the id of somebody's model on a hub, as ``knob=value``.
+
+    Empty for our defaults, and for folders.
 
     Ours are read from safetensors alone. Where code `by_others` reads it, a folder is named too:
     nobody knows how.
@@ -217,7 +219,7 @@ def _write(file: Path, remembered: dict[str, list[str]]) -> None:
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    """Hold the folder, so that of two commands none forgets what the other remembers."""
+    """Hold the folder, so that of two commands none overwrites what the other remembers."""
     descriptor = os.open(file.parent, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

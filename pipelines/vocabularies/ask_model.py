@@ -53,7 +53,7 @@ _LONGEST_NAME: Final = 300  # characters
 class ModelTexts(NamedTuple):
     """A track's texts of one form and who wrote them, or the code of the last failure."""
 
-    track: int  # its place among those that were asked about
+    track: int  # its index among those that were given
     form: Form
     texts: tuple[str, ...]
     writer: str

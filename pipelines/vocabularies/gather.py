@@ -36,8 +36,9 @@ class TextOrigin(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """Entries by form, then by text; the account of all; calls and dollars, where a language model
-    was asked.
+    """Entries by form, then by text, and the account of all.
+
+    With it calls and dollars, where a language model was asked.
     """
 
     entries: tuple[VocabularyEntry, ...]

@@ -24,7 +24,7 @@ _WORD: Final = re.compile(r"\w+(?:['’-]\w+)*")
 _LETTERS: Final = re.compile(r"\w+")
 _NO_DIFFERENCE: Final = re.compile(r"[^\w#♯♭/&+]+")  # C is not C#, nor 3/4 34, nor R&B RB
 _TAG_ENDS: Final = " \t\r\n.,;:!\"'“”‘’"
-# Of dynamics, instruments and moods an embedding can tell something; of these it cannot.
+# Of dynamics, instruments and moods an embedding knows something; of these it does not.
 _MEASURED: Final = frozenset(
     (
         FactKind.BPM,

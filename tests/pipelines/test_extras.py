@@ -105,10 +105,10 @@ def _ended(
 def test_a_command_says_in_one_line_which_extra_it_lacks(
     command: str, ended: dict[str, tuple[int, str]]
 ) -> None:
-    status, said = ended[command]
+    status, stderr = ended[command]
     assert status == 2
     install = rf"pip install 'obbligato\[{COMMANDS[command]}\]'"
-    assert re.fullmatch(rf"obbligato: [^\n]+ is not installed; {install}\n", said), said
+    assert re.fullmatch(rf"obbligato: [^\n]+ is not installed; {install}\n", stderr), stderr
 
 
 def test_what_is_named_is_what_the_project_offers() -> None:

@@ -119,7 +119,7 @@ def test_the_pages_annotator_is_built_by_pip_and_its_command_labels_a_composed_p
     )
     soundfile.write(tmp_path / "song.wav", render(compose(2)), RATE_HZ)
     [command] = re.findall(r"^obbligato (annotate .*)$", PAGE.read_text(), re.M)
-    said = subprocess.run(
+    answered = subprocess.run(
         [sys.executable, "-P", "-m", "flows.cli", *shlex.split(command), "--json"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{packages}"},
@@ -127,7 +127,7 @@ def test_the_pages_annotator_is_built_by_pip_and_its_command_labels_a_composed_p
         text=True,
         check=True,
     )
-    labels = Labels.model_validate(json.loads(said.stdout)["labels"])
+    labels = Labels.model_validate(json.loads(answered.stdout)["labels"])
     assert (labels.key.key, compose(2).key.name) == (compose(2).key, "A minor")
     assert (labels.key.tool, labels.key.version) == ("krumhansl", "0.1")
     assert labels.key.confidence == pytest.approx(0.87, abs=0.01)

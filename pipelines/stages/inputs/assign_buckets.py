@@ -1,4 +1,4 @@
-"""The files around settling: clips in buckets, the inputs' ledger, and where songs stand."""
+"""The files around the assignment: clips in buckets, the inputs' ledger, and where songs stand."""
 
 import io
 from collections import Counter
@@ -60,7 +60,7 @@ from schemas.record import Record
 
 _DIVIDING: Final = {"group", "validation", "test", "bucket_clips", "small_buckets"}
 _SONGS: Final = pa.schema([("song_id", pa.string())])
-_VERSION: Final = 2  # raised when settling gives other clips, buckets or ledger rows
+_VERSION: Final = 2  # raised when assignment gives other clips, buckets or ledger rows
 
 
 def assign_corpus(
@@ -183,7 +183,7 @@ def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) ->
 
 
 def _known(store: Store, name: str) -> list[pa.Table]:
-    """Where songs stand, as it was written; where that is damaged, as the clips that stand tell.
+    """Where songs stand, as it was written; where that is damaged, by the clips that stand.
 
     None where nobody has divided so.
     """
@@ -197,8 +197,9 @@ def _known(store: Store, name: str) -> list[pa.Table]:
 
 
 def _vouched(store: Store) -> dict[str, FileFacts]:
-    """Files that the marker of the inputs' ledger names; none in builds from before it was
-    written.
+    """Files that the marker of the inputs' ledger names.
+
+    None in builds from before it was written.
     """
     try:
         return read_marker(store, LEDGER.folder, INPUTS).files
@@ -230,8 +231,9 @@ def _songs(clips: pa.Table, bucket: str) -> pa.Table:
 
 
 def _is_altered(store: Store, bucket: str) -> bool:
-    """Whether clips are not those that their marker names; without one, the checksums of their
-    pages tell, as they are read.
+    """Whether clips are not those that their marker names.
+
+    Without one, the checksums of their pages tell, as they are read.
     """
     try:
         return any(altered_files(store, CLIPS.folder, bucket))

@@ -1,6 +1,6 @@
 """The listing in slices: the unit that ingest works on.
 
-Inputs keep their slice and place for as long as they are listed.
+Inputs keep their slice and number for as long as they are listed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -81,8 +81,9 @@ def write_listing(
 
 
 def _slices_before(store: Store) -> list[str]:
-    """Slices of the listing that stands; where its plan is damaged, those whose files are there:
-    none of their inputs may move.
+    """Slices of the listing that stands.
+
+    Where its plan is damaged, those whose files are there: none of their inputs may move.
     """
     try:
         return list(read_listing(store))
@@ -93,8 +94,9 @@ def _slices_before(store: Store) -> list[str]:
 
 
 def _check_shrinking(found: Scratch) -> None:
-    """Sources that have another name now are as many new ones; rows that stood twice may go; a
-    caption that changes is none that goes.
+    """Sources that have another name now are as many new ones; rows that stood twice may go.
+
+    A caption that changes is none that goes.
     """
     own = "source.uri as uri, source.member_offset as member_offset"
     same = "using (uri, member_offset)"
@@ -124,7 +126,7 @@ def _check_shrinking(found: Scratch) -> None:
 
 
 def _placed(found: Scratch) -> Iterator[pa.Table]:
-    """All rows with their slice and place, in order.
+    """All rows with their slice and number, in order.
 
     Of rows that are listed twice the last counts.
     """
@@ -197,8 +199,9 @@ def _numbered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _seated(store: Store, name: str) -> pa.Table:
-    """Which inputs a slice holds, and where, also one whose marker a killed run took away; none
-    where the file is damaged.
+    """Which inputs a slice holds, and where, also one whose marker a killed run took away.
+
+    None where the file is damaged.
     """
     try:
         table = LISTING.read_arrow(

@@ -45,8 +45,9 @@ class TableShare(NamedTuple):
 
 
 def emit(job: Job) -> Iterator[tuple[tuple[int, int], TableShare]]:
-    """A bucket's clips once per hash table; a table of a large corpus is shared out by the first
-    bits of the hashes.
+    """A bucket's clips once per hash table.
+
+    A table of a large corpus is shared out by the first bits of the hashes.
     """
     embeddings = EMBEDDINGS.read(job)
     if not embeddings:

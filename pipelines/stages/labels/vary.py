@@ -52,7 +52,7 @@ class Copy(NamedTuple):
 
 
 def planned_changes(clip: Clip, verdict: Verdict, recipe: Recipe) -> tuple[Change, ...]:
-    """The changes to make on a kept clip, each drawn by the clip's key and the variant's name."""
+    """The changes to make on a kept clip, each sampled by the clip's key and the variant's name."""
     names = planned_variants(clip, recipe.vary) if verdict.vary else ("orig",)
     return tuple(_sampled_change(clip.clip_key, name, recipe) for name in names)
 

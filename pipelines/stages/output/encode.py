@@ -21,8 +21,9 @@ from schemas.recipe import Recipe
 
 
 def encode_bucket(job: Job) -> Done:
-    """Encode all samples of a bucket into one tar, with an index beside it; a sample that cannot be
-    encoded is dead.
+    """Encode all samples of a bucket into one tar, with an index beside it.
+
+    A sample that cannot be encoded is dead.
 
     Samples of one length stand together, in key order among them, so that batches depend on the
     bucket alone.

@@ -163,8 +163,9 @@ def _texts(job: Job) -> dict[str, SampleTexts]:
 
 
 def _vectors(job: Job) -> dict[str, bytes]:
-    """Embeddings of a bucket's clips as NumPy files, where the recipe wants them; of a clip that
-    has none, zeros.
+    """Embeddings of a bucket's clips as NumPy files, where the recipe wants them.
+
+    Of a clip that has none, zeros.
     """
     if not job.recipe.pack.embeddings:
         return {}

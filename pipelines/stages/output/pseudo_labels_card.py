@@ -14,8 +14,9 @@ from schemas.recipe import Recipe
 
 
 def account(store: Store, recipe: Recipe) -> PseudoLabelTotals | None:
-    """The embedder, and what became of the vocabularies' texts; nothing where no clip was
-    embedded.
+    """The embedder, and what became of the vocabularies' texts.
+
+    Nothing where no clip was embedded.
     """
     if not recipe.embeds:
         return None

@@ -22,8 +22,9 @@ _BATCH: Final = 256  # texts per call of the child
 
 
 def embed_bucket(job: Job) -> Done:
-    """Embed a bucket's paraphrases by a language model; those by rules keep the source's words and
-    need no measure of meaning.
+    """Embed a bucket's paraphrases by a language model.
+
+    Those by rules keep the source's words and need no measure of meaning.
     """
     rows = [
         (row.sample_key, index, caption.text)

@@ -1,4 +1,4 @@
-"""Stage *label*: what each sample is told of its music: texts drawn from its candidates, tags and
+"""Stage *label*: each sample's pseudo-labels: texts sampled from its candidates, tags and
 metadata joined.
 """
 
@@ -31,7 +31,7 @@ from schemas.vocabulary import Form
 
 
 class CandidatePool(NamedTuple):
-    """What a bucket's samples draw from: candidates by clip, and how many clips have each."""
+    """What a bucket's samples choose from: candidates by clip, and how many clips have each."""
 
     candidates: Mapping[str, tuple[CandidateText, ...]]
     clips: Mapping[int, int]
@@ -70,7 +70,7 @@ def label_bucket(job: Job) -> Done:
 def label_sample(
     sample: LabelledSample, pool: CandidatePool, recipe: Recipe, denied: Denied
 ) -> Labelled:
-    """A sample's labels: from each vocabulary as many as the recipe says, by its own draw."""
+    """A sample's labels: from each vocabulary as many as the recipe says, by its own generator."""
     key = sample.varied.sample_key
     by_vocabulary: dict[tuple[str, Form], list[CandidateText]] = defaultdict(list)
     for candidate in pool.candidates.get(sample.clip.clip_key, ()):
@@ -126,8 +126,9 @@ def _tags(
     recipe: Recipe,
     denied: Counter[FactKind],
 ) -> list[Caption]:
-    """Tags and metadata in an order of their own, joined to captions of equal length; what reads
-    like an unconfirmed claim is left out.
+    """Tags and metadata in an order of their own, joined to captions of equal length.
+
+    What reads like an unconfirmed claim is left out.
     """
     metadata = read_metadata(sample.clip.source, recipe.caption)
     terms = [candidate.text for candidate in chosen if candidate.form is Form.SHORT]

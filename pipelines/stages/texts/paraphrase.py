@@ -33,7 +33,7 @@ def paraphrase_bucket(job: Job) -> Done:
 
 def by_rules(work: Work, count: int, seed: int) -> Rewording:
     """Up to `count` rewordings of a caption that state what it states, in the order in which they
-    were drawn.
+    were sampled.
     """
     refused: Counter[Refusal] = Counter()
     landed = []

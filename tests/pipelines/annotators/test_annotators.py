@@ -132,7 +132,7 @@ def test_the_text_of_a_licence_beside_the_weights_is_not_a_weight() -> None:
 
 
 @pytest.fixture(scope="module")
-def heard() -> dict[int, Labels]:
+def annotated() -> dict[int, Labels]:
     return dict(
         zip(
             PIECES,
@@ -149,9 +149,9 @@ def test_the_two_pieces_differ_in_meter_and_mode() -> None:
 
 
 @pytest.mark.parametrize("index", PIECES)
-def test_a_composed_piece_is_recovered(heard: dict[int, Labels], index: int) -> None:
+def test_a_composed_piece_is_recovered(annotated: dict[int, Labels], index: int) -> None:
     written = truth(compose(index))
-    found = agreement(written, heard[index])
+    found = agreement(written, annotated[index])
     assert found.beats is not None
     assert found.beats >= 0.95
     assert (found.meter, found.key, found.tempo) == (1.0, 1.0, 1.0)
@@ -160,8 +160,10 @@ def test_a_composed_piece_is_recovered(heard: dict[int, Labels], index: int) -> 
 
 
 @pytest.mark.parametrize("index", PIECES)
-def test_chords_cover_the_piece_and_beats_lie_inside(heard: dict[int, Labels], index: int) -> None:
-    labels = heard[index]
+def test_chords_cover_the_piece_and_beats_lie_inside(
+    annotated: dict[int, Labels], index: int
+) -> None:
+    labels = annotated[index]
     assert (labels.chords.segments[0].start_s, labels.chords.segments[-1].end_s) == (
         0.0,
         labels.duration_s,
@@ -170,9 +172,9 @@ def test_chords_cover_the_piece_and_beats_lie_inside(heard: dict[int, Labels], i
     assert labels.beats.confidence > 0.8
 
 
-def test_labels_of_a_wave_do_not_depend_on_its_batch(heard: dict[int, Labels]) -> None:
+def test_labels_of_a_wave_do_not_depend_on_its_batch(annotated: dict[int, Labels]) -> None:
     [alone] = annotate_waves([render(compose(PIECES[1]))], RECIPE)
-    assert alone == heard[PIECES[1]]
+    assert alone == annotated[PIECES[1]]
 
 
 def test_no_waves_have_no_labels() -> None:

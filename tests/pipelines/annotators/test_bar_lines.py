@@ -40,7 +40,7 @@ def paths(beats_s: np.ndarray, numbers: np.ndarray) -> dict[int, Tracked]:
     return {4: Tracked(np.column_stack([beats_s, numbers]).reshape(-1, 2), {4: 0.0})}
 
 
-def said(downbeat: np.ndarray, meters: tuple[float, ...]) -> BarLogits:
+def bar_logits(downbeat: np.ndarray, meters: tuple[float, ...]) -> BarLogits:
     """What a network says that is this sure of each beat, and of two, three and four beats in a
     bar.
     """
@@ -50,7 +50,7 @@ def said(downbeat: np.ndarray, meters: tuple[float, ...]) -> BarLogits:
 @pytest.mark.parametrize(("meter", "first"), [(3, 0), (3, 2), (4, 1), (4, 3)])
 def test_the_bar_lines_fall_where_the_logits_are(meter: int, first: int) -> None:
     logits = np.where((np.arange(16) - first) % meter == 0, 3.0, -3.0)
-    found = _barred(np.arange(0, 8, 0.5), said(logits, (0.2, 0.4, 0.4)), (3, 4))
+    found = _barred(np.arange(0, 8, 0.5), bar_logits(logits, (0.2, 0.4, 0.4)), (3, 4))
     assert found.beats_per_bar == meter
     assert np.flatnonzero(found.numbers == 1).tolist() == list(range(first, 16, meter))
     assert found.meter > 0.99
@@ -58,7 +58,7 @@ def test_the_bar_lines_fall_where_the_logits_are(meter: int, first: int) -> None
 
 
 def test_where_nothing_tells_the_beats_apart_no_place_is_surer_than_another() -> None:
-    found = _barred(np.arange(0, 6, 0.5), said(np.zeros(12), (1 / 3, 1 / 3, 1 / 3)), (3, 4))
+    found = _barred(np.arange(0, 6, 0.5), bar_logits(np.zeros(12), (1 / 3, 1 / 3, 1 / 3)), (3, 4))
     assert found.place == pytest.approx(1 / found.beats_per_bar)
     assert found.meter == pytest.approx(found.beats_per_bar / 7)
 
@@ -142,17 +142,17 @@ def alternating(weak: float, bpm: float) -> tuple[np.ndarray, Accents]:
 
 
 def test_a_tempo_is_too_fast_where_every_other_beat_is_faint() -> None:
-    beats, heard = alternating(0.08, 160)
-    assert faintness(beats, heard) == pytest.approx(0.1)
-    assert is_too_fast(beats, heard, 0.1)
+    beats, labels = alternating(0.08, 160)
+    assert faintness(beats, labels) == pytest.approx(0.1)
+    assert is_too_fast(beats, labels, 0.1)
     assert not is_too_fast(*alternating(0.7, 160), 0.9)
 
 
 def test_a_slow_tempo_or_one_in_three_is_never_too_fast() -> None:
     assert faintness(*alternating(0.08, 104)) == 1
-    beats, heard = alternating(0.08, 160)
+    beats, labels = alternating(0.08, 160)
     beats[:, 1] = np.arange(24) % 3 + 1
-    assert faintness(beats, heard) == 1
+    assert faintness(beats, labels) == 1
 
 
 def test_half_the_tempo_is_told_from_two_thirds() -> None:

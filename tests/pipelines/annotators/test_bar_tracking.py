@@ -182,9 +182,9 @@ def test_beats_do_not_depend_on_the_batch() -> None:
         assert alone.log_probability_per_meter == together.log_probability_per_meter
 
 
-def lone(frames: int, *places: int) -> Floats:
+def lone(frames: int, *frame_indices: int) -> Floats:
     clip = np.full((frames, 2), 0.01, np.float32)
-    clip[list(places), 1] = 0.8
+    clip[list(frame_indices), 1] = 0.8
     return clip
 
 

@@ -21,18 +21,19 @@ from schemas.chord import Chord
 from schemas.labels import ChordSegment
 
 
-def heard(names: list[str], sure: float = 0.9) -> HarmonyActivations:
+def decoded(names: list[str], sure: float = 0.9) -> HarmonyActivations:
     """A network that hears one chord per frame, none of them quite surely."""
     chord, bass = (
         np.full((len(names), NO_CHORD_CLASS + 1), (1 - sure) / 156),
         np.full((len(names), 13), (1 - sure) / 12),
     )
     for frame, name in enumerate(names):
-        said = None if name == "N" else Chord.parse(name)
-        chord[frame, NO_CHORD_CLASS if said is None else chord_class(said)] = sure
-        bass[frame, NO_BASS if said is None else said.root if said.bass is None else said.bass] = (
-            sure
-        )
+        parsed = None if name == "N" else Chord.parse(name)
+        chord[frame, NO_CHORD_CLASS if parsed is None else chord_class(parsed)] = sure
+        bass[
+            frame,
+            NO_BASS if parsed is None else parsed.root if parsed.bass is None else parsed.bass,
+        ] = sure
     return HarmonyActivations(
         np.log(chord), np.log(bass), np.zeros(len(names)), np.full(24, np.log(1 / 24))
     )
@@ -43,9 +44,9 @@ def spans(segments: tuple[ChordSegment, ...]) -> list[tuple[float, float, str]]:
 
 
 def test_the_path_is_the_best_of_all_paths() -> None:
-    draws = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(50):
-        fit, change = draws.normal(0, 2, (6, 3)), draws.uniform(-3, 0, 6)
+        fit, change = rng.normal(0, 2, (6, 3)), rng.uniform(-3, 0, 6)
 
         def score(
             path: tuple[int, ...], fit: np.ndarray = fit, change: np.ndarray = change
@@ -62,7 +63,7 @@ def test_the_path_is_the_best_of_all_paths() -> None:
 
 def test_a_chord_is_told_from_its_inversion_and_from_silence() -> None:
     frames = ["C:maj"] * 10 + ["C:maj/3"] * 10 + ["F:min7"] * 10 + ["N"] * 10
-    assert spans(chord_path(heard(frames), ()).segments(4.0)) == [
+    assert spans(chord_path(decoded(frames), ()).segments(4.0)) == [
         (0.0, 1.0, "C:maj"),
         (1.0, 2.0, "C:maj/3"),
         (2.0, 3.0, "F:min7"),
@@ -72,26 +73,24 @@ def test_a_chord_is_told_from_its_inversion_and_from_silence() -> None:
 
 def test_one_odd_frame_is_no_chord() -> None:
     assert spans(
-        chord_path(heard(["C:maj"] * 9 + ["C:aug"] + ["C:maj"] * 10, sure=0.6), ()).segments(2.0)
+        chord_path(decoded(["C:maj"] * 9 + ["C:aug"] + ["C:maj"] * 10, sure=0.6), ()).segments(2.0)
     ) == [(0.0, 2.0, "C:maj")]
 
 
 def test_a_change_is_put_on_the_beat_beside_it() -> None:
     frames = ["C:maj"] * 11 + ["G:7"] * 9
-    assert spans(chord_path(heard(frames), (0.06, 0.56, 1.06, 1.56)).segments(2.0)) == [
+    assert spans(chord_path(decoded(frames), (0.06, 0.56, 1.06, 1.56)).segments(2.0)) == [
         (0.0, 1.06, "C:maj"),
         (1.06, 2.0, "G:7"),
     ]
-    assert spans(chord_path(heard(frames), ()).segments(2.0))[0] == (0.0, 1.1, "C:maj")
+    assert spans(chord_path(decoded(frames), ()).segments(2.0))[0] == (0.0, 1.1, "C:maj")
 
 
 def test_a_chord_between_two_changes_on_one_beat_is_gone_and_its_neighbours_are_one() -> None:
     frames = ["C:maj"] * 10 + ["G:7"] + ["C:maj"] * 9
-    heard_surely = heard(frames, sure=1 - 1e-9)
-    assert len(chord_path(heard_surely, ()).segments(2.0)) == 3
-    assert spans(chord_path(heard_surely, (0.05, 1.05, 2.05)).segments(2.0)) == [
-        (0.0, 2.0, "C:maj")
-    ]
+    confident = decoded(frames, sure=1 - 1e-9)
+    assert len(chord_path(confident, ()).segments(2.0)) == 3
+    assert spans(chord_path(confident, (0.05, 1.05, 2.05)).segments(2.0)) == [(0.0, 2.0, "C:maj")]
 
 
 def test_a_change_costs_least_on_a_beat_and_most_between_two() -> None:
@@ -151,5 +150,5 @@ def test_tones_that_no_font_played_are_heard_with_their_bass_and_sevenths() -> N
     [harmony] = harmony_ear("cpu")([wave])
     found = chord_path(harmony, tuple(np.arange(0, 8, 0.5))).segments(8.0)
     assert spans(found) == [
-        (2.0 * place, 2.0 * place + 2, name) for place, name in enumerate(played)
+        (2.0 * index, 2.0 * index + 2, name) for index, name in enumerate(played)
     ]

@@ -60,11 +60,11 @@ def tune(pitch_classes: Sequence[int] = TUNE, rate_hz: int = RATE_HZ, cents: flo
 
 def strokes(count: int, length_s: float = 10.0, *, noise: float = 0.0) -> Wave:
     """Short bursts at even distances, over hiss."""
-    draws = np.random.default_rng(count)
-    wave = noise * draws.standard_normal(round(length_s * RATE_HZ))
+    rng = np.random.default_rng(count)
+    wave = noise * rng.standard_normal(round(length_s * RATE_HZ))
     for place in range(count):
         first = round((place + 0.5) / count * len(wave))
-        wave[first : first + 400] += 0.3 * draws.standard_normal(400) * np.exp(-np.arange(400) / 80)
+        wave[first : first + 400] += 0.3 * rng.standard_normal(400) * np.exp(-np.arange(400) / 80)
     return wave.astype(np.float32)
 
 
@@ -260,8 +260,8 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Copy]:
 
 def test_controls_are_those_of_the_stored_audio_to_the_last_digit(copies: dict[str, Copy]) -> None:
     for copy in copies.values():
-        heard = decoded(copy.content)
-        assert controls_of(heard.wave, heard.rate_hz) == copy.controls
+        measured = decoded(copy.content)
+        assert controls_of(measured.wave, measured.rate_hz) == copy.controls
 
 
 @pytest.mark.parametrize(

@@ -309,9 +309,9 @@ def test_what_libsndfile_cannot_read_comes_through_ffmpeg(
     found = probe(str(hidden), IngestRecipe())
     assert (found.rate_hz, found.channels) == (44_100, 1)
     assert found.duration_s == pytest.approx(3.0, abs=0.15)  # encoders pad
-    heard = read_window(str(hidden), 1.0, 2.0).wave
-    assert len(heard) == 44_100
-    assert np.abs(np.fft.rfft(heard)).argmax() == 440
+    window = read_window(str(hidden), 1.0, 2.0).wave
+    assert len(window) == 44_100
+    assert np.abs(np.fft.rfft(window)).argmax() == 440
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")

@@ -51,8 +51,8 @@ def test_a_recipe_that_changes_no_byte_is_a_version_of_its_own(store: Store) -> 
 def test_what_came_and_what_went_is_told_also_where_nothing_is_left_of_it(store: Store) -> None:
     first = publish_version(store, dataset(used=2, dead=1), Recipe())
     second = publish_version(store, dataset(1, used=3), Recipe())
-    said = what_changed(second, first)
-    assert said.startswith("# Version 2, after version 1, the same recipe")
-    assert "| inputs: dead | 1 | 0 | -1 |" in said
-    assert "| inputs: used | 2 | 3 | +1 |" in said
-    assert said.endswith("- shards added: 0\n- shards changed: 0\n- shards removed: 1\n")
+    text = what_changed(second, first)
+    assert text.startswith("# Version 2, after version 1, the same recipe")
+    assert "| inputs: dead | 1 | 0 | -1 |" in text
+    assert "| inputs: used | 2 | 3 | +1 |" in text
+    assert text.endswith("- shards added: 0\n- shards changed: 0\n- shards removed: 1\n")

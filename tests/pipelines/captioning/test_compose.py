@@ -125,10 +125,10 @@ def test_half_of_the_control_captions_name_instruments_and_half_moods_before_the
     for seed in range(300):
         made = compose_captions(("A flute.",), labels(), Change(), ONE_OF_EACH, seed, KEY, metadata)
         [control] = of_kind(made, CaptionKind.CONTROL)
-        places = {fact.kind: fact.sentence for fact in control.facts}
-        named.update(kind for kind in GIVEN if kind in places)
-        own = [place for kind, place in places.items() if kind not in GIVEN]
-        assert all(0 < places[kind] < min(own) for kind in GIVEN if kind in places)
+        sentence_of = {fact.kind: fact.sentence for fact in control.facts}
+        named.update(kind for kind in GIVEN if kind in sentence_of)
+        own = [sentence_index for kind, sentence_index in sentence_of.items() if kind not in GIVEN]
+        assert all(0 < sentence_of[kind] < min(own) for kind in GIVEN if kind in sentence_of)
         assert {fact.text for fact in control.facts if fact.kind is FactKind.INSTRUMENT} in (
             set(),
             {"piano", "drums"},
@@ -305,15 +305,15 @@ def test_a_volume_that_falls_is_a_decrescendo() -> None:
 
 def test_all_sources_are_listed_once_and_one_is_drawn_for_the_control_caption() -> None:
     sources = ("A flute plays.", "A flute  plays.", "Birds sing.")
-    drawn: Counter[str] = Counter()
+    chosen: Counter[str] = Counter()
     for seed in range(40):
         made = compose_captions(sources, labels(), Change(), ONE_OF_EACH, seed, KEY)
         assert [caption.text for caption in of_kind(made, CaptionKind.SOURCE)] == [
             "A flute plays.",
             "Birds sing.",
         ]
-        drawn[of_kind(made, CaptionKind.CONTROL)[0].sentences[0]] += 1
-    assert set(drawn) == {"A flute plays.", "Birds sing."}
+        chosen[of_kind(made, CaptionKind.CONTROL)[0].sentences[0]] += 1
+    assert set(chosen) == {"A flute plays.", "Birds sing."}
 
 
 def test_a_source_that_speed_leaves_empty_is_absent() -> None:
@@ -343,10 +343,10 @@ def test_counts_of_sentences_follow_the_recipe_and_attributes_are_drawn_evenly()
     about: Counter[Attribute] = Counter()
     orders: Counter[tuple[Attribute, Attribute]] = Counter()
     for _ in range(4000):
-        drawn = draw_sentences(labels(), recipe, rng)
-        lengths[len(drawn)] += 1
-        about.update(sentence.attribute for sentence in drawn)
-        orders.update((one.attribute, other.attribute) for one, other in pairwise(drawn))
+        sampled = draw_sentences(labels(), recipe, rng)
+        lengths[len(sampled)] += 1
+        about.update(sentence.attribute for sentence in sampled)
+        orders.update((one.attribute, other.attribute) for one, other in pairwise(sampled))
     for number, share in enumerate(recipe.sentences):
         assert lengths[number] / 4000 == pytest.approx(share, abs=0.03)
     assert max(about.values()) / min(about.values()) < 1.1

@@ -86,10 +86,10 @@ def test_rounds_are_counted_and_joined_where_one_ends_as_the_next_begins() -> No
 
 
 @pytest.mark.parametrize(
-    "said", ["repeated", "over and over", "in a loop", "and the chorus is sung twice"]
+    "words", ["repeated", "over and over", "in a loop", "and the chorus is sung twice"]
 )
-def test_chords_repeated_without_a_number_are_one_round(said: str) -> None:
-    assert read(f"The chords are Am and F, {said}.") == ["chords=A:min F:maj"]
+def test_chords_repeated_without_a_number_are_one_round(words: str) -> None:
+    assert read(f"The chords are Am and F, {words}.") == ["chords=A:min F:maj"]
 
 
 @pytest.mark.parametrize(

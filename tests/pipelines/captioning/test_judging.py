@@ -12,7 +12,7 @@ from schemas.pitch import Mode
 from tests.support.fact_forms import fact_of
 
 HOW = {"confidence": 0.9, "tool": "test", "version": "1", "licence": "CC0"}
-HEARD = (("A:min", 0.0), ("F:maj", 2.5), ("C:maj", 5.0), ("G:maj", 7.5))
+ESTIMATED = (("A:min", 0.0), ("F:maj", 2.5), ("C:maj", 5.0), ("G:maj", 7.5))
 FULL = Labels(
     duration_s=10,
     beats=Beats(**HOW),
@@ -20,7 +20,7 @@ FULL = Labels(
     tempo=Tempo(bpm=118, **HOW),
     chords=Chords(
         segments=tuple(
-            ChordSegment(start_s=at, end_s=at + 2.5, label=label) for label, at in HEARD
+            ChordSegment(start_s=at, end_s=at + 2.5, label=label) for label, at in ESTIMATED
         ),
         **HOW,
     ),

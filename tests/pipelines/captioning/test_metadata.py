@@ -106,7 +106,7 @@ def test_items_that_state_something_about_the_labels_are_dropped_and_counted(
 
 
 def test_no_more_than_twelve_items_are_kept_each_once() -> None:
-    found = read([f"mood {chr(97 + place)}" for place in range(20)] + ["Mood A"])
+    found = read([f"mood {chr(97 + index)}" for index in range(20)] + ["Mood A"])
     assert len(found.moods) == MAX_ITEMS
     assert found.counts == ((CaptionCount(CaptionEvent.METADATA_DROPPED, "too_many"), 8),)
 

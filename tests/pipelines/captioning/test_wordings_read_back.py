@@ -59,14 +59,14 @@ def test_dynamics_read_back(value: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 def test_every_chord_and_inversion_reads_back_in_the_spelling_of_every_key(key: Key) -> None:
-    draw = np.random.default_rng(key.tonic)
+    rng = np.random.default_rng(key.tonic)
     chords = [
         Chord(root=root, quality=quality, bass=bass if bass != root else None)
         for root in range(12)
         for quality in ChordQuality
-        for bass in (root, int(draw.integers(12)))
+        for bass in (root, int(rng.integers(12)))
     ]
-    draw.shuffle(chords)
+    rng.shuffle(chords)
     for start in range(0, len(chords), 3):
         some = chords[start : start + 3]
         slots = Slots(chords=tuple(pretty(chord.symbol(key)) for chord in some))
@@ -97,12 +97,12 @@ def test_plain_triads_on_a_b_and_c_read_back_as_chords_not_as_articles_or_a_form
 @pytest.mark.parametrize("rounds", ROUND_TIMES)
 @pytest.mark.parametrize("key", KEYS[::5], ids=lambda key: key.name)
 def test_rounds_read_back_as_the_whole_sequence(key: Key, rounds: int) -> None:
-    draw = np.random.default_rng(key.tonic + 24 * rounds)
+    rng = np.random.default_rng(key.tonic + 24 * rounds)
     for length in (2, 3, 4, 8):
         every = [
             Chord(root=root, quality=quality) for root in range(12) for quality in ChordQuality
         ]
-        some = [every[place] for place in draw.permutation(len(every))[:length]]
+        some = [every[index] for index in rng.permutation(len(every))[:length]]
         slots = Slots(chords=tuple(pretty(chord.symbol(key)) for chord in some), rounds=rounds)
         reads_as(
             "rounds", slots, (FactKind.CHORDS, " ".join([chord.harte for chord in some] * rounds))
@@ -117,16 +117,16 @@ def test_rounds_read_back_as_the_whole_sequence(key: Key, rounds: int) -> None:
 
 @pytest.mark.parametrize("key", KEYS[::5], ids=lambda key: key.name)
 def test_chords_with_their_starts_read_back(key: Key) -> None:
-    draw = np.random.default_rng(key.tonic)
+    rng = np.random.default_rng(key.tonic)
     for length in (2, 3, 5, 8):
         every = [
             Chord(root=root, quality=quality) for root in range(12) for quality in ChordQuality
         ]
-        some = [every[place] for place in draw.permutation(len(every))[:length]]
+        some = [every[index] for index in rng.permutation(len(every))[:length]]
         starts = tuple(
             write_number(tenths / 10)
             for tenths in sorted(
-                draw.choice(np.arange(0, 320, 3), size=length, replace=False).tolist()
+                rng.choice(np.arange(0, 320, 3), size=length, replace=False).tolist()
             )
         )
         value = " ".join(

@@ -75,8 +75,8 @@ def test_a_stroke_comes_back_when_it_was_struck() -> None:
             * torch.randn(4000, generator=torch.Generator().manual_seed(start))
             * torch.exp(-torch.arange(4000) / 800)
         )
-    heard = round_trip(wave)[0]
-    level = heard.unfold(0, 160, 160).square().mean(1).sqrt()  # 10 ms
+    decoded = round_trip(wave)[0]
+    level = decoded.unfold(0, 160, 160).square().mean(1).sqrt()  # 10 ms
     for start in (8_000, 20_000, 33_000):
         near = slice(start // 160 - 10, start // 160 + 15)
         rise = int(level[near].diff().argmax()) + start // 160 - 10 + 1

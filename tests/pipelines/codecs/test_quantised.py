@@ -199,7 +199,7 @@ def test_latents_of_another_codec_are_refused(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (
             lambda: small_encodec(audio_channels=1, normalize=True),
@@ -220,10 +220,10 @@ def test_latents_of_another_codec_are_refused(case: Case) -> None:
     ],
 )
 def test_encodec_models_that_cannot_be_used_are_refused(
-    make: Callable[[], EncodecModel], said: str, tmp_path: Path
+    make: Callable[[], EncodecModel], message: str, tmp_path: Path
 ) -> None:
     make().save_pretrained(tmp_path)
-    with pytest.raises(PipelineError, match=said):
+    with pytest.raises(PipelineError, match=message):
         open_codec("encodec", str(tmp_path))
 
 

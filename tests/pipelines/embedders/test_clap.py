@@ -1,5 +1,6 @@
-"""CLAP hears what its own extractor and model give, for any number of clips at once; its folder
-says what it is.
+"""CLAP hears what its own extractor and model give, for any number of clips at once.
+
+Its folder says what it is.
 """
 
 from pathlib import Path

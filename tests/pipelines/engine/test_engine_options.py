@@ -93,11 +93,11 @@ def test_options_become_beams_own() -> None:
 
 def test_the_local_engine_is_not_beam_and_takes_none_of_its_options() -> None:
     accept("local", workers=2)
-    said = (
+    message = (
         "--beam direct_runner_bundle_repeat is an option of Beam, which runner local does "
         "without: name the runner it is for"
     )
-    assert refusal("local", "direct_runner_bundle_repeat=2") == said
+    assert refusal("local", "direct_runner_bundle_repeat=2") == message
 
 
 @pytest.mark.parametrize(
@@ -112,16 +112,16 @@ def test_an_option_that_nobody_knows_is_named(written: str) -> None:
 
 
 def test_the_unknown_option_is_named_among_known_ones() -> None:
-    said = refusal("FlinkRunner", "flink_master=a:1", "colour=red", "parallelism=2")
+    message = refusal("FlinkRunner", "flink_master=a:1", "colour=red", "parallelism=2")
     assert (
-        said == "--beam colour is not an option of Beam, nor of runner FlinkRunner; "
+        message == "--beam colour is not an option of Beam, nor of runner FlinkRunner; "
         "nothing was submitted"
     )
 
 
 def test_a_value_that_does_not_fit_is_shown() -> None:
-    said = refusal("local", "direct_runner_bundle_repeat=two")
-    assert said == "--beam direct_runner_bundle_repeat: invalid int value: 'two'"
+    message = refusal("local", "direct_runner_bundle_repeat=two")
+    assert message == "--beam direct_runner_bundle_repeat: invalid int value: 'two'"
 
 
 def test_a_choice_that_there_is_not_is_told_the_choices() -> None:
@@ -147,8 +147,8 @@ def test_flags_go_without_a_value() -> None:
         accept("DataflowRunner", *DATAFLOW, flag, out="gs://b/corpus")
         given = arguments(engine_of(1, "DataflowRunner", (*DATAFLOW, flag)))
         assert given.count("--no_use_public_ips") == 1
-    said = refusal("DataflowRunner", *DATAFLOW, "no_use_public_ips=yes", out="gs://b/corpus")
-    assert said == "--beam no_use_public_ips: ignored explicit argument 'yes'"
+    message = refusal("DataflowRunner", *DATAFLOW, "no_use_public_ips=yes", out="gs://b/corpus")
+    assert message == "--beam no_use_public_ips: ignored explicit argument 'yes'"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_what_a_runner_needs_is_asked_for(runner: str, given: tuple[str, ...], n
 
 
 @pytest.mark.parametrize(
-    ("runner", "option", "said"),
+    ("runner", "option", "message"),
     [
         (
             "local",
@@ -229,8 +229,10 @@ def test_what_a_runner_needs_is_asked_for(runner: str, given: tuple[str, ...], n
         ),
     ],
 )
-def test_an_option_of_another_runner_says_whose_it_is(runner: str, option: str, said: str) -> None:
-    assert refusal(runner, option) == said
+def test_an_option_of_another_runner_says_whose_it_is(
+    runner: str, option: str, message: str
+) -> None:
+    assert refusal(runner, option) == message
 
 
 @pytest.mark.parametrize("kind", ["EXTERNAL", "external", "DOCKER", "PROCESS"])
@@ -244,23 +246,23 @@ def test_workers_elsewhere_need_to_be_told_where(kind: str) -> None:
 
 
 def test_memory_and_local_folders_are_refused_where_workers_cannot_reach_them() -> None:
-    said = (
+    message = (
         "memory://c lies in this process's memory, which workers "
         "of FlinkRunner cannot reach; name a folder or URL"
     )
-    assert refusal("FlinkRunner", "flink_master=a:1", out="memory://c") == said
-    said = "/corpus is a local folder, which Dataflow's workers cannot reach; name a gs:// URL"
-    assert refusal("DataflowRunner", *DATAFLOW) == said
+    assert refusal("FlinkRunner", "flink_master=a:1", out="memory://c") == message
+    message = "/corpus is a local folder, which Dataflow's workers cannot reach; name a gs:// URL"
+    assert refusal("DataflowRunner", *DATAFLOW) == message
     accept("local", out="memory://c")
     accept("FlinkRunner", "flink_master=a:1")  # a folder may be shared by all machines
 
 
 def test_workers_are_counted_on_this_machine_only() -> None:
-    said = (
+    message = (
         "--workers counts workers of this machine; "
         "runner SparkRunner has options of its own for that"
     )
-    assert refusal("SparkRunner", workers=2) == said
+    assert refusal("SparkRunner", workers=2) == message
 
 
 def test_options_of_flinks_and_sparks_job_servers_are_known() -> None:
@@ -278,9 +280,9 @@ def test_an_option_that_a_running_job_server_describes_is_accepted(job_server: s
 
 @pytest.mark.parametrize("others", [(), ("watermark_idle=3",)])
 def test_a_job_server_that_does_not_answer_is_named(deaf: str, others: tuple[str, ...]) -> None:
-    said = refusal("PortableRunner", f"job_endpoint={deaf}", *others)
-    assert said.startswith(f"no Beam job server answers at {deaf} (")
-    assert said.endswith("Connection refused); start it, or correct --beam job_endpoint=…")
+    message = refusal("PortableRunner", f"job_endpoint={deaf}", *others)
+    assert message.startswith(f"no Beam job server answers at {deaf} (")
+    assert message.endswith("Connection refused); start it, or correct --beam job_endpoint=…")
 
 
 def test_a_job_server_inside_this_process_is_not_asked() -> None:

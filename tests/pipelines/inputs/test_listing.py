@@ -443,11 +443,11 @@ def test_what_is_remembered_of_remote_folders_is_bounded_and_larger_folders_are_
         "some/333.wav",
         *(f"many/{number}.wav" for number in range(6)),
     )
-    asked: list[str] = []
+    requested: list[str] = []
     whole = MemoryFileSystem.ls
 
     def noted(fs: MemoryFileSystem, path: str, **given: Any) -> Any:
-        asked.append(path.rpartition("/")[2])
+        requested.append(path.rpartition("/")[2])
         return whole(fs, path, **given)
 
     monkeypatch.setattr(MemoryFileSystem, "ls", noted)
@@ -455,7 +455,7 @@ def test_what_is_remembered_of_remote_folders_is_bounded_and_larger_folders_are_
     names = ["few/1.wav", "few/22.wav", "many/0.wav", "some/333.wav", "many/5.wav", "few/1.wav"]
     assert [folders.facts(f"{root}/{name}").size for name in names] == [len(name) for name in names]
     # few had to go for some, and many is known to be too large
-    assert asked == ["few", "many", "some", "few"]
+    assert requested == ["few", "many", "some", "few"]
     with pytest.raises(FileNotFoundError):
         folders.facts(f"{root}/many/none.wav")
     with pytest.raises(KeyError):
@@ -465,12 +465,12 @@ def test_what_is_remembered_of_remote_folders_is_bounded_and_larger_folders_are_
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Prefixes that S3 is asked to list, as it is asked."""
-    asked: list[str] = []
+    requested: list[str] = []
     whole = S3FileSystem._call_s3
 
     async def call(fs: S3FileSystem, method: str, *args: Any, **kwargs: Any) -> Any:
         if method.startswith("list_objects"):
-            asked.append(kwargs["Prefix"])
+            requested.append(kwargs["Prefix"])
         return await whole(fs, method, *args, **kwargs)
 
     monkeypatch.setattr(S3FileSystem, "_call_s3", call)
@@ -479,7 +479,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "call_s3",
         lambda fs, *args, **given: fsspec.asyn.sync(fs.loop, call, fs, *args, **given),
     )
-    return asked
+    return requested
 
 
 def test_a_large_folder_on_s3_is_listed_a_page_at_a_time(

@@ -116,8 +116,9 @@ def test_unknown_columns_are_kept_as_one_json_object() -> None:
 
 
 def test_a_second_caption_column_is_kept_too() -> None:
-    """MusicBench has main_caption beside others; what is not used as the caption is metadata, not
-    lost.
+    """MusicBench has main_caption beside others.
+
+    What is not used as the caption is metadata, not lost.
     """
     row = one("uri,caption,text\na.wav,First,Second\n")
     assert row.captions == ("First",)
@@ -137,7 +138,7 @@ def test_words_for_nothing_are_nothing(nothing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "split"),
+    ("named", "split"),
     [
         ("train", "train"),
         ("VALID", "validation"),
@@ -147,8 +148,8 @@ def test_words_for_nothing_are_nothing(nothing: str) -> None:
         (" Test ", "test"),
     ],
 )
-def test_splits_by_their_usual_names(said: str, split: str) -> None:
-    assert one(f"uri,split\na.wav,{said}\n").split == split
+def test_splits_by_their_usual_names(named: str, split: str) -> None:
+    assert one(f"uri,split\na.wav,{named}\n").split == split
 
 
 @pytest.mark.parametrize(

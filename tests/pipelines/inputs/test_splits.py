@@ -22,7 +22,7 @@ def split_groups(groups: list[str], recipe: IngestRecipe, seed: int) -> dict[str
 
 
 def named(count: int) -> list[str]:
-    return [f"song:{place:04d}" for place in range(count)]
+    return [f"song:{index:04d}" for index in range(count)]
 
 
 def shares(count: int, seed: int = 0, **recipe: float) -> Counter[Split]:

@@ -34,7 +34,7 @@ def labels(
     return Labels(
         duration_s=12,
         beats=Beats(
-            times_s=beats_s, numbers=tuple(place % 4 + 1 for place in range(len(beats_s))), **CLAIM
+            times_s=beats_s, numbers=tuple(index % 4 + 1 for index in range(len(beats_s))), **CLAIM
         ),
         meter=Meter(beats_per_bar=meter, **CLAIM),
         tempo=Tempo(bpm=bpm, **CLAIM),

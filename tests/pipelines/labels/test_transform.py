@@ -29,8 +29,8 @@ TWELVE = (
         for step in (-3, -2, -1, 1, 2, 3)
     ),
     *(
-        Change(variant=f"s{place + 1}", speed=rate)
-        for place, rate in enumerate((0.75, 0.9137, 1.0521, 1.25))
+        Change(variant=f"s{index + 1}", speed=rate)
+        for index, rate in enumerate((0.75, 0.9137, 1.0521, 1.25))
     ),
     Change(variant="v1", gain_start=0.2),
 )
@@ -312,8 +312,8 @@ def test_chords_of_a_variant_join_from_its_start_to_its_end_and_beats_lie_inside
 @pytest.mark.parametrize("rate", [1.0521, 1.1, 1.15, 1.2, 1.25])
 def test_a_chord_of_one_millisecond_does_not_break_a_faster_variant(rate: float) -> None:
     """madmom's last chord may start on the last frame, a millisecond before the wave ends."""
-    for place in range(20):
-        start_s = round(9.0 + 0.1 * place, 3)
+    for index in range(20):
+        start_s = round(9.0 + 0.1 * index, 3)
         segments = (
             ChordSegment(start_s=0, end_s=start_s, label="C:maj"),
             ChordSegment(start_s=start_s, end_s=round(start_s + 0.001, 3), label=NO_CHORD),

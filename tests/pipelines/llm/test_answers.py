@@ -110,11 +110,13 @@ def test_a_damaged_line_costs_its_own_answer_and_counts_at_its_worst(tmp_path: P
     files = {path: path.read_bytes() for path in (tmp_path / "answers").iterdir()}
     assert all(b'"seal"' in content for content in files.values())
     for path, content in files.items():
-        for place in range(len(content)):
-            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        for offset in range(len(content)):
+            path.write_bytes(
+                content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :]
+            )
             again = read(tmp_path)
             # what cannot be read counts as the most that any call set aside
-            assert again.spent >= 530, (content, place)
+            assert again.spent >= 530, (content, offset)
             assert again.get("0a") in (None, answer("0a"))
             assert len(list(damaged_lines(Store(str(tmp_path))))) == 1
         path.write_bytes(content)

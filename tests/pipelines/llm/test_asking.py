@@ -29,7 +29,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
-class Asked(NamedTuple):
+class Answered(NamedTuple):
     """What came of requests: an answer or the error of each, the money, and what was counted."""
 
     results: list[Answer | BaseException]
@@ -58,19 +58,19 @@ def requests(count: int, llm: LlmRecipe) -> list[LlmRequest]:
     ]
 
 
-def asked(llm: LlmRecipe, wanted: Sequence[LlmRequest], out: Path) -> Asked:
-    async def story() -> Asked:
+def asked(llm: LlmRecipe, to_send: Sequence[LlmRequest], out: Path) -> Answered:
+    async def story() -> Answered:
         answers = Answers(Store(str(out)))
         budget, server = Budget(round(llm.budget_usd * USD), answers.spent), Server(llm)
         asker: Direct | Batched = (Batched if llm.batch else Direct)(server, answers, budget, llm)
         service = asyncio.create_task(asker.serve())
         results = await asyncio.gather(
-            *(asker.ask(request) for request in wanted), return_exceptions=True
+            *(asker.ask(request) for request in to_send), return_exceptions=True
         )
         service.cancel()
         await server.close()
         assert budget.spent + budget.aside == Answers(Store(str(out))).spent
-        return Asked(results, budget.spent, dict(asker.meter.counts))
+        return Answered(results, budget.spent, dict(asker.meter.counts))
 
     return asyncio.run(story())
 
@@ -78,8 +78,8 @@ def asked(llm: LlmRecipe, wanted: Sequence[LlmRequest], out: Path) -> Asked:
 def test_a_request_is_asked_once_and_never_again(tmp_path: Path) -> None:
     with llm_server(tmp_path / "server") as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1)
-        wanted = requests(20, llm)
-        first = asked(llm, [*wanted, *wanted], tmp_path)
+        expected = requests(20, llm)
+        first = asked(llm, [*expected, *expected], tmp_path)
         answered = server.answered()
         assert len(answered) == 20
         tokens = sum(
@@ -88,7 +88,7 @@ def test_a_request_is_asked_once_and_never_again(tmp_path: Path) -> None:
         )
         assert first.spent == tokens
         assert first.texts[0] == ("Picture this: Tune 0 at 90 BPM.",)
-        again = asked(llm, wanted, tmp_path)
+        again = asked(llm, expected, tmp_path)
         assert again.results == first.results[:20]
         assert again.counts == {"found": 20}
         assert len(server.answered()) == 20
@@ -127,16 +127,16 @@ def test_a_server_that_is_down_throughout_ends_the_asking_early_with_one_error(
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("quota", "out of money"), ("unknown_model", "knows no such model")]
+    ("kind", "message"), [("quota", "out of money"), ("unknown_model", "knows no such model")]
 )
 def test_an_error_that_no_other_request_can_escape_ends_the_asking_at_once(
-    tmp_path: Path, kind: str, said: str
+    tmp_path: Path, kind: str, message: str
 ) -> None:
     with llm_server(tmp_path / "server", **{kind: 1.0}) as server:
         llm = LlmRecipe(base_url=server.url, budget_usd=1)
         found = asked(llm, requests(1, llm), tmp_path)
     assert isinstance(found.results[0], PipelineError)
-    assert said in str(found.results[0])
+    assert message in str(found.results[0])
     assert found.counts["calls"] == 1
 
 
@@ -218,9 +218,9 @@ def test_a_batch_gives_the_answers_of_single_calls(tmp_path: Path) -> None:
 def test_a_batch_that_an_ended_run_left_is_collected_and_not_asked_again(tmp_path: Path) -> None:
     async def left_behind(llm: LlmRecipe) -> None:
         answers, server = Answers(Store(str(tmp_path))), Server(llm)
-        wanted = requests(30, llm)
+        expected = requests(30, llm)
         # the second was handed over, but its run died before it noted so
-        for half, named in ((wanted[:15], True), (wanted[15:], False)):
+        for half, named in ((expected[:15], True), (expected[15:], False)):
             batch = await answers.open_batch({request.hash: 1000 for request in half})
             server_id = await server.submit(half, batch.name)
             if named:

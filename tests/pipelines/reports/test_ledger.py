@@ -133,9 +133,9 @@ def test_ten_thousand_dead_samples_are_found_among_ten_thousand_other_dead_at_on
 ) -> None:
     build = Build(tmp_path)
     others = [clip(number) for number in range(10_000)]
-    wanted = [f"{clip(number)}-orig" for number in range(10_000, 20_000)]
+    sample_keys = [f"{clip(number)}-orig" for number in range(10_000, 20_000)]
     build.dead_samples("annotate", BUCKETS[0], others, [f"{key}-orig" for key in others])
-    build.dead_samples("vary", BUCKETS[1], wanted, wanted)
+    build.dead_samples("vary", BUCKETS[1], sample_keys, sample_keys)
     began_s = time.process_time()
-    assert build.retry(*wanted) == ["vary/train-00001"]
+    assert build.retry(*sample_keys) == ["vary/train-00001"]
     assert time.process_time() - began_s < 3  # row by row and sample by sample: about 30 s

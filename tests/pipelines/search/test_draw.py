@@ -30,13 +30,15 @@ def candidates(number: int = 5) -> list[CandidateText]:
     ]
 
 
-def counted(number: int, draws: int) -> Counter[tuple[int, ...]]:
+def counted(number: int, rounds: int) -> Counter[tuple[int, ...]]:
     return Counter(
         tuple(
             one.entry
-            for one in sampled(candidates(), CLIPS, number, keyed_rng(0, f"clip-{draw}", "label"))
+            for one in sampled(
+                candidates(), CLIPS, number, keyed_rng(0, f"clip-{number_of_round}", "label")
+            )
         )
-        for draw in range(draws)
+        for number_of_round in range(rounds)
     )
 
 

@@ -18,16 +18,17 @@ from pipelines.search.exact import Nearest, Rows, nearest
 def units(
     seed: int, rows: int, dimensions: int, kind: type[np.floating] = np.float16
 ) -> npt.NDArray[np.floating]:
-    drawn = np.random.default_rng(seed).standard_normal((rows, dimensions))
-    made: np.ndarray = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    normal = np.random.default_rng(seed).standard_normal((rows, dimensions))
+    made: np.ndarray = normal / np.linalg.norm(normal, axis=1, keepdims=True)
     return made.astype(kind)
 
 
 def brute_force(
     queries: npt.NDArray[np.floating], rows: npt.NDArray[np.floating], k: int
 ) -> Nearest:
-    """All products, one at a time in float64, rounded to float32; the lower id first where they are
-    equal.
+    """All products, one at a time in float64, rounded to float32.
+
+    The lower id first where they are equal.
     """
     products = [
         [np.float32((query * row).sum()) for row in rows.astype(np.float64)]
@@ -40,11 +41,11 @@ def brute_force(
     return Nearest(ids, np.take_along_axis(scores, ids, axis=1))
 
 
-def same(found: Nearest, wanted: Nearest) -> bool:
+def same(found: Nearest, expected: Nearest) -> bool:
     assert found.ids_QK.dtype == np.int64
     assert found.scores_QK.dtype == np.float32
-    np.testing.assert_array_equal(found.ids_QK, wanted.ids_QK)
-    np.testing.assert_array_equal(found.scores_QK, wanted.scores_QK)
+    np.testing.assert_array_equal(found.ids_QK, expected.ids_QK)
+    np.testing.assert_array_equal(found.scores_QK, expected.scores_QK)
     return True
 
 
@@ -56,8 +57,8 @@ def same(found: Nearest, wanted: Nearest) -> bool:
 def test_nearest_rows_are_those_of_brute_force(
     queries: int, rows: int, dimensions: int, k: int, kind: type[np.floating]
 ) -> None:
-    asked, held = units(1, queries, dimensions, np.float32), units(2, rows, dimensions, kind)
-    assert same(nearest(asked, [held], k), brute_force(asked, held, k))
+    query_rows, held = units(1, queries, dimensions, np.float32), units(2, rows, dimensions, kind)
+    assert same(nearest(query_rows, [held], k), brute_force(query_rows, held, k))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +67,9 @@ def test_nearest_rows_are_those_of_brute_force(
 def test_blocks_of_any_size_give_the_same_ids_and_scores(
     block_rows: int, block_queries: int
 ) -> None:
-    asked, held = units(3, 20, 48, np.float32), units(4, 200, 48)
-    found = nearest(asked, [held], 6, block_rows=block_rows, block_queries=block_queries)
-    assert same(found, brute_force(asked, held, 6))
+    query_rows, held = units(3, 20, 48, np.float32), units(4, 200, 48)
+    found = nearest(query_rows, [held], 6, block_rows=block_rows, block_queries=block_queries)
+    assert same(found, brute_force(query_rows, held, 6))
 
 
 @pytest.mark.parametrize("block_rows", [1, 3, 16, 64, 100, 500])
@@ -97,8 +98,8 @@ def test_rows_that_come_from_the_farthest_to_the_nearest_end_with_the_last() -> 
 
 
 def test_fewer_rows_than_asked_for_all_come_in_order() -> None:
-    asked, held = units(8, 3, 16, np.float32), units(9, 4, 16)
-    assert same(nearest(asked, [held[:1], held[1:]], 10), brute_force(asked, held, 4))
+    query_rows, held = units(8, 3, 16, np.float32), units(9, 4, 16)
+    assert same(nearest(query_rows, [held[:1], held[1:]], 10), brute_force(query_rows, held, 4))
 
 
 def test_no_rows_or_no_queries_give_empty_results() -> None:
@@ -109,21 +110,23 @@ def test_no_rows_or_no_queries_give_empty_results() -> None:
 
 
 def test_mapped_files_whose_borders_lie_across_blocks_read_as_one(tmp_path: Path) -> None:
-    asked, held = units(11, 9, 32, np.float32), units(12, 500, 32)
+    query_rows, held = units(11, 9, 32, np.float32), units(12, 500, 32)
     pieces = []
     for number, part in enumerate(np.split(held, [1, 90, 91, 333])):
         np.save(tmp_path / f"{number}.npy", part)
         pieces.append(np.load(tmp_path / f"{number}.npy", mmap_mode="r"))
-    assert same(nearest(asked, iter(pieces), 7, block_rows=64), brute_force(asked, held, 7))
+    assert same(
+        nearest(query_rows, iter(pieces), 7, block_rows=64), brute_force(query_rows, held, 7)
+    )
 
 
 def test_tensors_are_searched_like_arrays() -> None:
-    asked, held = units(13, 5, 16, np.float32), units(14, 200, 16)
+    query_rows, held = units(13, 5, 16, np.float32), units(14, 200, 16)
     tensors: Sequence[Rows] = [
         torch.from_numpy(held[:70]),
         torch.from_numpy(held[70:].astype(np.float32)),
     ]
-    assert same(nearest(torch.from_numpy(asked), tensors, 4), brute_force(asked, held, 4))
+    assert same(nearest(torch.from_numpy(query_rows), tensors, 4), brute_force(query_rows, held, 4))
 
 
 @pytest.mark.parametrize("plan", [exact._CPU, exact._CPU_BFLOAT, exact._ACCELERATOR])
@@ -150,36 +153,36 @@ def test_rows_that_all_point_away_are_ranked_too(
 ) -> None:
     monkeypatch.setattr(exact, "_plan", lambda device: plan)
     held = np.abs(units(24, 300, 32))
-    asked = -np.abs(units(25, 5, 32, np.float32))
-    asked[0] = 0
-    assert same(nearest(asked, [held], 6, block_rows=70), brute_force(asked, held, 6))
+    query_rows = -np.abs(units(25, 5, 32, np.float32))
+    query_rows[0] = 0
+    assert same(nearest(query_rows, [held], 6, block_rows=70), brute_force(query_rows, held, 6))
 
 
 def test_vectors_that_are_not_of_length_one_are_ranked_by_their_products() -> None:
     scales = np.random.default_rng(17).uniform(0, 20, (300, 1)).astype(np.float32)
-    asked, held = 5 * units(18, 6, 16, np.float32), scales * units(19, 300, 16, np.float32)
-    assert same(nearest(asked, [held], 8, block_rows=50), brute_force(asked, held, 8))
+    query_rows, held = 5 * units(18, 6, 16, np.float32), scales * units(19, 300, 16, np.float32)
+    assert same(nearest(query_rows, [held], 8, block_rows=50), brute_force(query_rows, held, 8))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_is_refused_with_its_row(value: float) -> None:
-    asked, held = units(20, 4, 16, np.float32), units(21, 100, 16)
+    query_rows, held = units(20, 4, 16, np.float32), units(21, 100, 16)
     spoilt = held.copy()
     spoilt[77, 3] = value
     with pytest.raises(PipelineError, match="the rows: row 77 holds a value that is not finite"):
-        nearest(asked, [spoilt[:50], spoilt[50:]], 3, block_rows=16)
-    asked[2, 0] = value
+        nearest(query_rows, [spoilt[:50], spoilt[50:]], 3, block_rows=16)
+    query_rows[2, 0] = value
     with pytest.raises(PipelineError, match="the queries: row 2 holds a value that is not finite"):
-        nearest(asked, [held], 3)
+        nearest(query_rows, [held], 3)
 
 
 def test_what_is_no_list_of_matrices_of_the_same_width_is_refused() -> None:
-    asked, held = units(22, 4, 16, np.float32), units(23, 10, 16)
+    query_rows, held = units(22, 4, 16, np.float32), units(23, 10, 16)
     with pytest.raises(PipelineError, match=r"piece 1: shape \(10, 8\), but the queries have 16"):
-        nearest(asked, [held, held[:, :8]], 3)
+        nearest(query_rows, [held, held[:, :8]], 3)
     with pytest.raises(PipelineError, match=r"piece 0: shape \(16,\)"):
-        nearest(asked, held, 3)
+        nearest(query_rows, held, 3)
     with pytest.raises(PipelineError, match="float16 or float32 is wanted, not 2 dimensions"):
-        nearest(asked, [held.astype(np.float64)], 3)  # type: ignore[list-item]
+        nearest(query_rows, [held.astype(np.float64)], 3)  # type: ignore[list-item]
     with pytest.raises(PipelineError, match="counts from 1; given: 0, 4096"):
-        nearest(asked, [held], 0)
+        nearest(query_rows, [held], 0)

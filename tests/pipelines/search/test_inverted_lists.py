@@ -18,12 +18,12 @@ def clustered(seed: int, rows: int) -> npt.NDArray[np.float16]:
     """Unit vectors around 40 centres, at a cosine of about 0.7."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(0).standard_normal((40, DIMENSIONS))
-    drawn = centres[rng.integers(40, size=rows)] + rng.standard_normal((rows, DIMENSIONS))
-    made: np.ndarray = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    points = centres[rng.integers(40, size=rows)] + rng.standard_normal((rows, DIMENSIONS))
+    made: np.ndarray = points / np.linalg.norm(points, axis=1, keepdims=True)
     return made.astype(np.float16)
 
 
-HELD, ASKED = clustered(1, 6000), clustered(2, 100).astype(np.float32)
+HELD, QUERIES = clustered(1, 6000), clustered(2, 100).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,14 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_tenth_of_the_lists_hold_most_of_the_nearest_in_clustered_vectors(index: Path) -> None:
-    exact = nearest(ASKED, [HELD], 10)
-    few, more = (recall(exact, search_index(index, ASKED, 10, probes)) for probes in (1, 15))
+    exact = nearest(QUERIES, [HELD], 10)
+    few, more = (recall(exact, search_index(index, QUERIES, 10, probes)) for probes in (1, 15))
     assert few < more
     assert more > 0.9
 
 
 def test_all_lists_together_give_the_exact_result(index: Path) -> None:
-    exact, found = nearest(ASKED, [HELD], 10), search_index(index, ASKED, 10, probes=10_000)
+    exact, found = nearest(QUERIES, [HELD], 10), search_index(index, QUERIES, 10, probes=10_000)
     assert recall(exact, found) == 1
     np.testing.assert_allclose(found.scores_QK, exact.scores_QK, atol=1e-6)
 
@@ -67,9 +67,9 @@ def test_an_index_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
 def test_where_the_lists_hold_too_few_rows_the_others_are_looked_into(tmp_path: Path) -> None:
     rows = HELD[:200]
     build_index([rows], tmp_path / "rows.faiss", seed=0)
-    found = search_index(tmp_path / "rows.faiss", ASKED, 190, probes=1)
-    assert recall(nearest(ASKED, [rows], 190), found) == 1
-    assert search_index(tmp_path / "rows.faiss", ASKED, 500, probes=1).ids_QK.shape == (100, 200)
+    found = search_index(tmp_path / "rows.faiss", QUERIES, 190, probes=1)
+    assert recall(nearest(QUERIES, [rows], 190), found) == 1
+    assert search_index(tmp_path / "rows.faiss", QUERIES, 500, probes=1).ids_QK.shape == (100, 200)
 
 
 def test_recall_is_the_share_of_exact_rows_that_were_found() -> None:
@@ -91,9 +91,9 @@ def test_values_that_are_not_finite_and_other_dimensions_are_refused(
     with pytest.raises(PipelineError, match="the queries: row 60 holds"):
         search_index(index, spoilt.astype(np.float32), 3, probes=1)
     with pytest.raises(PipelineError, match=r"holds 32 dimensions; given: queries \(100, 8\)"):
-        search_index(index, ASKED[:, :8], 3, probes=1)
+        search_index(index, QUERIES[:, :8], 3, probes=1)
     with pytest.raises(PipelineError, match="build the index first"):
-        search_index(tmp_path / "none.faiss", ASKED, 3, probes=1)
+        search_index(tmp_path / "none.faiss", QUERIES, 3, probes=1)
     with pytest.raises(PipelineError, match="needs rows"):
         build_index([], tmp_path / "rows.faiss", seed=0)
     assert not list(tmp_path.iterdir())

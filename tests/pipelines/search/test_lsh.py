@@ -1,5 +1,6 @@
-"""Near vectors meet in the hash tables as often as the recall promises; what is far does not get
-through.
+"""Near vectors meet in the hash tables as often as the recall promises.
+
+What is far does not get through.
 """
 
 import numpy as np

@@ -81,10 +81,10 @@ def test_what_is_not_known_is_empty_or_null() -> None:
 
 def test_a_sentence_of_the_source_is_no_control_sentence() -> None:
     source, control, _ = our_sample().captions
-    said = source.replaced(sentences=("It runs at 120 BPM.",), text="It runs at 120 BPM.")
-    assert musicbench_row(our_sample(captions=(said, control)), "", "")["prompt_bpm"] == ""
+    stating = source.replaced(sentences=("It runs at 120 BPM.",), text="It runs at 120 BPM.")
+    assert musicbench_row(our_sample(captions=(stating, control)), "", "")["prompt_bpm"] == ""
     assert (
-        musicbench_row(our_sample(captions=(said,)), "", "")["main_caption"]
+        musicbench_row(our_sample(captions=(stating,)), "", "")["main_caption"]
         == "It runs at 120 BPM."
     )
 

@@ -157,17 +157,17 @@ def test_85_of_100_training_rows_are_paraphrased_by_a_draw_of_their_own() -> Non
     samples = [sample(number, variant) for number in range(1500) for variant in ("orig", "pu1")]
     paraphrased = 0
     for one in samples:
-        [told] = [
-            told
-            for told in train_rows(one, musicbench_row(one, "a.flac", "mine"), 3)
-            if told.part is PartFile.TRAIN
+        [part_rows] = [
+            part_rows
+            for part_rows in train_rows(one, musicbench_row(one, "a.flac", "mine"), 3)
+            if part_rows.part is PartFile.TRAIN
         ]
-        drawn = keyed_rng(3, one.key, "text").random() < 0.85
-        assert told.row is not None
-        assert (told.row["main_caption"], told.row["alt_caption"]) == (
-            (PARAPHRASE, CONTROL) if drawn else (CONTROL, PARAPHRASE)
+        prefers_paraphrase = keyed_rng(3, one.key, "text").random() < 0.85
+        assert part_rows.row is not None
+        assert (part_rows.row["main_caption"], part_rows.row["alt_caption"]) == (
+            (PARAPHRASE, CONTROL) if prefers_paraphrase else (CONTROL, PARAPHRASE)
         )
-        paraphrased += drawn
+        paraphrased += prefers_paraphrase
     # three standard deviations
     assert paraphrased / len(samples) == pytest.approx(PARAPHRASED_SHARE, abs=0.02)
 

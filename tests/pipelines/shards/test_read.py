@@ -85,19 +85,19 @@ def test_a_garbled_header_is_damage_at_its_byte(tmp_path: Path) -> None:
 def test_a_shard_without_end_blocks_gives_all_samples_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(tar_bytes(foreign("000", "001"))[:-1024])
-    said = "has no end-of-archive block: its writer was stopped, and samples may be missing"
-    assert read(path) == (["000", "001"], [("", "no_end", said)])
+    message = "has no end-of-archive block: its writer was stopped, and samples may be missing"
+    assert read(path) == (["000", "001"], [("", "no_end", message)])
 
 
 def test_a_key_that_comes_again_is_a_problem_and_its_first_sample_stands(tmp_path: Path) -> None:
     path = write_shard(
         tmp_path / "a.tar", [*foreign("000"), *foreign("001"), *foreign("000", caption="Another.")]
     )
-    said = (
+    message = (
         "comes again after other keys; only the first is used. "
         "A sample's members must stand side by side, once"
     )
-    assert read(path) == (["000", "001"], [("000", "repeated_key", said)])
+    assert read(path) == (["000", "001"], [("000", "repeated_key", message)])
 
 
 def test_a_repeated_member_is_a_problem(tmp_path: Path) -> None:
@@ -208,10 +208,13 @@ def test_links_and_devices_are_not_followed(tmp_path: Path, kind: bytes) -> None
     link.type, link.linkname = kind, "/etc/passwd"
     path = tmp_path / "a.tar"
     path.write_bytes(link.tobuf(tarfile.USTAR_FORMAT) + tar_bytes([("000.json", b"{}")]))
-    said = "'000.flac' is a link, device, pipe or sparse file: not followed, not read"
+    message = "'000.flac' is a link, device, pipe or sparse file: not followed, not read"
     assert read(path) == (
         ["000"],
-        [("000", "not_a_file", said), ("000", "no_audio", "has no audio: its members are .json")],
+        [
+            ("000", "not_a_file", message),
+            ("000", "no_audio", "has no audio: its members are .json"),
+        ],
     )
 
 
@@ -378,7 +381,9 @@ def test_a_shard_that_a_build_does_not_list_is_a_problem_and_one_missing_too(
     assert (missing.shard, missing.code) == ("train-00000.tar", "unreadable")
 
 
-@pytest.mark.parametrize(("name", "said"), [("nothing", "does not exist"), ("", "holds no shards")])
-def test_a_target_without_shards_says_so(tmp_path: Path, name: str, said: str) -> None:
-    with pytest.raises(PipelineError, match=said):
+@pytest.mark.parametrize(
+    ("name", "message"), [("nothing", "does not exist"), ("", "holds no shards")]
+)
+def test_a_target_without_shards_says_so(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(PipelineError, match=message):
         find_shards(str(tmp_path / name))

@@ -1,5 +1,6 @@
-"""Paraphrases that lost their meaning or copy an earlier one go; the others stay, in any order of
-runs.
+"""Paraphrases that lost their meaning or copy an earlier one go.
+
+The others stay, in any order of runs.
 """
 
 from pathlib import Path
@@ -33,10 +34,10 @@ def reworded(job: Job, texts: dict[str, tuple[str, ...]]) -> None:
         SampleCaptions(
             sample_key=key,
             captions=tuple(
-                captioned(text, CaptionKind.PARAPHRASE).replaced(writer="m") for text in said
+                captioned(text, CaptionKind.PARAPHRASE).replaced(writer="m") for text in rewordings
             ),
         )
-        for key, said in texts.items()
+        for key, rewordings in texts.items()
     ]
     write_marker(PARAPHRASES.folder, job, str(texts), Done([PARAPHRASES.write(job, rows)], {}))
 
@@ -48,7 +49,7 @@ def build(tmp_path: Path, *buckets: dict[int, tuple[str, ...]]) -> list[Job]:
     )
     for number, (job, texts) in enumerate(zip(jobs, buckets, strict=True)):
         keys = {seed: f"{seed * len(buckets) + number:016x}-0-10000-orig" for seed in texts}
-        reworded(job, {keys[seed]: said for seed, said in texts.items()})
+        reworded(job, {keys[seed]: rewordings for seed, rewordings in texts.items()})
     return jobs
 
 
@@ -101,8 +102,11 @@ def test_a_rewording_about_something_else_and_a_copy_of_an_earlier_one_go(tmp_pa
 
 @pytest.mark.usefixtures("_controls")
 def test_texts_that_state_other_facts_are_no_copies(tmp_path: Path) -> None:
-    said = "Gentle strings carry a soft flute melody at {} BPM."
-    jobs = build(tmp_path, {0: (said.format(118),), 1: (said.format(119),), 2: (said.format(118),)})
+    sentence = "Gentle strings carry a soft flute melody at {} BPM."
+    jobs = build(
+        tmp_path,
+        {0: (sentence.format(118),), 1: (sentence.format(119),), 2: (sentence.format(118),)},
+    )
     assert run(jobs) == [{"kept": 2, "dropped_meaning": 0, "dropped_near_duplicate": 1}]
 
 
@@ -142,13 +146,13 @@ def test_a_corpus_that_grew_keeps_what_it_had_and_only_later_buckets_are_stale(
 
 
 def test_embeddings_are_the_same_bytes_in_every_run(tmp_path: Path) -> None:
-    said = (
+    rewordings = (
         "Gentle strings carry a soft melody on the flute.",
         "Above tender violins, a flute sings quietly.",
     )
     stored = []
     for name in ("one", "two"):
-        [job] = build(tmp_path / name, {0: said, 1: said[:1]})
+        [job] = build(tmp_path / name, {0: rewordings, 1: rewordings[:1]})
         run_bucket(embed_paraphrases.STAGE, job)
         stored.append(Path(tmp_path, name, "text_embeddings", f"{job.bucket}.parquet").read_bytes())
         rows = TEXT_EMBEDDINGS.read(job)

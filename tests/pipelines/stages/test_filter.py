@@ -54,10 +54,10 @@ def annotation(
 
 
 def judged(
-    found: Clip | None = None, heard: Annotation | None = None, **recipe: Any
+    found: Clip | None = None, annotated: Annotation | None = None, **recipe: Any
 ) -> tuple[bool, bool, str, str]:
     made: Verdict = verdict(
-        JudgedClip(found or clip(), heard or annotation()), FilterRecipe(**recipe)
+        JudgedClip(found or clip(), annotated or annotation()), FilterRecipe(**recipe)
     )
     return made.keep, made.vary, made.rule, made.figure
 
@@ -73,7 +73,7 @@ def test_silence_is_rejected_above_its_share(share: float, broken: bool) -> None
         if broken
         else (True, True, "", "")
     )
-    assert judged(heard=annotation(silent=share)) == expected
+    assert judged(annotated=annotation(silent=share)) == expected
 
 
 @pytest.mark.parametrize(("share", "broken"), [(0.02, False), (0.0201, True)])
@@ -81,7 +81,7 @@ def test_clipped_audio_keeps_its_original_only(share: float, broken: bool) -> No
     expected = (
         (True, False, "clipping", "0.0201 clipped, limit 0.02") if broken else (True, True, "", "")
     )
-    assert judged(heard=annotation(clipped=share)) == expected
+    assert judged(annotated=annotation(clipped=share)) == expected
 
 
 @pytest.mark.parametrize(("length_s", "broken"), [(3.0, False), (2.99, True)])
@@ -121,8 +121,8 @@ def test_a_clip_is_unsure_where_all_three_confidences_are_low(best: float, broke
         else (True, True, "", "")
     )
     for which in ("beats", "chords", "key"):
-        heard = annotation(**{"beats": 0.1, "chords": 0.1, "key": 0.1, which: best})
-        assert judged(heard=heard, min_confidence=0.5) == expected
+        annotated = annotation(**{"beats": 0.1, "chords": 0.1, "key": 0.1, which: best})
+        assert judged(annotated=annotated, min_confidence=0.5) == expected
 
 
 def test_a_rule_that_rejects_wins_over_one_that_keeps_the_original() -> None:
@@ -138,13 +138,15 @@ def test_every_rule_does_what_its_action_says(action: str) -> None:
     expected = {"off": (True, True), "keep_original": (True, False), "reject": (False, False)}[
         action
     ]
-    assert judged(heard=annotation(silent=1), silent_action=action)[:2] == expected
+    assert judged(annotated=annotation(silent=1), silent_action=action)[:2] == expected
     assert judged(clip(10, "quality"), words_action=action)[:2] == expected
-    assert judged(heard=annotation(clipped=1), clipped_action=action)[:2] == expected
+    assert judged(annotated=annotation(clipped=1), clipped_action=action)[:2] == expected
     assert judged(clip(1.0), short_action=action)[:2] == expected
     assert (
         judged(
-            heard=annotation(beats=0, chords=0, key=0), min_confidence=0.1, confidence_action=action
+            annotated=annotation(beats=0, chords=0, key=0),
+            min_confidence=0.1,
+            confidence_action=action,
         )[:2]
         == expected
     )

@@ -50,16 +50,16 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def folder_of_texts(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def test_a_text_is_kept_once_and_what_states_facts_is_dropped(place: Place) -> None:
-    assert place.gather(place.file("long.txt", SENTENCES)) == [
+def test_a_text_is_kept_once_and_what_states_facts_is_dropped(folder_of_texts: Place) -> None:
+    assert folder_of_texts.gather(folder_of_texts.file("long.txt", SENTENCES)) == [
         "A flute plays over the soft drums.",
         "A sad violin sings to the quiet piano.",
     ]
-    assert place.counts("long", Form.LONG) == {
+    assert folder_of_texts.counts("long", Form.LONG) == {
         "texts": 5,
         "kept": 2,
         "duplicate": 1,
@@ -67,64 +67,89 @@ def test_a_text_is_kept_once_and_what_states_facts_is_dropped(place: Place) -> N
     }
 
 
-def test_facts_stay_where_they_will_be_checked(place: Place) -> None:
-    assert "The song runs at 120 BPM in A minor." in place.gather(
-        place.file("long.txt", SENTENCES), facts="check"
+def test_facts_stay_where_they_will_be_checked(folder_of_texts: Place) -> None:
+    assert "The song runs at 120 BPM in A minor." in folder_of_texts.gather(
+        folder_of_texts.file("long.txt", SENTENCES), facts="check"
     )
 
 
-def test_held_out_sentences_are_dropped_and_counted_but_not_tags(place: Place) -> None:
-    held_out = place.file(
+def test_held_out_sentences_are_dropped_and_counted_but_not_tags(folder_of_texts: Place) -> None:
+    held_out = folder_of_texts.file(
         "test.csv", "caption\nThe sad violin sings to the quiet piano. A flute.\ncalm\n"
     )
-    vocabularies = (place.file("long.txt", SENTENCES), place.file("short.txt", "calm\nwarm pad\n"))
-    assert place.gather(*vocabularies, exclude=(held_out,)) == [
+    vocabularies = (
+        folder_of_texts.file("long.txt", SENTENCES),
+        folder_of_texts.file("short.txt", "calm\nwarm pad\n"),
+    )
+    assert folder_of_texts.gather(*vocabularies, exclude=(held_out,)) == [
         "A flute plays over the soft drums.",
         "calm",
         "warm pad",
     ]
-    assert place.counts("long", Form.LONG)["dropped"] == {"excluded": 1, "facts": 1, "too_short": 1}
+    assert folder_of_texts.counts("long", Form.LONG)["dropped"] == {
+        "excluded": 1,
+        "facts": 1,
+        "too_short": 1,
+    }
 
 
 def test_texts_lie_in_slices_of_a_known_size_in_an_order_of_their_own(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    folder_of_texts: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathering, "SLICE", 2)
     names = "\n".join(["calm", "airy", "sad", "warm", "bold"])
-    assert place.gather(place.file("short.txt", names)) == ["airy", "bold", "calm", "sad", "warm"]
-    [vocabulary] = gathered(place.store).vocabularies
+    assert folder_of_texts.gather(folder_of_texts.file("short.txt", names)) == [
+        "airy",
+        "bold",
+        "calm",
+        "sad",
+        "warm",
+    ]
+    [vocabulary] = gathered(folder_of_texts.store).vocabularies
     assert vocabulary.slices == ("000-short-00000", "000-short-00001", "000-short-00002")
-    assert gathered(place.store).slices["000-short-00002"] == 1
+    assert gathered(folder_of_texts.store).slices["000-short-00002"] == 1
 
 
-def test_gathering_again_writes_nothing_and_a_changed_file_is_noticed(place: Place) -> None:
-    file = place.file("short.txt", "calm\nwarm\n")
-    place.gather(file)
+def test_gathering_again_writes_nothing_and_a_changed_file_is_noticed(
+    folder_of_texts: Place,
+) -> None:
+    file = folder_of_texts.file("short.txt", "calm\nwarm\n")
+    folder_of_texts.gather(file)
     before = {
-        path.name: path.stat().st_mtime_ns for path in (place.folder / "out/vocabulary").iterdir()
+        path.name: path.stat().st_mtime_ns
+        for path in (folder_of_texts.folder / "out/vocabulary").iterdir()
     }
-    place.gather(file)
+    folder_of_texts.gather(file)
     assert {
-        path.name: path.stat().st_mtime_ns for path in (place.folder / "out/vocabulary").iterdir()
+        path.name: path.stat().st_mtime_ns
+        for path in (folder_of_texts.folder / "out/vocabulary").iterdir()
     } == before
-    place.file("short.txt", "calm\nbold\n")
-    assert place.gather(file) == ["bold", "calm"]
+    folder_of_texts.file("short.txt", "calm\nbold\n")
+    assert folder_of_texts.gather(file) == ["bold", "calm"]
 
 
-def test_slices_that_are_no_longer_in_force_go(place: Place) -> None:
-    place.gather(place.file("short.txt", "calm\n"), place.file("more.txt", "warm\n"))
-    place.gather(place.file("short.txt", "calm\n"))
+def test_slices_that_are_no_longer_in_force_go(folder_of_texts: Place) -> None:
+    folder_of_texts.gather(
+        folder_of_texts.file("short.txt", "calm\n"), folder_of_texts.file("more.txt", "warm\n")
+    )
+    folder_of_texts.gather(folder_of_texts.file("short.txt", "calm\n"))
     assert not [
-        path for path in (place.folder / "out/vocabulary").iterdir() if path.name.startswith("001")
+        path
+        for path in (folder_of_texts.folder / "out/vocabulary").iterdir()
+        if path.name.startswith("001")
     ]
 
 
-def test_two_files_of_one_name_stay_apart(place: Place) -> None:
-    (place.folder / "b").mkdir()
-    place.gather(place.file("v.txt", "calm\n"), place.file("b/v.txt", "warm\n"))
-    assert [one.name for one in gathered(place.store).vocabularies] == ["v", "v #2"]
+def test_two_files_of_one_name_stay_apart(folder_of_texts: Place) -> None:
+    (folder_of_texts.folder / "b").mkdir()
+    folder_of_texts.gather(
+        folder_of_texts.file("v.txt", "calm\n"), folder_of_texts.file("b/v.txt", "warm\n")
+    )
+    assert [one.name for one in gathered(folder_of_texts.store).vocabularies] == ["v", "v #2"]
 
 
-def test_a_vocabulary_of_which_nothing_is_left_is_an_error_with_the_account(place: Place) -> None:
+def test_a_vocabulary_of_which_nothing_is_left_is_an_error_with_the_account(
+    folder_of_texts: Place,
+) -> None:
     with pytest.raises(PipelineError, match=r"no text of .*short.txt can be a label: .*'facts': 1"):
-        place.gather(place.file("short.txt", "120 bpm\n"))
+        folder_of_texts.gather(folder_of_texts.file("short.txt", "120 bpm\n"))

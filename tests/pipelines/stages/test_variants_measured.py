@@ -42,7 +42,7 @@ SPEEDS: Final = {"s1": 0.75, "s2": 0.9137, "s3": 1.0521, "s4": 1.25, "s5": 0.95,
 VOLUMES: Final = {"v1": (0.1, 1.0), "v2": (1.0, 0.5)}
 
 
-class Heard(NamedTuple):
+class MeasuredVariant(NamedTuple):
     """A copy as decoded, and the length that its record states."""
 
     wave: Wave
@@ -77,21 +77,21 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def made(path: Path, changes: Sequence[Change], **settings: Any) -> dict[str, Heard]:
+def made(path: Path, changes: Sequence[Change], **settings: Any) -> dict[str, MeasuredVariant]:
     """The real vary path on one clip."""
     order = AugmentRequest("clip", str(path), START_S, LENGTH_S, EXTENDED_S, tuple(changes))
     [copies] = make_copies([order], VaryRecipe(rate_hz=RATE_HZ, **settings))
     assert not isinstance(copies, Death), copies
-    heard = {}
+    variant_audio = {}
     for change, copy in zip(changes, copies, strict=True):
         wave, rate_hz = soundfile.read(io.BytesIO(copy.content), always_2d=True)
         assert (rate_hz, wave.shape[1]) == (RATE_HZ, 1)
-        heard[change.variant] = Heard(wave[:, 0], copy.duration_s)
-    return heard
+        variant_audio[change.variant] = MeasuredVariant(wave[:, 0], copy.duration_s)
+    return variant_audio
 
 
 @pytest.fixture(scope="module")
-def copies(source: Path) -> dict[str, Heard]:
+def copies(source: Path) -> dict[str, MeasuredVariant]:
     return made(source, [Change(), *by_name(PITCHES, "semitones"), *by_name(SPEEDS, "speed")])
 
 
@@ -109,10 +109,12 @@ def clicks_s(wave: Wave) -> list[float]:
     power = np.convolve(np.fft.irfft(spectrum, len(wave)) ** 2, np.ones(size) / size)[: len(wave)]
     found: list[float] = []
     loud = np.flatnonzero(power > 0.1 * np.median(np.sort(power)[-200:]))
-    for place in loud:
-        if not found or place / RATE_HZ > found[-1] + 0.1:
-            peak = power[place : place + round(0.03 * RATE_HZ)].max()
-            found.append((place + int(np.argmax(power[place:] >= peak / 4))) / RATE_HZ)
+    for sample_index in loud:
+        if not found or sample_index / RATE_HZ > found[-1] + 0.1:
+            peak = power[sample_index : sample_index + round(0.03 * RATE_HZ)].max()
+            found.append(
+                (sample_index + int(np.argmax(power[sample_index:] >= peak / 4))) / RATE_HZ
+            )
     return found
 
 
@@ -132,24 +134,26 @@ def tones_hz(wave: Wave, start_s: float, end_s: float) -> list[float]:
     return sorted(found)
 
 
-def off_cents(heard_hz: Sequence[float], wanted_hz: Sequence[float]) -> float:
-    return float(np.abs(1200 * np.log2(np.asarray(heard_hz) / np.asarray(wanted_hz))).max())
+def off_cents(measured_hz: Sequence[float], expected_hz: Sequence[float]) -> float:
+    return float(np.abs(1200 * np.log2(np.asarray(measured_hz) / np.asarray(expected_hz))).max())
 
 
-def check_clicks(heard: Heard, rate: float) -> None:
+def check_clicks(variant_audio: MeasuredVariant, rate: float) -> None:
     """A click at t is heard at t / rate, and none but those inside the copy.
 
     Those within 30 ms of its end may be cut.
     """
-    measured = clicks_s(heard.wave)
-    wanted = [click_s / rate for click_s in CLICKS_S if click_s / rate < heard.length_s - 0.03]
-    assert len(wanted) >= 13
-    assert len(measured) in (len(wanted), len(wanted) + 1), measured
-    worst = max(abs(found - hoped) for found, hoped in zip(measured, wanted, strict=False))
+    measured = clicks_s(variant_audio.wave)
+    expected = [
+        click_s / rate for click_s in CLICKS_S if click_s / rate < variant_audio.length_s - 0.03
+    ]
+    assert len(expected) >= 13
+    assert len(measured) in (len(expected), len(expected) + 1), measured
+    worst = max(abs(found - hoped) for found, hoped in zip(measured, expected, strict=False))
     assert worst <= NEAR_S, f"{1000 * worst:.1f} ms"
 
 
-def check_tones(heard: Heard, rate: float, semitones: int) -> None:
+def check_tones(variant_audio: MeasuredVariant, rate: float, semitones: int) -> None:
     """A sine of f Hz is heard at f · 2^(semitones / 12), whatever the speed: the median over the
     gaps between clicks.
     """
@@ -160,34 +164,34 @@ def check_tones(heard: Heard, rate: float, semitones: int) -> None:
             if start_s <= early and late <= end_s
         ]
         inside = [
-            tones_hz(heard.wave, first_s, last_s)
+            tones_hz(variant_audio.wave, first_s, last_s)
             for first_s, last_s in gaps
-            if last_s < heard.length_s
+            if last_s < variant_audio.length_s
         ]
         if inside:
-            wanted = [hertz * 2 ** (semitones / 12) for hertz in tones]
-            assert off_cents(list(np.median(inside, axis=0)), wanted) <= NEAR_CENTS, (
+            expected = [hertz * 2 ** (semitones / 12) for hertz in tones]
+            assert off_cents(list(np.median(inside, axis=0)), expected) <= NEAR_CENTS, (
                 start_s,
-                wanted,
+                expected,
             )
-    assert heard.length_s > CHORDS[1][0] / rate + 1.0, "fewer than two chords were heard"
+    assert variant_audio.length_s > CHORDS[1][0] / rate + 1.0, "fewer than two chords were heard"
 
 
-def check_length(heard: Heard, wanted_s: float) -> None:
-    assert abs(heard.length_s - wanted_s) <= NEAR_S
-    assert abs(heard.stated_s - heard.length_s) <= 1e-6
+def check_length(variant_audio: MeasuredVariant, expected_s: float) -> None:
+    assert abs(variant_audio.length_s - expected_s) <= NEAR_S
+    assert abs(variant_audio.stated_s - variant_audio.length_s) <= 1e-6
 
 
 def test_the_measure_finds_clicks_and_tones_where_they_were_written() -> None:
     """The yardstick itself, on the piece as composed, without any of our code."""
     wave = composed()[round(START_S * SOURCE_HZ) :]
     spectrum = np.fft.rfft(wave[: SOURCE_HZ * 12])
-    plain = Heard(
+    plain = MeasuredVariant(
         np.fft.irfft(spectrum[: 12 * RATE_HZ // 2 + 1], 12 * RATE_HZ) * RATE_HZ / SOURCE_HZ, 12.0
     )
     check_clicks(plain, 1.0)
     check_tones(plain, 1.0, 0)
-    late = Heard(np.concatenate((np.zeros(round(0.010 * RATE_HZ)), plain.wave)), 12.01)
+    late = MeasuredVariant(np.concatenate((np.zeros(round(0.010 * RATE_HZ)), plain.wave)), 12.01)
     with pytest.raises(AssertionError, match="ms"):
         check_clicks(late, 1.0)
     with pytest.raises(AssertionError, match="ms"):
@@ -197,7 +201,7 @@ def test_the_measure_finds_clicks_and_tones_where_they_were_written() -> None:
     assert off_cents([440.0 * 2 ** (6 / 1200)], [440.0]) > NEAR_CENTS
 
 
-def test_the_original_sounds_as_it_was(copies: dict[str, Heard]) -> None:
+def test_the_original_sounds_as_it_was(copies: dict[str, MeasuredVariant]) -> None:
     check_clicks(copies["orig"], 1.0)
     check_tones(copies["orig"], 1.0, 0)
     check_length(copies["orig"], LENGTH_S)
@@ -205,7 +209,7 @@ def test_the_original_sounds_as_it_was(copies: dict[str, Heard]) -> None:
 
 @pytest.mark.parametrize(("variant", "semitones"), PITCHES.items())
 def test_pitch_moves_every_tone_and_no_click(
-    copies: dict[str, Heard], variant: str, semitones: int
+    copies: dict[str, MeasuredVariant], variant: str, semitones: int
 ) -> None:
     check_tones(copies[variant], 1.0, semitones)
     check_clicks(copies[variant], 1.0)
@@ -214,7 +218,7 @@ def test_pitch_moves_every_tone_and_no_click(
 
 @pytest.mark.parametrize(("variant", "rate"), SPEEDS.items())
 def test_speed_moves_every_click_and_no_tone(
-    copies: dict[str, Heard], variant: str, rate: float
+    copies: dict[str, MeasuredVariant], variant: str, rate: float
 ) -> None:
     check_clicks(copies[variant], rate)
     check_tones(copies[variant], rate, 0)
@@ -237,9 +241,9 @@ def test_a_source_without_any_treble_is_moved_as_well(tmp_path: Path, change: Ch
     spectrum = np.fft.rfft(composed()[: 14 * SOURCE_HZ])
     dark = np.fft.irfft(spectrum[: 14 * RATE_HZ // 2 + 1], 14 * RATE_HZ) * RATE_HZ / SOURCE_HZ
     soundfile.write(path, dark, RATE_HZ, subtype="PCM_16")
-    heard = made(path, [change])[change.variant]
-    check_tones(heard, change.speed, change.semitones)
-    check_clicks(heard, change.speed)
+    variant_audio = made(path, [change])[change.variant]
+    check_tones(variant_audio, change.speed, change.semitones)
+    check_clicks(variant_audio, change.speed)
 
 
 def test_a_fast_copy_without_music_past_its_end_is_shorter_by_its_speed(source: Path) -> None:
@@ -250,11 +254,11 @@ def test_a_fast_copy_without_music_past_its_end_is_shorter_by_its_speed(source: 
     assert not isinstance(copies, Death)
     [copy] = copies
     wave, _ = soundfile.read(io.BytesIO(copy.content))
-    check_length(Heard(wave, copy.duration_s), 8.0)
-    check_clicks(Heard(wave, copy.duration_s), 1.25)
+    check_length(MeasuredVariant(wave, copy.duration_s), 8.0)
+    check_clicks(MeasuredVariant(wave, copy.duration_s), 1.25)
 
 
-def test_a_slow_copy_fades_out_where_it_is_cut(copies: dict[str, Heard]) -> None:
+def test_a_slow_copy_fades_out_where_it_is_cut(copies: dict[str, MeasuredVariant]) -> None:
     slow = copies["s1"].wave
     assert abs(slow[-1]) < 1e-3
     # the chord still sounds until then
@@ -263,12 +267,12 @@ def test_a_slow_copy_fades_out_where_it_is_cut(copies: dict[str, Heard]) -> None
 
 def test_pyrubberband_gives_the_same_figures(source: Path) -> None:
     changes = [Change(variant="pd2", semitones=-2), Change(variant="s1", speed=1.1234)]
-    heard = made(source, changes, engine=RubberBandEngine.PYRUBBERBAND)
-    check_tones(heard["pd2"], 1.0, -2)
-    check_clicks(heard["pd2"], 1.0)
-    check_clicks(heard["s1"], 1.1234)
-    check_tones(heard["s1"], 1.1234, 0)
-    for copy in heard.values():
+    variant_audio = made(source, changes, engine=RubberBandEngine.PYRUBBERBAND)
+    check_tones(variant_audio["pd2"], 1.0, -2)
+    check_clicks(variant_audio["pd2"], 1.0)
+    check_clicks(variant_audio["s1"], 1.1234)
+    check_tones(variant_audio["s1"], 1.1234, 0)
+    for copy in variant_audio.values():
         check_length(copy, LENGTH_S)
 
 
@@ -280,9 +284,11 @@ def test_volume_follows_a_straight_line_within_one_percent(
     path = tmp_path / "tone.wav"
     time = np.arange(round((START_S + EXTENDED_S) * SOURCE_HZ)) / SOURCE_HZ
     soundfile.write(path, 0.5 * np.sin(2 * np.pi * 441 * time), SOURCE_HZ, subtype="FLOAT")
-    heard = made(path, [Change(variant=variant, gain_start=gains[0], gain_end=gains[1])])[variant]
-    check_length(heard, LENGTH_S)
-    spectrum = np.fft.fft(heard.wave)
+    variant_audio = made(path, [Change(variant=variant, gain_start=gains[0], gain_end=gains[1])])[
+        variant
+    ]
+    check_length(variant_audio, LENGTH_S)
+    spectrum = np.fft.fft(variant_audio.wave)
     spectrum[len(spectrum) // 2 :] = 0
     envelope = 2 * np.abs(np.fft.ifft(spectrum))
     for second in np.arange(0.5, 10.0, 0.5):  # away from the ends, where the analytic signal rings
@@ -294,9 +300,9 @@ def test_volume_follows_a_straight_line_within_one_percent(
 
 
 def test_volume_moves_no_click_and_no_tone(source: Path) -> None:
-    heard = made(source, [Change(variant="v1", gain_start=0.5)])["v1"]
-    check_clicks(heard, 1.0)
-    check_tones(heard, 1.0, 0)
+    variant_audio = made(source, [Change(variant="v1", gain_start=0.5)])["v1"]
+    check_clicks(variant_audio, 1.0)
+    check_tones(variant_audio, 1.0, 0)
 
 
 def test_copies_of_stereo_keep_both_channels_in_time(tmp_path: Path) -> None:

@@ -366,9 +366,9 @@ def test_of_processes_one_wins_and_after_a_kill_the_next_wins_at_once(store: Sto
     try:
         for rival in rivals[:3]:
             say(rival)
-        said = [hear(rival) for rival in rivals[:3]]
-        assert sorted(said) == ["refused", "refused", "won"]
-        winner = rivals[said.index("won")]
+        outcomes = [hear(rival) for rival in rivals[:3]]
+        assert sorted(outcomes) == ["refused", "refused", "won"]
+        winner = rivals[outcomes.index("won")]
         winner.send_signal(signal.SIGKILL)
         winner.wait()
         say(rivals[3])

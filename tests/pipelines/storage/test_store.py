@@ -55,18 +55,18 @@ def fail_midway(store: Store, name: str) -> None:
         write_half()
 
 
-def varied(place: int) -> Augmented:
+def varied(index: int) -> Augmented:
     controls = AudioControls(
-        dynamics_db=(-3.0 * place,), melody=(place % 12,), loudness_lufs=-10, onsets_per_s=0,
+        dynamics_db=(-3.0 * index,), melody=(index % 12,), loudness_lufs=-10, onsets_per_s=0,
         music_share=1, speech_share=0, noise_share=0, silence_share=0,
     )  # fmt: skip
     return Augmented(
-        sample_key=f"{KEY}-pu{place + 1}",
+        sample_key=f"{KEY}-pu{index + 1}",
         clip_key=KEY,
-        change=Change(speed=1 + place / 7),
+        change=Change(speed=1 + index / 7),
         duration_s=10,
         controls=controls,
-        offset=place,
+        offset=index,
         bytes=1,
     )
 
@@ -125,7 +125,7 @@ def test_deleting_what_is_not_there_is_no_error(store: Store) -> None:
 
 
 def test_the_same_records_give_the_same_bytes_and_come_back_equal(store: Store) -> None:
-    records = [varied(place) for place in range(5)]
+    records = [varied(index) for index in range(5)]
     first = store.write_records("t/one.parquet", Augmented, records)
     second = store.write_records("t/two.parquet", Augmented, iter(records))
     assert store.read_bytes("t/one.parquet") == store.read_bytes("t/two.parquet")

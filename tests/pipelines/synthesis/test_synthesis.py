@@ -116,8 +116,8 @@ def test_hits_sound_at_their_written_time() -> None:
 @pytest.mark.parametrize("score", BLOCK[:6], ids=lambda score: score.name)
 def test_strong_drums_sound_on_every_beat_of_the_truth_and_nowhere_else(score: Score) -> None:
     strong = score.replaced(notes=(), hits=tuple(hit for hit in score.hits if hit.gain >= 0.7))
-    heard = onsets_s(render(strong))
-    assert heard == pytest.approx(truth(score).beats.times_s, abs=0.002)
+    estimated = onsets_s(render(strong))
+    assert estimated == pytest.approx(truth(score).beats.times_s, abs=0.002)
 
 
 @pytest.mark.parametrize("score", [BLOCK[1], BLOCK[4]], ids=lambda score: score.name)
@@ -161,8 +161,8 @@ def test_strings_are_in_tune_within_three_cents(pitch: int) -> None:
     wave = strings(pitch, 1.0, RATE_HZ)
     spectrum = np.abs(np.fft.rfft(wave * np.hanning(wave.size), 1 << 19))
     near = np.abs(np.fft.rfftfreq(1 << 19, 1 / RATE_HZ) / hertz(pitch) - 1) < 0.03
-    heard_hz = np.flatnonzero(near)[spectrum[near].argmax()] * RATE_HZ / (1 << 19)
-    assert abs(1200 * np.log2(heard_hz / hertz(pitch))) < 3
+    estimated_hz = np.flatnonzero(near)[spectrum[near].argmax()] * RATE_HZ / (1 << 19)
+    assert abs(1200 * np.log2(estimated_hz / hertz(pitch))) < 3
 
 
 def test_twelve_pieces_cover_meters_modes_harmony_tonics_and_tempos() -> None:
@@ -225,7 +225,7 @@ def test_a_letter_of_the_form_that_comes_back_is_the_same_music(index: int) -> N
         plan(index, 0).phrase_bars * BLOCK[index].beats_per_bar,
     )
     assert form.count("A") >= 2
-    heard: dict[str, tuple[tuple[Role, float, int], ...]] = {}
+    estimated: dict[str, tuple[tuple[Role, float, int], ...]] = {}
     for place, letter in enumerate(form):
         start = place * phrase_beats
         music = tuple(
@@ -233,7 +233,7 @@ def test_a_letter_of_the_form_that_comes_back_is_the_same_music(index: int) -> N
             for n in BLOCK[index].notes
             if start <= n.beat < start + phrase_beats
         )
-        assert heard.setdefault(letter, music) == music
+        assert estimated.setdefault(letter, music) == music
 
 
 def test_audio_is_mono_of_the_stated_length_with_peak_0_8_and_the_same_twice() -> None:

@@ -20,11 +20,11 @@ def written(folder: Path, name: str, content: str) -> str:
 
 @pytest.mark.parametrize("name", ["v.parquet", "v.jsonl"])
 def test_our_own_vocabularies_come_back_as_they_were_written(tmp_path: Path, name: str) -> None:
-    place = str(tmp_path / name)
+    path = str(tmp_path / name)
     write_vocabulary(
-        place, [VocabularyEntry(text=FLUTE.text, form="long", source="web", licence="CC0-1.0")]
+        path, [VocabularyEntry(text=FLUTE.text, form="long", source="web", licence="CC0-1.0")]
     )
-    assert read_texts(place) == [FLUTE]
+    assert read_texts(path) == [FLUTE]
 
 
 def test_tables_of_others_are_read_by_their_columns(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_the_form_of_a_file_follows_from_its_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("v.mp3", "x", "is not a vocabulary: expected a name that ends in .parquet"),
         ("v.csv", "a,b\n1,2\n", "no column text or caption among 'a', 'b'"),
@@ -65,9 +65,9 @@ def test_the_form_of_a_file_follows_from_its_words() -> None:
     ],
 )
 def test_what_is_no_vocabulary_is_named_with_the_reason(
-    tmp_path: Path, name: str, content: str, said: str
+    tmp_path: Path, name: str, content: str, message: str
 ) -> None:
-    with pytest.raises(PipelineError, match=said):
+    with pytest.raises(PipelineError, match=message):
         read_texts(written(tmp_path, name, content))
 
 
