@@ -193,7 +193,9 @@ def _run_together(work: StageWork, run_all: RunAll) -> StepReport:
     counts = added([row.counts for row in made.buckets])
     ran = sum(row.ran for row in made.buckets)
     work_s = round(time.perf_counter() - began, 3)
-    return StepReport(work.stage.name, counts, len(work.sizes), ran, work_s=work_s, told=made.details)
+    return StepReport(
+        work.stage.name, counts, len(work.sizes), ran, work_s=work_s, told=made.details
+    )
 
 
 def _reported(
