@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from flows.build.local import build
 from flows.build.run_stage import Watch
 from pipelines.beam.options import Engine
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.labels.agreement import mean_agreement
 from pipelines.storage.store import Store

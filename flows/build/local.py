@@ -19,8 +19,8 @@ from flows.build.run_step import (
 )
 from flows.errors import UsageError
 from pipelines.beam.options import Engine
-from pipelines.build.job import Job
 from pipelines.build.markers import marker_name
+from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import BUCKET_PLAN
 from pipelines.build.versions import publish_version

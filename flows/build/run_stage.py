@@ -12,7 +12,7 @@ from flows.build.order import DIVIDING
 from flows.errors import UsageError
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.build import plans
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.build.tables import MARKER
 from pipelines.engine import bucket
 from pipelines.engine.pool import BucketRun, balanced, run_here

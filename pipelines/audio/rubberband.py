@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from pipelines.audio.decode import Wave
-from pipelines.engine.seeding import keyed_rng
+from schemas.identity import keyed_rng
 from schemas.recipe import RubberBandEngine
 
 LICENCE: Final = "GPL-2.0-or-later"  # Rubber Band; pedalboard is GPL-3.0

@@ -5,8 +5,8 @@ follows goes back to the buckets.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pipelines.beam.quiet import beam
-from pipelines.build.job import Job
+from pipelines.beam.run import beam
+from pipelines.build.outputs import Job
 from pipelines.engine.pool import BucketRun, reported
 from pipelines.engine.stage import Shuffle, Stage, check_inputs, do_bucket
 from schemas.recipe import Recipe

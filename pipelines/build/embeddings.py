@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.build.job import Job
-from pipelines.build.outputs import Output
+from pipelines.build.outputs import Job, Output
 from pipelines.storage.arrow import read_table
 from pipelines.storage.store import Published, parquet_bytes
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.build.tables import MARKER, TAKEN_OVER
 from pipelines.errors import Damaged
 from pipelines.storage.store import Published, Store

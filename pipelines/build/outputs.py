@@ -7,19 +7,33 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, Any, Generic, NamedTuple, TypeVar
 
 import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
-from pipelines.build.job import Job
 from pipelines.errors import Damaged
 from pipelines.storage.arrow import npy_bytes, read_table
 from pipelines.storage.store import FileWriter, Published, Store, parquet_bytes
 from schemas.corpus import Dead
+from schemas.recipe import Recipe
 from schemas.record import Record
 from schemas.shard import ShardIndex
+
+
+class Job(NamedTuple):
+    """One bucket of one build. A reference: small, and the same on every worker."""
+
+    out: str  # the build's folder, a URL
+    bucket: str
+    recipe: Recipe
+
+    @property
+    def store(self) -> Store:
+        """The build's folder."""
+        return Store(self.out)
+
 
 R = TypeVar("R", bound=Record)
 

@@ -21,11 +21,11 @@ from pipelines.captioning.sentences import (
     dynamics_sentence,
 )
 from pipelines.captioning.splitting import clean_text, split_sentences
-from pipelines.engine.seeding import keyed_rng
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change
 from schemas.counts import CaptionCount, CaptionEvent
 from schemas.fact import Fact, FactKind
+from schemas.identity import keyed_rng
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
 from schemas.record import Record

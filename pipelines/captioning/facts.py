@@ -4,11 +4,10 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from pipelines.captioning.mention import Mention, overlaps
+from pipelines.captioning.mention import Mention, any_of, overlaps, verbose
 from pipelines.captioning.mentions_harmony import harmony_mentions
 from pipelines.captioning.mentions_rhythm import dynamics_mentions, meter_mentions, time_mentions
 from pipelines.captioning.mentions_tempo import tempo_mentions
-from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.splitting import split_sentences
 from schemas.fact import Fact, FactKind
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from pipelines.captioning.check import contradiction, disagree, sequence, timed
 from pipelines.captioning.facts import stated
-from pipelines.captioning.patterns import verbose
+from pipelines.captioning.mention import verbose
 from pipelines.captioning.splitting import clean_text, split_sentences
 from pipelines.captioning.tempo_words import PLAIN
 from schemas.caption import Caption

@@ -7,8 +7,16 @@ from bisect import bisect_right
 from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
-from pipelines.captioning.mention import FIGURE, SPELLED, Mention, TextSpan, overlaps, read_number
-from pipelines.captioning.patterns import any_of, verbose
+from pipelines.captioning.mention import (
+    FIGURE,
+    SPELLED,
+    Mention,
+    TextSpan,
+    any_of,
+    overlaps,
+    read_number,
+    verbose,
+)
 from pipelines.captioning.symbols import CHORD, CHORD_LIST, TOKEN, ChordToken, chord_tokens
 from schemas.fact import ChordsFact, TimedChord, TimedChordsFact
 

@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import Mention, TextSpan, overlaps
+from pipelines.captioning.mention import Mention, TextSpan, any_of, overlaps, verbose
 from pipelines.captioning.mentions_chords import chord_mentions
-from pipelines.captioning.patterns import any_of, verbose
 from pipelines.captioning.symbols import BEFORE_NOTE
 from schemas.fact import KeyFact
 from schemas.pitch import Mode, parse_note

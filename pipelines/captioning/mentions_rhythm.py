@@ -4,8 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import FIGURE, SPELLED, Mention, TextSpan, read_number
-from pipelines.captioning.patterns import any_of, verbose
+from pipelines.captioning.mention import (
+    FIGURE,
+    SPELLED,
+    Mention,
+    TextSpan,
+    any_of,
+    read_number,
+    verbose,
+)
 from schemas.fact import Dynamics, DynamicsFact, MeterFact, TimeFact
 
 _COUNT: Final = r"(two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[2-9]|1[0-5])"

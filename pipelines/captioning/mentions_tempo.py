@@ -4,8 +4,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from pipelines.captioning.mention import NUMBER, Mention, TextSpan, overlaps, read_number
-from pipelines.captioning.patterns import alternatives, any_of, verbose
+from pipelines.captioning.mention import (
+    NUMBER,
+    Mention,
+    TextSpan,
+    alternatives,
+    any_of,
+    overlaps,
+    read_number,
+    verbose,
+)
 from pipelines.captioning.tempo_words import ITALIAN
 from schemas.fact import BpmFact, TempoWordFact
 

@@ -3,8 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from pipelines.captioning.mention import TextSpan
-from pipelines.captioning.patterns import any_of, verbose
+from pipelines.captioning.mention import TextSpan, any_of, verbose
 from schemas.chord import Chord, ChordQuality
 from schemas.pitch import parse_note
 

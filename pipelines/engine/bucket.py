@@ -8,8 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
-from pipelines.build.job import Job
-from pipelines.build.outputs import Output
+from pipelines.build.outputs import Job, Output
 from pipelines.engine.child_process import CHILDREN, Child, Death, Limits
 from pipelines.errors import DeadInput, machine_faults
 from pipelines.storage.addresses import PublishedSources, public_client

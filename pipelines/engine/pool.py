@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.engine.child_process import CHILDREN
 from pipelines.engine.stage import Shuffle, Stage, Summary, check_inputs, do_bucket, run_bucket
 from pipelines.errors import PipelineError, TransientError

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pipelines.build.job import Job
 from pipelines.build.markers import (
     Done,
     check_files,
@@ -16,7 +15,7 @@ from pipelines.build.markers import (
     whole_marker,
     write_marker,
 )
-from pipelines.build.outputs import Output, Partition
+from pipelines.build.outputs import Job, Output, Partition
 from pipelines.engine.child_process import WAITED
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store, digest

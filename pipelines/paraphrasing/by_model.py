@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, write_marker
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CLIPS
 from pipelines.engine import bucket as clips
 from pipelines.engine.child_process import Death

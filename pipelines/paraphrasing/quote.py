@@ -1,6 +1,6 @@
 """What it would cost to have a build's captions reworded, before anything is spent."""
 
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import BUCKET_PLAN, CAPTIONS
 from pipelines.errors import PipelineError

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CAPTIONS, MOVED_LABELS, PARAPHRASES
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death

@@ -9,7 +9,7 @@ from typing import Final
 
 from pipelines.audio.decode import header
 from pipelines.errors import DeadInput
-from pipelines.samples.planned import varied
+from pipelines.samples.moved_labels import varied
 from pipelines.stages.inputs.assign_buckets_sql import bucket_count
 from pipelines.stages.inputs.cut import windows
 from schemas.corpus import InputRow, Song

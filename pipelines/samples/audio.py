@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from pipelines.build.job import Job
 from pipelines.build.markers import marker_name
+from pipelines.build.outputs import Job
 from pipelines.build.tables import LATENTS, SHARDS, VARIANTS
 from pipelines.errors import Damaged, PipelineError
 from pipelines.storage.tar import read_members

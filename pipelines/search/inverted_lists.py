@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
 from pipelines.extras import naming_extras
 from pipelines.search.exact import Nearest, refuse_broken
+from schemas.identity import keyed_rng
 
 # times the root of the number of rows: faiss advises 4 and more, but building takes the square of
 # it

@@ -27,13 +27,12 @@ from contextlib import ExitStack
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
 from pipelines.shards.find import FoundShards, ShardProblem
 from pipelines.shards.musicbench import MusicBenchRow, musicbench_row, our_samples
 from pipelines.storage.store import FileWriter, Store
 from schemas.caption import CaptionKind
-from schemas.identity import Split, VariantKind, stable_hash, variant_kind
+from schemas.identity import Split, VariantKind, keyed_rng, stable_hash, variant_kind
 from schemas.sample import Sample
 
 # Mustango trains on 85 % paraphrases, 15 % captions as they were composed

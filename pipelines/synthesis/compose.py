@@ -4,13 +4,13 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.synthesis.band import Backing, backing, bass, drums, pickup
 from pipelines.synthesis.harmony import Book, book, chords_in
 from pipelines.synthesis.melody import final_note, melody
 from pipelines.synthesis.plan import PiecePlan, plan
 from pipelines.synthesis.score import ChordSpan, Instrument, Score, ScoreNote
 from schemas.chord import Chord
+from schemas.identity import keyed_rng
 from schemas.record import Record
 
 _BUSY_BPM: Final = 110  # faster pieces have no eighths in the chords and hats

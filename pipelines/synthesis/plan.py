@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
 from pipelines.synthesis.harmony import ChordRichness
 from pipelines.synthesis.score import Instrument
+from schemas.identity import keyed_rng
 from schemas.pitch import Key, Mode
 from schemas.record import Record
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS
 from pipelines.labels.agreement import agreement
 from pipelines.labels.transform import clip_labels, excerpt

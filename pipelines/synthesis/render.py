@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.synthesis import voices
 from pipelines.synthesis.score import Drum, Instrument, Role, Score, ScoreNote
+from schemas.identity import keyed_rng
 
 _PEAK: Final = 0.8
 _PLAYERS: Final[dict[Instrument, Callable[[int, float, int], voices.Wave]]] = {

@@ -6,13 +6,12 @@ from typing import Final
 
 import soundfile as sf
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
 from pipelines.synthesis.compose import compose
 from pipelines.synthesis.plan import BLOCK
 from pipelines.synthesis.render import render
 from pipelines.synthesis.score import LICENCE, TOOL, Instrument, Score, truth
-from schemas.identity import Split
+from schemas.identity import Split, keyed_rng
 from schemas.pitch import Mode
 from schemas.record import Record
 

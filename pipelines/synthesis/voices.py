@@ -5,8 +5,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.synthesis.score import Drum
+from schemas.identity import keyed_rng
 
 Wave = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ import pytest
 from flows.build.local import build, retry, verify_build
 from flows.build.run_step import trust_recipe
 from pipelines.beam.options import Engine
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.build.tables import BEGUN
 from pipelines.engine.bucket import local_files
 from pipelines.errors import DeadInput

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp.abc
 import pytest
 
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.engine import bucket as clips
 from pipelines.errors import DeadInput
 from pipelines.inputs.listing import list_inputs

@@ -10,7 +10,7 @@ import soundfile
 
 from flows.build.local import build
 from pipelines.beam.options import Engine
-from pipelines.build.shrinking import Shrinks
+from pipelines.build.plans import Shrinks
 from pipelines.stages.inputs.list_inputs import write_listing
 from pipelines.storage.store import Store
 from schemas.corpus import InputRow, Source

@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import psutil
 
-from pipelines.build.job import Job
 from pipelines.build.markers import marker_name
+from pipelines.build.outputs import Job
 from pipelines.build.tables import PARAPHRASES
 from pipelines.captioning.check import contradiction
 from pipelines.captioning.judging import faults

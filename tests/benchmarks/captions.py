@@ -23,12 +23,12 @@ from pipelines.captioning.compose import ComposedCaptions, compose_captions
 from pipelines.captioning.facts import parse_facts
 from pipelines.captioning.metadata import Metadata, read_metadata
 from pipelines.captioning.paraphrase import captioned, paraphrased
-from pipelines.engine.seeding import keyed_rng
 from pipelines.labels.transform import sped_up, transposed
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change, Source
 from schemas.counts import CaptionEvent
 from schemas.fact import Fact, FactKind
+from schemas.identity import keyed_rng
 from schemas.labels import Labels
 from schemas.recipe import CaptionRecipe
 from tests.benchmarks.captions_truth import (

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.captioning.metadata import Metadata
-from pipelines.engine.seeding import keyed_rng
 from schemas.corpus import Change
 from schemas.fact import Fact, FactKind
+from schemas.identity import keyed_rng
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Tempo
 
 HOW = {"confidence": 0.95, "tool": "drawn", "version": "1", "licence": "CC0"}

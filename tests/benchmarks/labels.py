@@ -30,11 +30,11 @@ from pipelines.annotators.windows import annotate_waves
 from pipelines.audio.decode import read_window, resampled
 from pipelines.audio.spectra import EAR_HZ
 from pipelines.embedders import ClipSound, bridge, minilm, unit
-from pipelines.engine.seeding import keyed_rng
 from pipelines.search.draw import sampled
 from pipelines.search.lsh import Hashing, near_pairs, signatures
 from pipelines.shards.label_statistics import entropy_bits, gini
 from pipelines.storage.store import Store
+from schemas.identity import keyed_rng
 from schemas.label_recipe import LabelRecipe, NearRecipe
 from schemas.pseudo_label import CandidateText, Frequency, Labelled, Matched
 from schemas.recipe import AnnotateRecipe

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flows.build.order import ORDER
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.engine.stage import Stage, run_bucket
 from pipelines.stages.inputs import cut
 from pipelines.stages.inputs import probe as ingest

@@ -22,7 +22,7 @@ import numpy as np
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
 from pipelines.audio.decode import decoded, resampled
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.engine import bucket
 from pipelines.engine.child_process import CHILDREN, Death
 from pipelines.labels.agreement import agreement

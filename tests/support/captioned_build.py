@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, write_marker
+from pipelines.build.outputs import Job
 from pipelines.captioning.compose import compose_captions
 from pipelines.storage.store import Store
 from schemas.corpus import Augmented, Change, Clip, SampleCaptions, Song, Source

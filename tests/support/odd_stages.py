@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.beam import run
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
-from pipelines.build.outputs import Output
+from pipelines.build.outputs import Job, Output
 from pipelines.engine.stage import Stage
 from pipelines.storage.store import Published, Store
 

@@ -11,9 +11,8 @@ from pydantic import Field, model_validator
 
 from pipelines.codecs.mel import BANDS, HOP, MelCodec
 from pipelines.codecs.vae import FOLDER
-from pipelines.engine.seeding import keyed_rng
 from schemas.errors import SchemaError
-from schemas.identity import Split
+from schemas.identity import Split, keyed_rng
 from schemas.record import Record
 from training.data.examples import ReadingRules
 from training.data.index import index_corpus

@@ -13,8 +13,8 @@ import torch
 from pydantic import ValidationError
 
 from pipelines.captioning.tempo_words import BpmRange
-from pipelines.engine.seeding import keyed_rng
 from pipelines.trust.trusted import check_trust
+from schemas.identity import keyed_rng
 from schemas.pitch import Key, Mode
 from training.conditions.tokens import Tokens
 from training.control_predictors.hints import Features, beat_features, chord_features, stated_by

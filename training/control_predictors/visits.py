@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
-from pipelines.engine.seeding import keyed_rng
+from schemas.identity import keyed_rng
 from schemas.sample import Sample
 from training.control_predictors.hints import (
     Features,

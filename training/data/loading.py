@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import DeadInput, MachineFault
+from schemas.identity import keyed_rng
 from training.conditions.beats import BeatBatch, batched_beats
 from training.conditions.chords import ChordBatch, batched_chords
 from training.conditions.tokens import Tokens

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.engine.seeding import keyed_rng
+from schemas.identity import keyed_rng
 from training.errors import TrainingError
 
 _BLOCK: Final = 1000  # positions within which corpora have their shares exactly

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipelines.engine.seeding import keyed_rng
 from schemas.caption import Caption, CaptionKind
 from schemas.errors import SchemaError
+from schemas.identity import keyed_rng
 from schemas.record import Confidence, Record
 from schemas.sample import Sample
 from training.conditions import Condition

@@ -12,7 +12,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from pydantic import Field
 
-from pipelines.engine.seeding import keyed_rng
+from schemas.identity import keyed_rng
 from schemas.record import Record
 from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import DeadInput
-from schemas.identity import Split
+from schemas.identity import Split, keyed_rng
 from schemas.record import Record
 from training.conditions import Condition
 from training.data.examples import (

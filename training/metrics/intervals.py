@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.engine.seeding import keyed_rng
+from schemas.identity import keyed_rng
 
 _Z: Final = 1.959963984540054  # the normal distribution holds 95 % within so many deviations
 _LEVEL: Final = (2.5, 97.5)  # per cent

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.engine.seeding import keyed_rng
 from schemas.chord import Chord
+from schemas.identity import keyed_rng
 from schemas.labels import TIME_DECIMALS
 from schemas.pitch import Key
 from training.errors import TrainingError

@@ -11,11 +11,10 @@ from pydantic import Field, ValidationError
 from pipelines.build.tables import DATASET
 from pipelines.codecs import CodecFacts
 from pipelines.engine import bucket
-from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.shards.find import SUFFIXES, dataset_file
 from pipelines.storage.store import Store
-from schemas.identity import Split
+from schemas.identity import Split, keyed_rng
 from schemas.record import Record
 from schemas.sample import Sample
 from training.data.examples import LATENT, guarded, members_of, sample_in

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.build.job import Job
 from pipelines.build.markers import (
     Done,
     altered_files,
@@ -24,9 +23,8 @@ from pipelines.build.markers import (
     whole_marker,
     write_marker,
 )
-from pipelines.build.outputs import Partition
-from pipelines.build.plans import check_inputs, sizes_of
-from pipelines.build.shrinking import check_shrinking
+from pipelines.build.outputs import Job, Partition
+from pipelines.build.plans import check_inputs, check_shrinking, sizes_of
 from pipelines.build.tables import (
     ASSIGNED,
     BUCKET_PLAN,

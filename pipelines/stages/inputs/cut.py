@@ -6,8 +6,8 @@ Cheap: no audio is opened.
 import json
 from typing import Final
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CANDIDATES, CUT_INPUTS, LISTING, PROBED
 from pipelines.engine.stage import Stage
 from pipelines.errors import DeadInput

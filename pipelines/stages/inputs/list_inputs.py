@@ -11,11 +11,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, marker_name, whole_marker, write_marker
-from pipelines.build.outputs import Partition
-from pipelines.build.plans import read_listing
-from pipelines.build.shrinking import check_shrinking
+from pipelines.build.outputs import Job, Partition
+from pipelines.build.plans import check_shrinking, read_listing
 from pipelines.build.tables import LISTING, LISTING_PLAN
 from pipelines.engine.stage import BegunBuild, CorpusStep
 from pipelines.errors import Damaged

@@ -8,8 +8,8 @@ from typing import Any, Final
 from pipelines.audio import decode
 from pipelines.audio.decode import Probe
 from pipelines.audio.probe import probe_files
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import LISTING, PROBED
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death

@@ -5,8 +5,8 @@ version and licence.
 from typing import Final
 
 from pipelines.annotators.windows import AnnotateWindow, annotate_windows, tools
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death

@@ -6,8 +6,8 @@ import numpy as np
 
 from pipelines.audio import decode
 from pipelines.build.embeddings import ClipEmbedding
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, EMBEDDINGS
 from pipelines.embedders.child import EmbeddedClip, SourceExcerpt, embed_excerpts
 from pipelines.embedders.recipe_embedder import (

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, NEAR_DUPLICATES, VERDICTS
 from pipelines.engine import bucket
 from pipelines.engine.stage import Stage

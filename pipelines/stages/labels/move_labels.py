@@ -5,8 +5,8 @@ A step of its own, so that another annotator makes no sound stale: `vary` reads 
 
 from typing import Final
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, MOVED_LABELS, VARIANTS
 from pipelines.engine import bucket
 from pipelines.engine.stage import Stage

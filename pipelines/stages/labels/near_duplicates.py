@@ -16,15 +16,14 @@ import numpy.typing as npt
 
 from pipelines.audio.fingerprint import agreement
 from pipelines.build.embeddings import ClipEmbedding
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import CLIPS, EMBEDDINGS, NEAR_DUPLICATES
 from pipelines.engine import bucket as clips
-from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import Shuffle, Stage
 from pipelines.search.lsh import Hashing, Words, near_pairs, signatures
-from schemas.identity import Bucket
+from schemas.identity import Bucket, keyed_rng
 from schemas.pseudo_label import NearDuplicate
 from schemas.recipe import Recipe
 

@@ -11,19 +11,18 @@ import numpy as np
 from pipelines.audio import decode, rubberband
 from pipelines.audio.controls import controls_of
 from pipelines.audio.decode import Wave, flac, quantised, read_window, resampled
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CLIPS, VARIANTS, VERDICTS
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
-from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import Stage
 from pipelines.errors import DeadInput
-from pipelines.samples.planned import planned_variants
+from pipelines.samples.moved_labels import planned_variants
 from pipelines.storage.tar import TarWriter
 from schemas.controls import AudioControls
 from schemas.corpus import AudioCopy, Augmented, Change, Clip, Verdict
-from schemas.identity import VariantKind, sample_key, variant_kind, variant_semitones
+from schemas.identity import VariantKind, keyed_rng, sample_key, variant_kind, variant_semitones
 from schemas.recipe import Recipe, VaryRecipe
 from schemas.sample import audio_name
 

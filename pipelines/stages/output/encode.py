@@ -4,8 +4,8 @@ import importlib.metadata
 from typing import Final
 
 from pipelines.audio import decode
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CLIPS, LATENTS, VARIANTS
 from pipelines.codecs import CODECS
 from pipelines.codecs.child import encode_samples

@@ -10,9 +10,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, drop_file
-from pipelines.build.outputs import Output
+from pipelines.build.outputs import Job, Output
 from pipelines.build.tables import (
     ANNOTATIONS,
     CAPTIONS,
@@ -33,8 +32,7 @@ from pipelines.engine import bucket
 from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
 from pipelines.samples.audio import pieces, read_audio, read_latents
-from pipelines.samples.moved_labels import LabelledSample, labelled_samples
-from pipelines.samples.planned import planned_variants
+from pipelines.samples.moved_labels import LabelledSample, labelled_samples, planned_variants
 from pipelines.storage.arrow import npy_bytes
 from pipelines.storage.store import Published
 from pipelines.storage.tar import TarWriter

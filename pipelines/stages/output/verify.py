@@ -10,8 +10,8 @@ from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
 from pipelines.annotators.windows import tools as annotator_tools
 from pipelines.audio.decode import decoded, resampled
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, invalidate
+from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import CLIPS, SHARDS, VARIANTS, VERIFIED
 from pipelines.engine import bucket

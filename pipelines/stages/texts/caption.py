@@ -5,8 +5,8 @@ each with the facts it states.
 from collections import Counter
 from typing import Final
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CAPTIONS, CLIPS, MOVED_LABELS, VARIANTS
 from pipelines.captioning.compose import compose_captions
 from pipelines.captioning.metadata import Metadata, read_metadata

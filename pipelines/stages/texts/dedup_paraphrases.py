@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from pipelines.build.embeddings import EmbeddedText
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, marker_name, read_marker, write_marker
+from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import CLIPS, PARAPHRASES, TEXT_EMBEDDINGS, TEXTS
 from pipelines.embedders import Vectors

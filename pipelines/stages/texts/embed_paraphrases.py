@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from pipelines.build.embeddings import EmbeddedText
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CAPTIONS, CLIPS, PARAPHRASES, TEXT_EMBEDDINGS
 from pipelines.embedders import Vectors, minilm
 from pipelines.engine import bucket

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import VOCABULARY, VOCABULARY_VECTORS
 from pipelines.embedders.child import embed_texts
 from pipelines.embedders.recipe_embedder import (

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pipelines.build.job import Job
 from pipelines.build.markers import publish_marked, read_marker, remove_others, whole_marker
+from pipelines.build.outputs import Job
 from pipelines.build.tables import PLAN, VOCABULARY, VOCABULARY_PLAN, VOCABULARY_VECTORS
 from pipelines.engine.stage import BegunBuild, CorpusStep
 from pipelines.errors import PipelineError

@@ -6,18 +6,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CLIPS, FREQUENCIES, LABELS, MATCHES, MOVED_LABELS, VARIANTS
 from pipelines.captioning.confirmed import unconfirmed
 from pipelines.captioning.metadata import read_metadata
 from pipelines.captioning.paraphrase import captioned
-from pipelines.captioning.splitting import clean_text
-from pipelines.captioning.tag_chunks import equal_chunks
+from pipelines.captioning.splitting import clean_text, equal_chunks
 from pipelines.embedders import Description, minilm
 from pipelines.embedders.recipe_embedder import description, embedder_tools
 from pipelines.engine import bucket
-from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import Stage
 from pipelines.samples.moved_labels import LabelledSample, labelled_samples
 from pipelines.search.draw import sampled
@@ -25,6 +23,7 @@ from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
 from schemas.counts import PseudoLabelCounts
 from schemas.fact import FactKind
+from schemas.identity import keyed_rng
 from schemas.pseudo_label import CandidateText, Labelled, PseudoLabel
 from schemas.recipe import Recipe
 from schemas.vocabulary import Form

@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, check_files
+from pipelines.build.outputs import Job
 from pipelines.build.plans import gathered, index_name, indexed
 from pipelines.build.tables import CLIPS, EMBEDDINGS, MATCHES, VOCABULARY, VOCABULARY_VECTORS
 from pipelines.embedders.recipe_embedder import (

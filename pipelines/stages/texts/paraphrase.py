@@ -6,18 +6,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CAPTIONS, CLIPS, MOVED_LABELS, PARAPHRASES
 from pipelines.captioning.judging import faults
 from pipelines.captioning.paraphrase import paraphrased
 from pipelines.engine import bucket
-from pipelines.engine.seeding import keyed_rng
 from pipelines.engine.stage import RunAll, Stage
 from pipelines.paraphrasing.by_model import paraphrase_together
 from pipelines.paraphrasing.conversation import PROMPT_VERSION, Rewording, landed_caption
 from pipelines.paraphrasing.work import Work, publish, works
 from schemas.counts import Refusal
+from schemas.identity import keyed_rng
 from schemas.recipe import Paraphraser, Recipe
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CLIPS, FREQUENCIES, MATCHES
 from pipelines.engine import bucket as clips
 from pipelines.engine.stage import Shuffle, Stage

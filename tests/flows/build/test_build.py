@@ -13,8 +13,8 @@ from flows.build.local import build, retry
 from flows.build.run_step import stored_build
 from flows.errors import UsageError
 from pipelines.beam.options import Engine
-from pipelines.build.job import Job
 from pipelines.build.markers import marker_name
+from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import MOVED_LABELS, RECIPE, SOURCES
 from pipelines.build.versions import seal_beginning

@@ -10,7 +10,7 @@ import soundfile
 from flows.build.local import build, verify_build
 from pipelines.audio.decode import read_window
 from pipelines.beam.options import Engine
-from pipelines.build.shrinking import Shrinks
+from pipelines.build.plans import Shrinks
 from pipelines.errors import PipelineError
 from tests.support.tone_corpus import PLAIN, Corpus
 

@@ -211,7 +211,7 @@ def test_candidates_are_the_nearest_texts_of_each_vocabulary(corpus: Corpus) -> 
         name: np.load(corpus.out / f"vocabulary_vectors/{name}.npy").astype(np.float32)
         for name in ("000-short-00000", "001-long-00000")
     }
-    from pipelines.build.job import Job
+    from pipelines.build.outputs import Job
     from pipelines.build.tables import EMBEDDINGS
 
     for name in store.read_sealed("clips/plan.json")["buckets"]:

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.build.order import ALL_STEPS
-from pipelines.build.job import Job
-from pipelines.build.outputs import Partition
+from pipelines.build.outputs import Job, Partition
 from pipelines.build.tables import (
     ANNOTATIONS,
     BUCKET_PLAN,

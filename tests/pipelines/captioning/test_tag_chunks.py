@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.captioning.tag_chunks import JOIN, equal_chunks
+from pipelines.captioning.splitting import JOIN, equal_chunks
 
 
 @pytest.mark.parametrize("seed", range(20))

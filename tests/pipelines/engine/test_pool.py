@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done
-from pipelines.build.outputs import Output
+from pipelines.build.outputs import Job, Output
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Stopped
 from pipelines.engine.pool import balanced, run_here, shared_out

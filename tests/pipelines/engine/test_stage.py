@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, drop_file, marker_name, write_marker
+from pipelines.build.outputs import Job
 from pipelines.build.tables import CLIPS, VARIANTS
 from pipelines.engine.stage import Stage, fingerprint, run_bucket
 from pipelines.storage.store import Store

@@ -18,7 +18,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from s3fs import S3FileSystem
 
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.engine.bucket import local_files
 from pipelines.errors import PipelineError
 from pipelines.inputs.listing import list_inputs

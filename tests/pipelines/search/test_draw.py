@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.search.draw import sampled
+from schemas.identity import keyed_rng
 from schemas.pseudo_label import CandidateText
 
 CLIPS = {0: 1, 1: 2, 2: 4, 3: 4, 4: 10}

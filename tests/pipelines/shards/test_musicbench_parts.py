@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.engine.seeding import keyed_rng
 from pipelines.errors import PipelineError
 from pipelines.shards.find import find_shards
 from pipelines.shards.musicbench import musicbench_row
@@ -21,6 +20,7 @@ from pipelines.shards.musicbench_parts import (
 )
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Change
+from schemas.identity import keyed_rng
 from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import foreign, our_sample, write_shard
 

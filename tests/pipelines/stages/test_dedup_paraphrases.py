@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.build.job import Job
 from pipelines.build.markers import Done, write_marker
+from pipelines.build.outputs import Job
 from pipelines.build.tables import PARAPHRASES, TEXT_EMBEDDINGS
 from pipelines.captioning.paraphrase import captioned
 from pipelines.embedders.minilm import DIMENSION

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.build.job import Job
+from pipelines.build.outputs import Job
 from pipelines.build.tables import PARAPHRASES
 from pipelines.captioning.judging import faults
 from pipelines.engine.bucket import read_dead
