@@ -5,7 +5,7 @@ follows goes back to the buckets.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pipelines.beam.run import beam
+from pipelines.beam.quiet_import import beam
 from pipelines.build.outputs import Job
 from pipelines.engine.pool import BucketRun, reported
 from pipelines.engine.stage import Shuffle, Stage, check_inputs, do_bucket

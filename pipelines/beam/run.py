@@ -8,22 +8,13 @@ import grpc
 
 from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
+from pipelines.beam.quiet_import import PipelineOptions, beam
 from pipelines.build.outputs import Job
 from pipelines.engine.pool import BucketRun, balanced, reported
 from pipelines.engine.stage import Stage, run_bucket
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
-
-_level = logging.getLogger().level
-logging.getLogger().setLevel(logging.ERROR)
-import apache_beam as beam  # noqa: E402
-from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
-
-logging.getLogger().setLevel(_level)
-
-__all__ = ["PipelineOptions", "beam"]
-
 
 _MOST_WORKERS: Final = 256  # elements that a pipeline starts from, however many buckets there are
 
