@@ -136,7 +136,7 @@ def _given(engine: Engine) -> dict[str, Any]:
 def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     if not given:
         return
-    from pipelines.beam.run import PipelineOptions
+    from pipelines.beam.quiet_import import PipelineOptions
 
     secret = next((name for name in given if _SECRET.search(name)), None)
     if secret:
