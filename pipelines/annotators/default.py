@@ -6,8 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pipelines.annotators import RATE_HZ, Rhythm, madmom, tempo_octave, weights_version
-from pipelines.annotators import harmony as keys
+from pipelines.annotators import RATE_HZ, Rhythm, keys, madmom, tempo_octave, weights_version
 from pipelines.annotators.accents import accent_ear
 from pipelines.annotators.bar_lines import PATHS, Bars, bars
 from pipelines.annotators.bar_lines import WEIGHTS as BAR_WEIGHTS

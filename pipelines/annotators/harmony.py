@@ -7,30 +7,20 @@ fonts.
 Shapes: B clips, T frames, P pitch bins, C channels, O octaves, 12 pitch classes.
 """
 
-import importlib.metadata
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-import essentia
-import essentia.standard
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from pipelines.annotators import RATE_HZ, read_weights
-from pipelines.annotators.confidence import fitted
+from pipelines.annotators import read_weights
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, SEMITONES, PitchSpectrum
 from pipelines.audio.decode import Wave
 from schemas.chord import Chord, ChordQuality
-from schemas.pitch import Key, Mode, parse_note
-
-essentia.log.infoActive = essentia.log.warningActive = False
-VERSION: Final = importlib.metadata.version("essentia")
-LICENCE: Final = "AGPL-3.0"
-PROFILE: Final = "krumhansl"  # temperley and edma add nothing to it
-
+from schemas.pitch import Key, Mode
 
 Floats = npt.NDArray[np.floating[Any]]
 QUALITIES: Final = tuple(ChordQuality)
@@ -210,20 +200,3 @@ class HarmonyEar:
 def harmony_ear(device: str) -> HarmonyEar:
     """The one network of this process."""
     return HarmonyEar(device)
-
-
-def vote(wave: Wave) -> int:
-    """The class of the key that Essentia's profile names."""
-    tonic, mode, _ = essentia.standard.KeyExtractor(profileType=PROFILE, sampleRate=RATE_HZ)(
-        np.ascontiguousarray(wave)
-    )
-    return key_class(Key(tonic=parse_note(tonic), mode=mode))
-
-
-def key_chances(harmony: HarmonyActivations, voted: int) -> Floats:
-    """Probability of each class of keys, (24,)."""
-    logs = harmony.key.copy()
-    logs[voted] += fitted("key")["vote"]
-    odds = np.exp(logs - logs.max())
-    chances: Floats = odds / odds.sum()
-    return chances

@@ -21,7 +21,8 @@ from pipelines.annotators.batch import WaveBatch
 from pipelines.annotators.chords import chord_path
 from pipelines.annotators.confidence import FITTED, chords_evidence, rhythm_evidence
 from pipelines.annotators.default import read_bars
-from pipelines.annotators.harmony import Floats, key_class, vote
+from pipelines.annotators.harmony import Floats, key_class
+from pipelines.annotators.keys import vote
 from pipelines.audio.decode import Wave, read_window, resampled
 from pipelines.labels.transform import tempo_bpm
 from schemas.pitch import Key
