@@ -141,6 +141,13 @@ def test_stats_draws_histograms(build: Path) -> None:
     assert json.loads(run("stats", build, "--json")[1])["keys"] == {"A minor": 2}
 
 
+def test_stats_counts_samples_without_a_caption(tmp_path: Path) -> None:
+    build = write_build(tmp_path, our_sample(), our_sample("pu1", captions=()))
+    lines = [" ".join(line.split()) for line in run("stats", build)[1].splitlines()]
+    assert "no caption 1 of 2 (50 %)" in lines
+    assert json.loads(run("stats", build, "--json")[1])["uncaptioned"] == 1
+
+
 def test_verify_is_one_ok_line_or_a_line_per_problem(build: Path, tmp_path: Path) -> None:
     assert run("verify", build) == (0, "OK: 2 samples in 1 shard, 0.00 hours\n")
     broken = write_shard(tmp_path / "a.tar", [("0.json", b"{}"), ("1.json", b"\x1b")])
