@@ -316,7 +316,7 @@ def test_what_does_not_fit_is_said_before_anything_is_learned(
     tmp_path: Path, knobs: dict[str, object], message: str
 ) -> None:
     with pytest.raises(TrainingError, match=message):
-        train(recipe(tmp_path, **knobs), str(tmp_path / "run"), silent)
+        train(recipe(corpus(tmp_path / "shards"), **knobs), str(tmp_path / "run"), silent)
 
 
 def test_shards_that_are_not_there_leave_no_folder(tmp_path: Path) -> None:
