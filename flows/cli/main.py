@@ -1,7 +1,7 @@
 """The command line; `obbligato --help` lists its commands, by what one does with them."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -21,6 +21,9 @@ from flows.cli import (
 )
 from flows.cli.renamed import Renamed, RenamedCommands
 from flows.screens.program import run_program
+
+if TYPE_CHECKING:
+    from typer._click.core import Command
 
 _START: Final = "Start here"
 _BUILDS: Final = "Builds and shards"
@@ -43,7 +46,7 @@ class Root(RenamedCommands):
         return super().parse_args(ctx, args)
 
 
-def _name_no_type(command: TyperCommand | TyperGroup, ctx: typer.Context) -> None:
+def _name_no_type(command: "Command", ctx: typer.Context) -> None:
     """Leave ``<bool>`` out of the help of flags, of a command and all below it."""
     for param in command.get_params(ctx):
         if isinstance(param, TyperOption) and param.is_flag:
