@@ -4,12 +4,14 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from enum import Enum
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from flows.errors import UsageError
 from schemas.recipe import Recipe
@@ -131,13 +133,34 @@ def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_problem(problem["loc"], problem["msg"]) for problem in error.errors())
-        raise UsageError(f"recipe: {problems}. {advice}") from error
+        problems = "; ".join(_problem(kind, problem) for problem in error.errors())
+        stop = "" if problems.endswith("?") else "."
+        raise UsageError(f"recipe: {problems}{stop} {advice}") from error
 
 
-def _problem(location: Sequence[int | str], message: str) -> str:
+def _problem(kind: type[Record], problem: ErrorDetails) -> str:
+    """What is wrong with one knob, in words."""
+    location = problem["loc"]
     name = ".".join(map(str, location))
-    return f"{name}: {message}" if name else message
+    if problem["type"] != "extra_forbidden":
+        return f"{name}: {problem['msg']}" if name else problem["msg"]
+    known = _names(kind, location[:-1])
+    holds_sections = any(_names(kind, (*location[:-1], one)) for one in known)
+    what = "section" if holds_sections else "knob"
+    meant = get_close_matches(str(location[-1]), known, 1)
+    if not meant:
+        return f"{name} is not a {what}"
+    return f"{name} is not a {what}; did you mean {'.'.join(map(str, [*location[:-1], *meant]))}?"
+
+
+def _names(kind: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Names of a record's fields, or of the record at a location in it; none where it is none."""
+    for name in location:
+        inner = kind.model_fields[str(name)].annotation if str(name) in kind.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        kind = inner
+    return list(kind.model_fields)
 
 
 def _value(text: str) -> Any:

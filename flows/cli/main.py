@@ -1,10 +1,10 @@
 """The command line; `obbligato --help` lists its commands, by what one does with them."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from flows.cli import (
     build,
@@ -22,6 +22,9 @@ from flows.cli import (
 from flows.cli.renamed import Renamed, RenamedCommands
 from flows.screens.program import run_program
 
+if TYPE_CHECKING:
+    from typer._click.core import Command
+
 _START: Final = "Start here"
 _BUILDS: Final = "Builds and shards"
 _MODELS: Final = "Models"
@@ -36,6 +39,20 @@ class Root(RenamedCommands):
         """Names, those that a reader begins with first."""
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Parse, once every flag is one whose help names no type."""
+        _name_no_type(self, ctx)
+        return super().parse_args(ctx, args)
+
+
+def _name_no_type(command: "Command", ctx: typer.Context) -> None:
+    """Leave ``<bool>`` out of the help of flags, of a command and all below it."""
+    for param in command.get_params(ctx):
+        if isinstance(param, TyperOption) and param.is_flag:
+            param.metavar = ""
+    for inner in command.commands.values() if isinstance(command, TyperGroup) else ():
+        _name_no_type(inner, ctx)
 
 
 app = typer.Typer(

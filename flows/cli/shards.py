@@ -42,7 +42,8 @@ def show(
     key: Annotated[
         str,
         typer.Argument(
-            metavar="KEY", help="A sample's key, or the start of one; none for the first sample."
+            metavar="KEY",
+            help="A sample's key, or the start of one; none for the first with a caption.",
         ),
     ] = "",
     as_json: Json = False,
@@ -58,12 +59,15 @@ def show(
     from pipelines.shards.find import find_shards
     from pipelines.shards.pick import pick
 
+    if picture and picture.suffix.lower() != ".svg":
+        raise UsageError(f"--picture {picture}: a picture is an SVG file, such as sample.svg")
     found = find_shards(target)
     picked = pick(found, key)
     if picture:
         from flows.screens.sample_picture import write_picture
 
         write_picture(picture, found, picked)
+        typer.echo(f"picture of {picked.raw.key}: {picture}", err=as_json)
     if not as_json:
         print_sample(console, picked)
         return

@@ -101,6 +101,9 @@ def _counts(stats: Stats) -> Table:
     ):
         if counts:
             grid.add_row(name, _named(counts, order))
+        if name == "captions" and stats.uncaptioned:
+            share = 100 * stats.uncaptioned / stats.ours
+            grid.add_row("no caption", f"{stats.uncaptioned:,} of {stats.ours:,} ({share:.0f} %)")
     return grid
 
 

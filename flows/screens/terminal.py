@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.reports.plan import BuildPlan
     from schemas.agreement import KindAgreement
 from schemas.corpus import LedgerRow
+from schemas.counts import CaptionCounts
 from schemas.dataset import Dataset
 
 _FIGURES: Final = ("beats", "downbeats", "meter", "tempo", "chords", "key")
@@ -76,8 +77,10 @@ stderr_console: Final = Screen(stderr=True)  # for progress where standard outpu
 @contextmanager
 def watching(screen: Screen = console) -> Iterator[Watch]:
     """A progress bar per stage; where there is no terminal, one line per finished stage."""
+    from flows.build.order import STEPS  # what a build needs: see above
+
     columns = (
-        TextColumn("{task.description:>9}", markup=False),
+        TextColumn(f"{{task.description:>{max(map(len, STEPS))}}}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -131,12 +134,29 @@ def print_dataset(dataset: Dataset, out: str) -> None:
         f"samples: {samples.planned} planned = {samples.written} written + {samples.rejected} "
         f"rejected + {samples.dead} dead"
     )
+    if samples.rejected:
+        line = f"         why rejected:  {command_name()} dead ls {out} --rejected"
+        console.print(plain(line), soft_wrap=True)
+    if without := _without_caption(dataset):
+        console.print(without, soft_wrap=True)
     if dataset.agreement:
         console.print(
             "labels extracted again from the samples' audio, agreement with the ones they carry:"
         )
         console.print(agreement_table(dataset.agreement))
     console.print(plain(f"look into it:  {command_name()} shards stats {out}"), soft_wrap=True)
+
+
+def _without_caption(dataset: Dataset) -> str:
+    """A line that says how many samples no caption goes with, and why; empty where all have one."""
+    counts = CaptionCounts.model_validate(dataset.stages.get("caption", {}))
+    if not counts.uncaptioned:
+        return ""
+    share = 100 * counts.uncaptioned / max(counts.samples, 1)
+    return (
+        f"without a caption: {counts.uncaptioned} of {counts.samples} ({share:.0f} %): no label is "
+        "sure enough (caption.min_…_confidence), and their sources have no words"
+    )
 
 
 def print_recovery(means: KindAgreement) -> None:

@@ -1,6 +1,7 @@
 """One sample of a target, with everything about it that can be shown."""
 
 from collections.abc import Iterable
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from pipelines.audio.decode import Wave
@@ -8,9 +9,12 @@ from pipelines.errors import DeadInput, PipelineError
 from pipelines.shards.audio import Depth, SoundFormat, listened, sample_wave
 from pipelines.shards.find import FoundShards, ShardProblem
 from pipelines.shards.read import RawSample, SampleMember, as_ours, read_shard
+from schemas.identity import Split
 from schemas.sample import Sample
 
 _TEXT_LIMIT: Final = 1 << 20
+# samples and problems, in search of one with a caption: shards may be far away
+_LOOKED_AT: Final = 1000
 
 
 class Picked(NamedTuple):
@@ -26,30 +30,56 @@ class Picked(NamedTuple):
 
 
 def pick(found: FoundShards, key: str = "") -> Picked:
-    """The first sample whose key starts with `key`.
+    """The first sample whose key starts with `key`; without a key, one that shows most.
 
-    In the shard where it stands, one with exactly that key goes first.
+    In the shard where it stands, one with exactly that key goes first. Without a key that is the
+    first sample with a caption, of train before other splits, or else the first; a foreign sample
+    is taken as it is.
 
     Raises `PipelineError` where there is none, naming a problem that may be why.
     """
-    first: Picked | None = None
     problems: list[ShardProblem] = list(found.problems)
-    for shard in found.shards:
-        for entry in read_shard(shard):
-            if isinstance(entry, ShardProblem):
-                problems.append(entry)
-            elif entry.key == key or (first is None and entry.key.startswith(key)):
-                first = _picked(entry, problems)
-                if key in ("", entry.key):
-                    return first
-        if first:
-            return first
+    picked = _of_key(found, key, problems) if key else _captioned(found, problems)
+    if picked:
+        return picked
     why = "; there are problems, which `obbligato shards verify` lists" if problems else ""
     raise PipelineError(
         f"no sample has a key that starts with {key!r}{why}"
         if key
         else f"no sample can be read{why}"
     )
+
+
+def _of_key(found: FoundShards, key: str, problems: list[ShardProblem]) -> Picked | None:
+    """The sample of a key, or the first of those that start with it; problems met are added."""
+    for shard in found.shards:
+        first: Picked | None = None
+        for entry in read_shard(shard):
+            if isinstance(entry, ShardProblem):
+                problems.append(entry)
+            elif entry.key == key:
+                return _picked(entry, problems)
+            elif first is None and entry.key.startswith(key):
+                first = _picked(entry, problems)  # now: a shard is read on past it
+        if first:
+            return first
+    return None
+
+
+def _captioned(found: FoundShards, problems: list[ShardProblem]) -> Picked | None:
+    """The first sample with a caption, or the first where none of those looked at has one."""
+    first: Picked | None = None
+    shards = sorted(found.shards, key=lambda shard: shard.split is not Split.TRAIN)
+    entries = chain.from_iterable(map(read_shard, shards))
+    for entry in islice(entries, _LOOKED_AT):
+        if isinstance(entry, ShardProblem):
+            problems.append(entry)
+            continue
+        ours = as_ours(entry)
+        if ours is None or (isinstance(ours, Sample) and ours.captions):
+            return _picked(entry, problems)
+        first = first or _picked(entry, problems)
+    return first
 
 
 def wave_of(found: FoundShards, picked: Picked) -> Wave:

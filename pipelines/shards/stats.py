@@ -123,6 +123,7 @@ class Stats:
     caption_words: Counter[int | None] = field(default_factory=Counter)
     # by kind, or by field of a foreign JSON
     captions: Counter[str] = field(default_factory=Counter)
+    uncaptioned: int = 0  # samples of ours that no caption goes with
     licences: Counter[str] = field(default_factory=Counter)
     extensions: Counter[str] = field(default_factory=Counter)
     labels: LabelCounts = field(default_factory=LabelCounts)
@@ -191,6 +192,7 @@ def _count_ours(stats: Stats, sample: Sample) -> None:
             else segment.chord.symbol()
         )
         stats.chords_s[symbol] = stats.chords_s.get(symbol, 0.0) + segment.end_s - segment.start_s
+    stats.uncaptioned += not sample.captions
     _count_captions(stats, ((caption.kind.value, caption.text) for caption in sample.captions))
     stats.licences[sample.source.licence or UNKNOWN] += 1
     stats.labels.add((one.form, one.text) for one in sample.pseudo_labels)

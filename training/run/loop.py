@@ -18,6 +18,7 @@ import torch
 from pipelines.codecs import Codec, open_codec
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.errors import PipelineError
+from pipelines.shards.find import find_shards
 from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
@@ -69,6 +70,7 @@ def train(
             "such as a mounted disk; shards may be remote"
         )
     with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
+        world.broadcast(lambda: _look_for_shards(recipe))  # before there is a folder
         if world.is_first:
             _remember(recipe, out, report)
         locks: list[Lock] = []  # of the first process alone
@@ -78,6 +80,15 @@ def train(
             at_end()
         world.wait()
         return made
+
+
+def _look_for_shards(recipe: TrainRecipe) -> None:
+    """Raise `TrainingError` for a target that is not there, or has no shard."""
+    for target in recipe.data.shards:
+        try:
+            find_shards(target)
+        except PipelineError as error:
+            raise TrainingError(str(error)) from error
 
 
 def _remember(recipe: TrainRecipe, out: str, report: ReportLine) -> None:

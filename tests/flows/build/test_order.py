@@ -77,6 +77,21 @@ def test_an_old_section_is_refused_with_its_new_name() -> None:
     assert overridden(Recipe(), ["near_duplicates.find=true"]).finds_copies
 
 
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("annotate.beat=a", r"annotate\.beat is not a knob; did you mean annotate\.beats\? `obb"),
+        ("anotate.beats=a", r"anotate is not a section; did you mean annotate\? `obb"),
+        ("annotate.qqq=a", r"annotate\.qqq is not a knob\. `obb"),
+    ],
+)
+def test_an_unknown_knob_is_refused_with_the_name_that_may_be_meant(
+    setting: str, problem: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^recipe: {problem}"):
+        overridden(Recipe(), [setting])
+
+
 def test_a_stage_that_names_a_knob_that_no_recipe_has_is_refused() -> None:
     with pytest.raises(ValueError, match=r"stage odd: no recipe has a knob annotate\.loudness"):
         Stage(name="odd", version=1, writes=STAGE.writes, knobs=("annotate.loudness",))

@@ -48,7 +48,7 @@ def test_settings_lie_over_the_file(tmp_path: Path) -> None:
         ),
         (
             ("recipe", "--set", "ingest.clip_seconds=3"),
-            "ingest.clip_seconds: Extra inputs are not permitted",
+            "ingest.clip_seconds is not a knob; did you mean ingest.clip_s?",
         ),
         (("recipe", "--set", "clip_s=3"), "expected section.key=value"),
         (("dead", "ls", "nowhere"), "holds no ledger: build something there first"),

@@ -118,6 +118,13 @@ def test_the_help_fits_a_screen_and_begins_with_demo_and_build(
     assert set(shown) == {name.partition(" ")[0] for name in COMMANDS}
 
 
+@pytest.mark.parametrize("command", [(), ("shards", "show"), ("train",)])
+def test_the_help_of_flags_names_no_type(command: tuple[str, ...]) -> None:
+    output = obbligato(*command, "--help").stdout
+    assert "--help" in output
+    assert "<bool>" not in output
+
+
 def test_help_loads_no_heavy_library() -> None:
     script = (
         "import sys; from flows.cli import main\ntry: main()\nexcept SystemExit: print('LOADED', "

@@ -13,7 +13,14 @@ from flows.screens.terminal import Screen
 from pipelines.shards.find import find_shards
 from pipelines.shards.pick import pick
 from schemas.corpus import Change
-from tests.pipelines.shards.shard_samples import KEY, foreign, our_sample, write_build, write_shard
+from tests.pipelines.shards.shard_samples import (
+    KEY,
+    foreign,
+    our_sample,
+    ours,
+    write_build,
+    write_shard,
+)
 
 SHEET = f"""\
 {KEY}
@@ -120,6 +127,22 @@ def test_show_finds_a_sample_by_the_start_of_its_key(build: Path) -> None:
     assert shown["audio"] == {"rate_hz": 8000, "channels": 1, "duration_s": 2.0}
 
 
+def test_show_without_a_key_takes_one_with_a_caption_of_train_if_there_is_one(
+    tmp_path: Path,
+) -> None:
+    def shown() -> str:
+        return str(json.loads(run("show", tmp_path, "--json")[1])["key"])
+
+    bare, captioned = our_sample(captions=()), our_sample("pu1")
+    write_shard(tmp_path / "test-00000.tar", ours(bare, our_sample("pu2")))
+    assert shown() == f"{KEY[:-4]}pu2"
+    write_shard(tmp_path / "train-00000.tar", ours(bare, captioned))
+    assert shown() == captioned.key
+    (tmp_path / "test-00000.tar").unlink()
+    write_shard(tmp_path / "train-00000.tar", ours(bare, captioned.replaced(captions=())))
+    assert shown() == bare.key
+
+
 def test_ls_prints_a_line_per_shard_and_totals(build: Path) -> None:
     code, out = run("ls", build)
     assert code == 0
@@ -139,6 +162,13 @@ def test_stats_draws_histograms(build: Path) -> None:
     assert "changes original 1 · pitch 1" in lines
     assert f"C major 0 A minor {'█' * 36} 2" in lines
     assert json.loads(run("stats", build, "--json")[1])["keys"] == {"A minor": 2}
+
+
+def test_stats_counts_samples_without_a_caption(tmp_path: Path) -> None:
+    build = write_build(tmp_path, our_sample(), our_sample("pu1", captions=()))
+    lines = [" ".join(line.split()) for line in run("stats", build)[1].splitlines()]
+    assert "no caption 1 of 2 (50 %)" in lines
+    assert json.loads(run("stats", build, "--json")[1])["uncaptioned"] == 1
 
 
 def test_verify_is_one_ok_line_or_a_line_per_problem(build: Path, tmp_path: Path) -> None:

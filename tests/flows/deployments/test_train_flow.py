@@ -139,7 +139,7 @@ def test_what_cannot_be_trained_fails_before_anything_starts(
     with worker(server):
         run = server.run("train/train", **{**wrong, "settings": ["run.stepz=8"]})
         assert server.ended(run) == "Failed"
-    assert "run.stepz: Extra inputs are not permitted" in server.message(run)
+    assert "run.stepz is not a knob; did you mean run.steps?" in server.message(run)
     assert not (tmp_path / "model").exists()
 
 

@@ -144,6 +144,7 @@ def test_the_command_writes_the_picture_beside_what_it_prints(tmp_path: Path) ->
         app, ["shards", "show", str(build), KEY, "--picture", str(file), "--json"]
     )
     assert json.loads(done.stdout)["key"] == KEY
+    assert done.stderr == f"picture of {KEY}: {file}\n"
     assert len(of_class(ET.fromstring(file.read_text()), "segment")) == 5
 
 
@@ -155,3 +156,13 @@ def test_a_foreign_sample_has_no_picture(tmp_path: Path) -> None:
     assert done.exit_code != 0
     assert "not a sample of Obbligato" in str(done.exception)
     assert not (tmp_path / "a.svg").exists()
+
+
+def test_a_picture_is_an_svg_file(tmp_path: Path) -> None:
+    build = write_build(tmp_path / "build", our_sample())
+    file = tmp_path / "sample.png"
+    done = CliRunner().invoke(app, ["shards", "show", str(build), "--picture", str(file)])
+    assert str(done.exception) == (
+        f"--picture {file}: a picture is an SVG file, such as sample.svg"
+    )
+    assert not file.exists()

@@ -52,6 +52,7 @@ def test_our_samples_are_counted_by_their_labels(tmp_path: Path) -> None:
         "chords_s": {"Abdim7": 0.5, "Am": 1.5, "N.C.": 2.0},
         "captions": {"control": 2, "paraphrase": 2, "source": 2},
         "caption_words": {"0": 4, "20": 2},
+        "uncaptioned": 0,
         "licences": {"CC-BY-4.0": 2},
         "extensions": {"flac": 2, "json": 2},
         "labels": {"samples": 2, "labelled": 0, "forms": {}},

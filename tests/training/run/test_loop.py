@@ -316,7 +316,13 @@ def test_what_does_not_fit_is_said_before_anything_is_learned(
     tmp_path: Path, knobs: dict[str, object], message: str
 ) -> None:
     with pytest.raises(TrainingError, match=message):
-        train(recipe(tmp_path, **knobs), str(tmp_path / "run"), silent)
+        train(recipe(corpus(tmp_path / "shards"), **knobs), str(tmp_path / "run"), silent)
+
+
+def test_shards_that_are_not_there_leave_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="/nowhere does not exist"):
+        train(recipe(tmp_path, data__shards=("/nowhere",)), str(tmp_path / "run"), silent)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_corpus_that_has_changed_is_told_learned_from_and_kept_in_the_lineage(
