@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipelines.annotators import read_weights
 from pipelines.annotators.bar_net import (
     METERS,
     Accents,
@@ -26,6 +25,7 @@ from pipelines.annotators.bar_net import (
 )
 from pipelines.annotators.bar_tracker import Tracked
 from pipelines.annotators.harmony import Floats, HarmonyActivations
+from pipelines.annotators.network_weights import read_weights
 
 WEIGHTS: Final = "bars.npz"
 # meters whose paths are read; the one through bars of two adds nothing to that through four

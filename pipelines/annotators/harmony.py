@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pipelines.annotators import read_weights
+from pipelines.annotators.network_weights import read_weights
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, SEMITONES, PitchSpectrum
 from pipelines.audio.decode import Wave
 from schemas.chord import Chord, ChordQuality

@@ -17,7 +17,7 @@ import soundfile as sf
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from pipelines.annotators import WEIGHTS_FOLDER, write_weights
+from pipelines.annotators import WEIGHTS_FOLDER
 from pipelines.annotators.accents import accent_ear
 from pipelines.annotators.bar_lines import PATHS, WEIGHTS, features_of
 from pipelines.annotators.bar_net import (
@@ -31,6 +31,7 @@ from pipelines.annotators.bar_net import (
 )
 from pipelines.annotators.bar_tracker import BarTracker
 from pipelines.annotators.harmony import harmony_ear
+from pipelines.annotators.network_weights import write_weights
 from pipelines.labels.agreement import BEAT_WINDOW_S, f_measure
 from training.annotator_training.practice import pieces
 

@@ -15,7 +15,7 @@ import soundfile as sf
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from pipelines.annotators import WEIGHTS_FOLDER, write_weights
+from pipelines.annotators import WEIGHTS_FOLDER
 from pipelines.annotators.harmony import (
     NO_BASS,
     NO_CHORD_CLASS,
@@ -25,6 +25,7 @@ from pipelines.annotators.harmony import (
     HarmonyNet,
     chord_class,
 )
+from pipelines.annotators.network_weights import write_weights
 from pipelines.annotators.pitch_spectrum import BINS_PER_SEMITONE, FPS, PITCH_BINS, PitchSpectrum
 from schemas.chord import Chord
 from training.annotator_training.practice import PIECE_S, pieces
