@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
-AT_ONCE ?= 2# files of tests
+AT_ONCE ?= 3# files of tests: those that wait for servers leave their core to others
 export OBBLIGATO_VENV := $(VENV)
 
 .PHONY: demo test nightly setup

@@ -18,12 +18,6 @@ from schemas.recipe import AnnotateRecipe
 if TYPE_CHECKING:
     from pipelines.annotators.batch import WaveBatch
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import torch
-
 RATE_HZ: Final = 44_100  # every annotator's input has this rate
 WEIGHTS_FOLDER: Final = files(__name__) / "weights"  # of our own networks, and of confidences
 
