@@ -168,8 +168,8 @@ def test_a_run_whose_machine_is_gone_is_found_by_its_silence_and_resumes(
             process.kill()
     go.touch()
     with worker(server, OBBLIGATO_TEST_GO=str(go)):
-        assert server.ended(run, limit_s=240) == "Crashed"
-        until(lambda: server.state(run) == "Completed", "completion", 120)
+        # it has crashed in between, for as short a time as a retry needs: the states below say so
+        until(lambda: server.state(run) == "Completed", "completion", 300)
     names = [state["name"] for state in server.ask(f"flow_run_states/?flow_run_id={run}")]
     assert names[names.index("Crashed") : names.index("Crashed") + 2] == [
         "Crashed",
