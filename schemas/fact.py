@@ -5,6 +5,7 @@ In JSON a fact has its kind, its sentence, and the fields of that kind alone: ``
 stand side by side, null where they are another kind's.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import lru_cache
@@ -60,7 +61,7 @@ Written = AfterValidator(lambda number: round(number, _DECIMALS))
 HarteLabel = Annotated[str, AfterValidator(_canonical)]
 
 
-class FactBase(Record):
+class FactBase(Record, ABC):
     """What every fact has: its kind, and the sentence (by its index in the caption) that states it.
 
     A fact outside a caption stands at sentence 0, so that two facts that say the same are equal.
@@ -70,9 +71,9 @@ class FactBase(Record):
     sentence: int = Field(default=0, ge=0)
 
     @property
+    @abstractmethod
     def text(self) -> str:
         """What it says, in plain text: ``120``, ``Ab major``, ``A:min F:maj``."""
-        raise NotImplementedError
 
     def at(self, sentence: int) -> Self:
         """The same fact as stated by another sentence.

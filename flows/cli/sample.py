@@ -69,28 +69,24 @@ def sample(
 
     What neither caption nor options say is filled from the corpus of the model.
     """
-    from flows.build.recipe_files import validated_as
+    from flows.models.sampling import sampling_request
     from pipelines.labels.lead_sheet import heading, lead_sheet
     from training.control_predictors.predictors import Predictors
-    from training.diffusion.sampling import SamplingConfig
     from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
     from training.generation.write import write_piece
-    from training.prompt_controls.resolve import resolve_controls
 
     generator = Generator.of(model, device)
-    options = {"guidance": guidance, "steps": steps, "sampler": sampler}
-    values = generator.recipe.sampling.model_dump() | {
-        name: value for name, value in options.items() if value is not None
-    }
-    sampling = validated_as(SamplingConfig, values, "see `obbligato sample --help`")
-    resolved = resolve_controls(
+    resolved, sampling = sampling_request(
+        generator,
         caption,
         bpm=bpm,
         meter=meter,
         key=key,
         chords=chords,
-        duration_s=seconds or generator.recipe.data.seconds,
-        statistics=generator.survey.statistics,
+        seconds=seconds,
+        guidance=guidance,
+        steps=steps,
+        sampler=sampler,
         seed=seed,
         predictors=Predictors.of(predictors) if predictors else None,
     )

@@ -226,31 +226,26 @@ def sample(
     from pipelines.extras import naming_extras
 
     with naming_extras("train"):
-        from flows.build.recipe_files import validated_as
-        from training.diffusion.sampling import SamplingConfig
+        from flows.models.sampling import sampling_request
         from training.generation.generate import GenerationRequest, Generator
-        from training.prompt_controls.resolve import resolve_controls
 
         generator = Generator.of(_address(model), device)
-    options = {"guidance": guidance, "steps": steps, "sampler": sampler}
-    values = generator.recipe.sampling.model_dump()
-    values |= {name: value for name, value in options.items() if value is not None}
-    resolved = resolve_controls(
+    controls, sampling = sampling_request(
+        generator,
         caption,
         bpm=bpm,
         meter=meter,
         key=key,
         chords=chords,
-        duration_s=seconds or generator.recipe.data.seconds,
-        statistics=generator.survey.statistics,
+        seconds=seconds,
+        guidance=guidance,
+        steps=steps,
+        sampler=sampler,
         seed=seed,
     )
-    [wave] = generator.play(
-        [GenerationRequest("0", caption, resolved.labels)],
-        seed=seed,
-        sampling=validated_as(SamplingConfig, values, "see `obbligato sample --help`"),
-    )
-    return SampledPiece(resolved.labels, wave, generator.codec.facts.rate_hz)
+    request = GenerationRequest("0", caption, controls.labels)
+    [wave] = generator.play([request], seed=seed, sampling=sampling)
+    return SampledPiece(controls.labels, wave, generator.codec.facts.rate_hz)
 
 
 def _address(address: Address) -> str:
