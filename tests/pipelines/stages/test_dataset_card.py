@@ -14,34 +14,18 @@ from pipelines.storage.store import Store
 from schemas.corpus import Clip, Song, Source
 from schemas.dataset import Dataset
 from schemas.identity import Split, clip_key
+from tests.support.small_dataset import small_dataset
 
 BUCKETS = ["train-00000", "train-00001"]
 
 
 def facts(sources: dict[str, int], distinct: int | None = None, **changes: Any) -> Dataset:
-    return Dataset.model_validate(
-        {
-            "name": "small",
-            "obbligato": "0.1.0",
-            "schema_version": 1,
-            "splits": {},
-            "inputs": {"in": 1, "used": 1},
-            "agreement": {},
-            "stages": {},
-            "samples": {"planned": 1, "written": 1, "rejected": 0, "dead": 0},
-            "groups": {},
-            "tools": {},
-            "pseudo_labels": {},
-            "latents": {},
-            "shards": (),
-            "licences": {
-                "distinct": len(sources) if distinct is None else distinct,
-                "sources": sources,
-                "tools": {"essentia": "AGPL-3.0"},
-            },
-            **changes,
-        }
-    )
+    licences = {
+        "distinct": len(sources) if distinct is None else distinct,
+        "sources": sources,
+        "tools": {"essentia": "AGPL-3.0"},
+    }
+    return small_dataset(**{"licences": licences, **changes})
 
 
 def licence_lines(sources: dict[str, int], distinct: int | None = None) -> list[str]:
