@@ -1,6 +1,7 @@
 """Fixtures that several tests share: a folder of composed pieces, and one build of it."""
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,14 @@ def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
     inherit it.
     """
     os.environ[trusted.FOLDER] = str(tmp_path_factory.mktemp("configuration"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_interrupts() -> None:
+    """Ctrl-C is heeded as at a terminal: a run behind `nohup` or in the background ignores it, and
+    so would whatever it starts, for which tests would wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
