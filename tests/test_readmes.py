@@ -23,7 +23,7 @@ from flows.cli import app
 from pipelines.synthesis.songs import write_songs
 
 ROOT = Path(__file__).parents[1]
-READMES = sorted([ROOT / "README.md", *ROOT.glob("*/README.md")])
+READMES = sorted([ROOT / "README.md", *ROOT.glob("[!.]*/README.md")])  # not those of caches
 LONG = ("pipelines/README.md", "schemas/README.md")  # minutes together: the nightly run takes them
 FENCE = re.compile(r"^(?:<!-- (\w+): (.+?) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPERATORS = ("&&", "||", "|", ";")
