@@ -90,7 +90,10 @@ def sample(
         seed=seed,
         predictors=Predictors.of(predictors) if predictors else None,
     )
-    labels, explained = resolved.labels, (*resolved.lines(), *unconditioned_notes(resolved.labels))
+    labels, explained = (
+        resolved.labels,
+        (*resolved.lines(), *unconditioned_notes(resolved.labels, generator.recipe.model)),
+    )
     typer.echo("\n".join((*explained, f"     {heading(labels)}", *lead_sheet(labels))), err=as_json)
     files: list[str] = []
     for start in range(0, count, batch):

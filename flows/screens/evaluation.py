@@ -64,15 +64,20 @@ def _figures(report: "EvaluationReport") -> Table:
 
 
 def print_ablation(found: "Sequence[ConditionAblation]") -> None:
-    """How a model's loss rises where a condition is swapped, in a terminal's lines."""
-    table = Table("condition of another song", "loss, right", "wrong", "rise", "95 %", "", box=None)
+    """How a model's loss rises where a condition is wrong, in a terminal's lines."""
+    table = Table("wrong condition", "loss, right", "wrong", "rise", "95 %", "", box=None)
     for one in found:
         rise, low, high = (
             f"{100 * value / one.right:+.2f} %" for value in (one.difference, one.low, one.high)
         )
         verdict = "used" if one.is_used else "not used"
         table.add_row(
-            one.condition, f"{one.right:.4f}", f"{one.wrong:.4f}", rise, f"{low} … {high}", verdict
+            f"{one.condition}: {one.how}",
+            f"{one.right:.4f}",
+            f"{one.wrong:.4f}",
+            rise,
+            f"{low} … {high}",
+            verdict,
         )
     unusable = found[0].unusable
     left_out = f"; {unusable} samples cannot be used and are left out" if unusable else ""

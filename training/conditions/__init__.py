@@ -1,19 +1,31 @@
-"""Conditions of a model beside the noisy latent: a text, beats, chords.
+"""Conditions of a model beside the noisy latent: a text, and controls of the music.
 
-From records to padded batches to the tokens that attention reads.
-
-Each condition has the same three steps: a batch of plain numbers with a mask (`BeatBatch`,
-`ChordBatch`), a module that embeds it (`BeatEmbedding`, `ChordEmbedding`), and `Tokens`, which
-every attention site takes. What is missing, empty or dropped becomes one null token that is
-learned, so that no row of attention is ever masked as a whole.
+A condition reaches the net in up to two forms. As *tokens* (text; beats, chords), which attention
+looks up: from records to padded batches (`BeatBatch`, `ChordBatch`), a module that embeds them, and
+`Tokens`; what is missing, empty or dropped becomes one null token that is learned, so that no row
+of attention is ever masked as a whole. As *frame rows* (`rows`), laid out at the latent's frame
+rate: what holds in each frame, and whether it is known there.
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class Condition(StrEnum):
-    """What a model can be conditioned on, in the order in which an attention site attends to it."""
+    """What a model can be conditioned on.
+
+    The first three in the order in which an attention site attends to them.
+    """
 
     TEXT = "text"
-    BEATS = "beats"
+    BEATS = "beats"  # beats and bars
     CHORDS = "chords"
+    KEY = "key"
+    DYNAMICS = "dynamics"
+    MELODY = "melody"
+    ONSETS = "onsets"
+
+
+CONTROLS: Final = tuple(condition for condition in Condition if condition is not Condition.TEXT)
+# measured on the sound: what is asked for by a curve, or not at all
+CURVES: Final = (Condition.DYNAMICS, Condition.MELODY, Condition.ONSETS)

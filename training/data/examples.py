@@ -16,11 +16,12 @@ from pipelines.codecs import CodecFacts
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.errors import DeadInput, MachineFault, PipelineError, is_of_the_machine
 from pipelines.guarded.npy import read_npy
-from pipelines.labels.transform import cut
+from pipelines.labels.transform import excerpt
 from pipelines.storage.tar import read_members
-from schemas.labels import Beats, Chords, Labels
+from schemas.identity import keyed_rng
 from schemas.sample import Sample
 from training.conditions import Condition
+from training.conditions.clip_controls import ClipControls, ControlCurves
 from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
 
 T = TypeVar("T")
@@ -36,8 +37,7 @@ class TrainingExample(NamedTuple):
     key: str
     sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) at the codec's rate
     prompt: str  # empty: not known, or dropped
-    beats: Beats | None  # none: dropped
-    chords: Chords | None
+    controls: ClipControls | None  # none of a sample that cannot be used
     start_s: float
     song_s: float  # length of its source, or as much of it as is known
     noise_CTF: torch.Tensor
@@ -63,6 +63,20 @@ class ReadingRules(NamedTuple):
     prompts: PromptConfig
     mean_sentences: float
     seed: int
+    rows: tuple[Condition, ...] = ()  # controls that are laid out in frame rows
+    batch: int = 1  # samples of a step, over which steps of noise are spread evenly
+
+    @property
+    def learned_s(self) -> float:
+        """How much of a sample is learned."""
+        return self.frames / self.facts.frames_per_s
+
+
+class NoiseDraw(NamedTuple):
+    """What noise is drawn by: a generator, and where in the row of noise steps, from 0 to 1."""
+
+    rng: np.random.Generator
+    level: float
 
 
 def members_of(content: bytes) -> dict[str, bytes]:
@@ -145,39 +159,66 @@ def example_of(
     reading: ReadingRules,
     *,
     epoch: int,
-    rng: np.random.Generator,
+    draw: NoiseDraw,
     full_conditioning: bool = False,
 ) -> TrainingExample:
-    """A sample's visit in an epoch, its noise and step by `rng`.
+    """A sample's visit in an epoch, with drawn noise; of one longer than is learned a window.
 
-    With `full_conditioning` no sentence is masked and nothing dropped.
+    With `full_conditioning` no sentence is masked, nothing dropped, and the window is the first.
 
     Raises `DeadInput` for a sample that cannot be used.
     """
     members = members_of(content)
     sample = parsed(members)
     rules = FULL_CONDITIONING if full_conditioning else reading.prompts
+    first = 0 if full_conditioning else first_frame(sample, reading, epoch)
     visited = visit(
-        sample, seed=reading.seed, epoch=epoch, mean_sentences=reading.mean_sentences, config=rules
+        sample,
+        seed=reading.seed,
+        epoch=epoch,
+        mean_sentences=reading.mean_sentences,
+        config=rules,
+        timed=first == 0,
     )
-    labels = learned_labels(sample, reading)
+    speed = sample.change.speed
+    controls = window_controls(sample, reading, first)
     return TrainingExample(
         key=sample.key,
-        sound=sound_of(members, reading),
+        sound=sound_of(members, reading, first),
         prompt=visited.prompt,
-        beats=None if Condition.BEATS in visited.dropped else labels.beats,
-        chords=None if Condition.CHORDS in visited.dropped else labels.chords,
-        start_s=sample.start_s,
-        song_s=sample.song_s or sample.end_s,
-        step=int(rng.integers(reading.noise_steps)),
-        noise_CTF=sampled_noise(reading, rng),
+        controls=controls._replace(known=visited.known),
+        start_s=sample.start_s / speed + first / reading.facts.frames_per_s,
+        song_s=(sample.song_s or sample.end_s) / speed,
+        noise_CTF=sampled_noise(reading, draw.rng),
+        step=min(reading.noise_steps - 1, int(draw.level * reading.noise_steps)),
     )
 
 
-def learned_labels(sample: Sample, reading: ReadingRules) -> Labels:
-    """Labels of as much of a sample as is learned."""
-    learned_s = reading.frames / reading.facts.frames_per_s
-    return cut(sample.labels, learned_s) if sample.duration_s > learned_s else sample.labels
+def first_frame(sample: Sample, reading: ReadingRules, epoch: int) -> int:
+    """The latent frame that a visit's window begins with: of a longer sample drawn, else 0."""
+    spare = int((sample.duration_s - reading.learned_s) * reading.facts.frames_per_s)
+    if spare <= 0:
+        return 0
+    rng = keyed_rng(reading.seed, sample.key, f"window in epoch {epoch}")
+    return int(rng.integers(spare + 1))
+
+
+def window_controls(sample: Sample, reading: ReadingRules, first: int = 0) -> ClipControls:
+    """Labels and curves of the window that begins with a latent frame, from its start."""
+    start_s = first / reading.facts.frames_per_s
+    end_s = min(sample.duration_s, start_s + reading.learned_s)
+    is_whole = start_s == 0 and end_s == sample.duration_s
+    curves = sample.controls
+    return ClipControls(
+        sample.labels if is_whole else excerpt(sample.labels, start_s, end_s),
+        ControlCurves(
+            dynamics_db=curves.dynamics_db,
+            melody=curves.melody,
+            onsets_per_s=(curves.onsets_per_s,) * len(curves.melody),
+            rate_hz=curves.frame_rate_hz,
+            start_s=-start_s,
+        ),
+    )
 
 
 def sampled_noise(reading: ReadingRules, rng: np.random.Generator) -> torch.Tensor:
@@ -189,15 +230,17 @@ def sampled_noise(reading: ReadingRules, rng: np.random.Generator) -> torch.Tens
     )
 
 
-def sound_of(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
-    """A sample's latent (C, T, F), or wave (S,) at the codec's rate, no longer than is learned.
+def sound_of(members: dict[str, bytes], reading: ReadingRules, first: int = 0) -> torch.Tensor:
+    """A sample's latent (C, T, F), or wave (S,) at the codec's rate, from its `first` latent frame,
+    no longer than is learned.
 
     Raises `DeadInput`.
     """
-    return _latent(members, reading) if reading.reads_latents else _wave(members, reading)
+    read = _latent if reading.reads_latents else _wave
+    return read(members, reading, first)
 
 
-def _latent(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
+def _latent(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
     facts, content = reading.facts, _member(members, LATENT)
     try:
         latent = read_npy(content)
@@ -209,13 +252,16 @@ def _latent(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
             "foreign_latent",
             f"its latent is shaped {latent.shape}, but those of {facts.name} are {expected}",
         )
-    return torch.from_numpy(latent[:, : reading.frames].astype(np.float32))
+    return torch.from_numpy(latent[:, first : first + reading.frames].astype(np.float32))
 
 
-def _wave(members: dict[str, bytes], reading: ReadingRules) -> torch.Tensor:
+def _wave(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
     audio = decoded(_member(members, AUDIO))
-    samples = reading.frames * reading.facts.samples_per_frame
-    return torch.from_numpy(resampled(audio.wave, audio.rate_hz, reading.facts.rate_hz)[:samples])
+    start, samples = (
+        frames * reading.facts.samples_per_frame for frames in (first, reading.frames)
+    )
+    wave = resampled(audio.wave, audio.rate_hz, reading.facts.rate_hz)
+    return torch.from_numpy(wave[start : start + samples])
 
 
 def _member(members: dict[str, bytes], extension: str) -> bytes:

@@ -13,6 +13,7 @@ from multiprocessing.synchronize import Event
 from types import FrameType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -20,8 +21,10 @@ from pipelines.errors import DeadInput, MachineFault
 from schemas.identity import keyed_rng
 from training.conditions.beats import BeatBatch, batched_beats
 from training.conditions.chords import ChordBatch, batched_chords
+from training.conditions.rows import FrameGrid, frame_rows, row_width
 from training.conditions.tokens import Tokens
 from training.data.examples import (
+    NoiseDraw,
     ReadingRules,
     TrainingExample,
     Unusable,
@@ -41,6 +44,7 @@ class TrainingBatch(NamedTuple):
     prompts: tuple[str, ...]  # empty where the text is unknown or was dropped
     beats: BeatBatch
     chords: ChordBatch
+    rows_BTR: torch.Tensor | None  # frame rows; none where the model takes none
     seconds_B2: torch.Tensor  # where in its song each clip begins, and how long the song is
     sounds: torch.Tensor  # latents (B, C, T, F), or waves (B, S) for the codec to encode
     # latent frames that each has of its own; what follows is padding, none where the sample does
@@ -52,7 +56,8 @@ class TrainingBatch(NamedTuple):
 
     def conditioning(self, text: Tokens, *, with_seconds: bool) -> Conditions:
         """Its conditions, the prompts as `text`; `with_seconds`, where clips begin in songs."""
-        return Conditions(text, self.beats, self.chords, self.seconds_B2 if with_seconds else None)
+        seconds_B2 = self.seconds_B2 if with_seconds else None
+        return Conditions(text, self.beats, self.chords, seconds_B2, self.rows_BTR)
 
 
 class Samples(Dataset[TrainingExample | Unusable]):
@@ -91,8 +96,8 @@ class Samples(Dataset[TrainingExample | Unusable]):
         rows = [_silent(one) if isinstance(one, Unusable) else one for one in examples]
         keys = tuple(row.key for row in rows)
         prompts = tuple(row.prompt for row in rows)
-        beats = batched_beats([row.beats for row in rows])
-        chords = batched_chords([row.chords for row in rows])
+        beats = batched_beats([row.controls and row.controls.known_beats for row in rows])
+        chords = batched_chords([row.controls and row.controls.known_chords for row in rows])
         seconds_B2 = torch.tensor([[row.start_s, row.song_s] for row in rows])
         sounds = torch.stack([self._padded(row.sound) for row in rows])
         frames_B = torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64)
@@ -104,6 +109,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
             prompts=prompts,
             beats=beats,
             chords=chords,
+            rows_BTR=self._rows(rows),
             seconds_B2=seconds_B2,
             sounds=sounds,
             frames_B=frames_B,
@@ -111,6 +117,19 @@ class Samples(Dataset[TrainingExample | Unusable]):
             steps_B=steps_B,
             unusable=unusable,
         )
+
+    def _rows(self, examples: Sequence[TrainingExample]) -> torch.Tensor | None:
+        """Frame rows of a batch, zeros for what cannot be used."""
+        reading = self._reading
+        if not reading.rows:
+            return None
+        grid = FrameGrid(reading.frames, reading.facts.frames_per_s)
+        nothing = np.zeros((reading.frames, row_width(reading.rows)), np.float32)
+        rows = [
+            nothing if one.controls is None else frame_rows(one.controls, grid, reading.rows)
+            for one in examples
+        ]
+        return torch.from_numpy(np.stack(rows))
 
     def _padded(self, sound: torch.Tensor) -> torch.Tensor:
         """A latent (C, T, F) or a wave (S,), silent where it is over."""
@@ -137,16 +156,12 @@ class Samples(Dataset[TrainingExample | Unusable]):
     def _example(
         self, position: int, sample: SamplePosition, source: Range, content: bytes | Exception
     ) -> TrainingExample | Unusable:
-        rng = keyed_rng(
-            self._reading.seed,
-            str(position),
-            "noise of validation" if self._full_conditioning else "noise",
-        )
+        draw = self._noise_draw(position)
         make = partial(
             example_of,
             reading=self._reading,
             epoch=sample.epoch,
-            rng=rng,
+            draw=draw,
             full_conditioning=self._full_conditioning,
         )
         try:
@@ -155,8 +170,18 @@ class Samples(Dataset[TrainingExample | Unusable]):
             return Unusable(
                 f"{source.url} at byte {source.start}",
                 error.message,
-                sampled_noise(self._reading, rng),
+                sampled_noise(self._reading, draw.rng),
             )
+
+    def _noise_draw(self, position: int) -> NoiseDraw:
+        """Noise by the position; its level by a draw for the whole batch and the place in it, so
+        that a batch meets all levels alike: each is as likely as any, their mean varies less.
+        """
+        seed, batch = self._reading.seed, self._reading.batch
+        purpose = "noise of validation" if self._full_conditioning else "noise"
+        offset = keyed_rng(seed, str(position // batch), f"level of {purpose}").random()
+        level = (offset + position % batch / batch) % 1
+        return NoiseDraw(keyed_rng(seed, str(position), purpose), level)
 
 
 def _silent(one: Unusable) -> TrainingExample:
@@ -165,8 +190,7 @@ def _silent(one: Unusable) -> TrainingExample:
         key=one.key,
         sound=torch.zeros(0),
         prompt="",
-        beats=None,
-        chords=None,
+        controls=None,
         start_s=0.0,
         song_s=0.0,
         noise_CTF=one.noise_CTF,

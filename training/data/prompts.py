@@ -1,23 +1,26 @@
 """What a sample says of itself on one visit: a caption, some sentences of it left out, some
-conditions dropped (arXiv 2311.08355).
+conditions dropped (arXiv 2311.08355), or known for a part of the time (arXiv 2311.07069).
 
 Every draw is keyed by seed, sample and epoch, so a visit is the same on any worker, in any order,
 after any interruption.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from pipelines.captioning.facts import parse_facts
 from schemas.caption import Caption, CaptionKind
 from schemas.errors import SchemaError
+from schemas.fact import FactKind
 from schemas.identity import keyed_rng
 from schemas.record import Confidence, Record
 from schemas.sample import Sample
-from training.conditions import Condition
+from training.conditions import CONTROLS, CURVES, Condition
+from training.conditions.clip_controls import Known, Span
 
 _Chance = Confidence
 _LABELS: Final = (CaptionKind.LABEL, CaptionKind.TAGS)
@@ -52,11 +55,41 @@ class PromptConfig(Record):
     )
     masked_max: _Chance = Field(0.5, description="Largest. Mustango: 50 %.")
     drop_all: _Chance = Field(
-        0.05, description="Chance that text, beats and chords are dropped together. Mustango: 5 %."
+        0.05, description="Chance that text and controls are dropped together. Mustango: 5 %."
+    )
+    drop_controls: _Chance = Field(
+        0.0,
+        description=(
+            "Chance that all controls are dropped, but not the text: what guidance by condition "
+            "leads away from. Mustango: never."
+        ),
     )
     drop_each: _Chance = Field(
         0.05,
-        description="Chance, each for itself and beside that, that one of them is. Mustango: 5 %.",
+        description=(
+            "Chance, each for itself and beside that, that text, beats, chords or key is. "
+            "Mustango: 5 %."
+        ),
+    )
+    drop_curves: _Chance = Field(
+        0.5, description="Chance that dynamics, melody and onsets are dropped together."
+    )
+    drop_curve: _Chance = Field(
+        0.3, description="Chance, each for itself and beside that, that one of these is."
+    )
+    spans: _Chance = Field(
+        0.2,
+        description=(
+            "Chance, each for itself, that a control is known within one span of time alone, or "
+            "but for one. In frame rows."
+        ),
+    )
+    silent_drops: _Chance = Field(
+        0.0,
+        description=(
+            "Chance that the caption's sentences that state a dropped control go with it. "
+            "Mustango: never."
+        ),
     )
 
     @model_validator(mode="after")
@@ -69,17 +102,25 @@ class PromptConfig(Record):
 
 
 # nothing is left out: for validation and measurements
-FULL_CONDITIONING: Final = PromptConfig(masking=0, drop_all=0, drop_each=0)
+FULL_CONDITIONING: Final = PromptConfig(
+    masking=0, drop_all=0, drop_each=0, drop_curves=0, drop_curve=0, spans=0
+)
+_STATING: Final = {
+    Condition.BEATS: {FactKind.BPM, FactKind.TEMPO_WORD, FactKind.METER},
+    Condition.CHORDS: {FactKind.CHORDS, FactKind.TIMED_CHORDS},
+    Condition.KEY: {FactKind.KEY},
+}
 
 
 class Visit(NamedTuple):
-    """The prompt of a sample this time, and which conditions are dropped.
+    """The prompt of a sample this time, which conditions are dropped, and which are known in part.
 
     Where the text is dropped, the prompt is empty.
     """
 
     prompt: str
     dropped: frozenset[Condition]
+    known: Known  # of the controls that are not known for all of the time
 
 
 def visit(
@@ -89,10 +130,12 @@ def visit(
     epoch: int,
     mean_sentences: float,
     config: PromptConfig | None = None,
+    timed: bool = True,
 ) -> Visit:
     """The prompt and the dropped conditions of a sample in an epoch.
 
-    A sample without captions has an empty prompt.
+    A sample without captions has an empty prompt. Without `timed`, as for a window that begins
+    later than the sample, sentences that say when chords sound are left out.
     """
     rules = config or PromptConfig()
 
@@ -100,11 +143,30 @@ def visit(
         return keyed_rng(seed, sample.key, f"{purpose} in epoch {epoch}")
 
     dropped = dropped_conditions(rng_for("dropping"), rules)
+    known = known_spans(rng_for("spans"), sample.duration_s, dropped, rules)
     caption = sampled_caption(sample.captions, rng_for("caption"), rules)
     if caption is None or Condition.TEXT in dropped:
-        return Visit("", dropped)
+        return Visit("", dropped, known)
+    unsaid = set() if timed else {FactKind.TIMED_CHORDS}
+    for condition, chance in zip(CONTROLS, rng_for("unsaid").random(len(CONTROLS)), strict=True):
+        if condition in dropped and chance < rules.silent_drops:
+            unsaid |= _STATING.get(condition, set())
+    sentences = without_facts(caption.sentences, unsaid)
     return Visit(
-        " ".join(masked(caption.sentences, mean_sentences, rng_for("masking"), rules)), dropped
+        " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules)), dropped, known
+    )
+
+
+def without_facts(sentences: Sequence[str], kinds: Collection[FactKind]) -> tuple[str, ...]:
+    """The sentences that state no fact of these kinds.
+
+    >>> without_facts(["A flute in C major.", "It is slow."], {FactKind.KEY})
+    ('It is slow.',)
+    """
+    if not kinds:
+        return tuple(sentences)
+    return tuple(
+        one for one in sentences if not any(fact.kind in kinds for fact in parse_facts(one))
     )
 
 
@@ -165,15 +227,44 @@ def masked(
 
 
 def dropped_conditions(rng: np.random.Generator, config: PromptConfig) -> frozenset[Condition]:
-    """Conditions dropped on a visit: all at once, or each by a draw of its own."""
-    chances = rng.random(1 + len(Condition))
-    if chances[0] < config.drop_all:
+    """Conditions dropped on a visit: all at once, all but the text, or each by a draw of its own;
+    and curves, which nobody has to give, all at once or each by a draw of its own.
+    """
+    everything, *each, controls, curves = rng.random(3 + len(Condition))
+    if everything < config.drop_all:
         return frozenset(Condition)
-    return frozenset(
+    dropped = {
         condition
-        for condition, chance in zip(Condition, chances[1:], strict=True)
-        if chance < config.drop_each
-    )
+        for condition, chance in zip(Condition, each, strict=True)
+        if chance < (config.drop_curve if condition in CURVES else config.drop_each)
+    }
+    if controls < config.drop_controls:
+        dropped |= set(CONTROLS)
+    if curves < config.drop_curves:
+        dropped |= set(CURVES)
+    return frozenset(dropped)
+
+
+def known_spans(
+    rng: np.random.Generator,
+    duration_s: float,
+    dropped: Collection[Condition],
+    config: PromptConfig,
+) -> Known:
+    """When controls are known that are dropped (never), or known for a part of the time: within a
+    span between two drawn times, or before and after it.
+    """
+    known: dict[Condition, tuple[Span, ...]] = {}
+    for condition in CONTROLS:
+        chance, inside, *ends = rng.random(4)
+        first_s, last_s = sorted(float(end) * duration_s for end in ends)
+        if condition in dropped:
+            known[condition] = ()
+        elif chance < config.spans and inside < 0.5:
+            known[condition] = (Span(first_s, last_s),)
+        elif chance < config.spans:
+            known[condition] = (Span(0.0, first_s), Span(last_s, duration_s))
+    return known
 
 
 def mean_sentences(samples: Iterable[Sample]) -> float:

@@ -2,7 +2,8 @@
 
 The text encoder and the codec are frozen and stand outside: the model takes states and latents.
 
-Shapes: B samples, C latent channels, T latent frames, F latent bands, L tokens, D width of a token.
+Shapes: B samples, C latent channels, T latent frames, F latent bands, L tokens, D width of a token,
+R frame rows.
 """
 
 from typing import NamedTuple, cast
@@ -28,31 +29,31 @@ class Conditions(NamedTuple):
     beats: BeatBatch
     chords: ChordBatch
     seconds_B2: torch.Tensor | None = None  # start of the clip and length of its song
+    rows_BTR: torch.Tensor | None = None  # frame rows; zeros where nothing is known
 
     def to(self, device: torch.device | str) -> "Conditions":
         """The same on another device."""
         seconds_B2 = None if self.seconds_B2 is None else self.seconds_B2.to(device)
+        rows_BTR = None if self.rows_BTR is None else self.rows_BTR.to(device)
         return Conditions(
-            self.text.to(device), self.beats.to(device), self.chords.to(device), seconds_B2
+            self.text.to(device),
+            self.beats.to(device),
+            self.chords.to(device),
+            seconds_B2,
+            rows_BTR,
         )
 
     def joined(self, other: "Conditions") -> "Conditions":
         """The samples of both, one after the other.
 
-        Raises `TrainingError` where only one knows seconds.
+        Raises `TrainingError` where only one knows seconds, or has frame rows.
         """
-        if (self.seconds_B2 is None) != (other.seconds_B2 is None):
-            raise TrainingError("only one of two batches knows seconds")
-        seconds_B2 = (
-            None
-            if self.seconds_B2 is None or other.seconds_B2 is None
-            else joined_rows(self.seconds_B2, other.seconds_B2)
-        )
         return Conditions(
             joined_tokens(self.text, other.text),
             self.beats.joined(other.beats),
             self.chords.joined(other.chords),
-            seconds_B2,
+            _both("seconds", self.seconds_B2, other.seconds_B2),
+            _both("frame rows", self.rows_BTR, other.rows_BTR),
         )
 
     def first(self, count: int) -> "Conditions":
@@ -61,7 +62,18 @@ class Conditions(NamedTuple):
         seconds_B2 = None if self.seconds_B2 is None else self.seconds_B2[:count]
         beats = BeatBatch(*(part[:count] for part in self.beats))
         chords = ChordBatch(*(part[:count] for part in self.chords))
-        return Conditions(text, beats, chords, seconds_B2)
+        rows_BTR = None if self.rows_BTR is None else self.rows_BTR[:count]
+        return Conditions(text, beats, chords, seconds_B2, rows_BTR)
+
+    def text_alone(self) -> "Conditions":
+        """The same batch without its controls; seconds stay."""
+        rows = len(self.text.mask_BL)
+        device = self.text.states_BLD.device
+        return self._replace(
+            beats=batched_beats([None] * rows).to(device),
+            chords=batched_chords([None] * rows).to(device),
+            rows_BTR=None if self.rows_BTR is None else torch.zeros_like(self.rows_BTR),
+        )
 
     def unconditional(self, empty_text: Tokens) -> "Conditions":
         """The same batch with everything dropped but its seconds: what guidance leads away from.
@@ -72,10 +84,16 @@ class Conditions(NamedTuple):
         text = Tokens(
             empty_text.states_BLD.expand(rows, -1, -1), empty_text.mask_BL.expand(rows, -1)
         )
-        nothing = Conditions(
-            text, batched_beats([None] * rows), batched_chords([None] * rows), self.seconds_B2
-        )
-        return nothing.to(self.text.states_BLD.device)
+        return self.text_alone()._replace(text=text.to(self.text.states_BLD.device))
+
+
+def _both(
+    what: str, first: torch.Tensor | None, second: torch.Tensor | None
+) -> torch.Tensor | None:
+    """Rows of both batches; none where neither has any."""
+    if (first is None) != (second is None):
+        raise TrainingError(f"only one of two batches has {what}")
+    return None if first is None or second is None else joined_rows(first, second)
 
 
 class LatentDiffusion(nn.Module):
@@ -116,7 +134,13 @@ class LatentDiffusion(nn.Module):
         """The net's prediction, shaped as the latent."""
         return cast(
             torch.Tensor,
-            self.munet(noisy_BCTF, steps_B, self.context(conditions), conditions.seconds_B2),
+            self.munet(
+                noisy_BCTF,
+                steps_B,
+                self.context(conditions),
+                conditions.seconds_B2,
+                conditions.rows_BTR,
+            ),
         )
 
     def forward(

@@ -4,12 +4,13 @@ Shapes: B samples, C channels, T frames, F bands.
 """
 
 from enum import StrEnum
-from typing import cast
+from typing import Self, cast
 
 import torch
 from diffusers import DDPMScheduler
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from schemas.errors import SchemaError
 from schemas.record import Record
 
 
@@ -61,6 +62,23 @@ class ObjectiveConfig(Record):
             "Hang et al. 2023, TANGO, Mustango: 5. None: equal."
         ),
     )
+    zero_terminal: bool = Field(
+        False,
+        description=(
+            "Rescale the schedule so that nothing of the latent is left at the last step: a model "
+            "learns to give a clip its level, which playing from pure noise asks of it (Lin et al. "
+            "2024). Takes v. Not in published weights."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.zero_terminal and self.target is not Target.V:
+            raise SchemaError(
+                "objective.zero_terminal takes objective.target=v_prediction: at the last step, "
+                "where all is noise, predicted noise says nothing of the latent"
+            )
+        return self
 
 
 class Objective:
@@ -82,6 +100,7 @@ class Objective:
             beta_schedule=str(config.schedule),
             prediction_type=str(config.target),
             clip_sample=False,  # latents are not pictures: nothing bounds them
+            rescale_betas_zero_snr=config.zero_terminal,
         )
         alphas = self.scheduler.alphas_cumprod
         self.snr = alphas / (1 - alphas)  # by step
@@ -115,6 +134,32 @@ class Objective:
             snr_B if self.config.target is Target.EPSILON else snr_B + 1
         )
         return weight_B
+
+    def clean(
+        self, prediction: torch.Tensor, noisy: torch.Tensor, steps_B: torch.Tensor
+    ) -> torch.Tensor:
+        """The latent that a prediction amounts to, shaped as it is."""
+        alpha, sigma = self._shares(noisy, steps_B)
+        if self.config.target is Target.EPSILON:
+            return (noisy - sigma * prediction) / alpha
+        return alpha * noisy - sigma * prediction
+
+    def prediction(
+        self, clean: torch.Tensor, noisy: torch.Tensor, steps_B: torch.Tensor
+    ) -> torch.Tensor:
+        """The prediction that amounts to a latent: the inverse of `clean`."""
+        alpha, sigma = self._shares(noisy, steps_B)
+        if self.config.target is Target.EPSILON:
+            return (noisy - alpha * clean) / sigma
+        return (alpha * noisy - clean) / sigma
+
+    def _shares(
+        self, noisy: torch.Tensor, steps_B: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """How much of a noisy latent is latent, and how much noise, as factors."""
+        alphas_B = self.scheduler.alphas_cumprod.to(noisy.device)[steps_B]
+        shares_B111 = alphas_B.reshape(-1, *[1] * (noisy.dim() - 1))
+        return shares_B111.sqrt(), (1 - shares_B111).sqrt()
 
     def loss(
         self,

@@ -5,6 +5,7 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands.
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import reduce
 from typing import Any, cast
 
 import numpy as np
@@ -48,8 +49,35 @@ class SamplingConfig(Record):
             "1: no guidance. TANGO, Mustango: 3."
         ),
     )
+    guidance_controls: float | None = Field(
+        None,
+        ge=0,
+        description=(
+            "Guidance of its own for beats, chords and what else is a control: `guidance` then "
+            "leads from nothing to the text, this from the text to text and controls, for half as "
+            "much work again. None: one guidance for all. Wants prompts.drop_controls in training."
+        ),
+    )
+    guidance_rescale: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description=(
+            "How far the spread of a guided prediction is brought back to that of the conditional "
+            "one. Lin et al. 2024: 0.7. 0: not at all."
+        ),
+    )
+    clamp: bool = Field(
+        False,
+        description=(
+            "Keep the clean estimate of each step within the range of the latents that were "
+            "learned from (their 0.01 and 99.99 % by channel)."
+        ),
+    )
 
 
+# by channel the least and the largest value of latents
+LatentRange = Sequence[tuple[float, float]]
 # noisy latents (B, C, T, F), steps (B,) to a prediction
 Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -64,6 +92,7 @@ def sampled_latents(
     frames: int,
     bands: int,
     config: SamplingConfig | None = None,
+    latent_range: LatentRange = (),
 ) -> torch.Tensor:
     """One latent per key, (B, C, T, F) in float32, on the device of the conditions.
 
@@ -76,10 +105,11 @@ def sampled_latents(
         raise TrainingError(f"{len(keys)} keys for conditions of {len(text)} samples")
     shape = (model.munet.config.latent_channels, frames, bands)
     start = torch.stack([_noise(seed, key, shape) for key in keys]).to(text.device)
+    predict = _guided(model, conditions, empty_text, rules)
+    if rules.clamp and latent_range:
+        predict = _clamped(predict, model.objective, latent_range)
     with torch.no_grad():
-        return denoised(
-            _guided(model, conditions, empty_text, rules.guidance), start, model.objective, rules
-        )
+        return denoised(predict, start, model.objective, rules)
 
 
 def denoised(
@@ -96,23 +126,65 @@ def denoised(
 
 
 def _guided(
-    model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, guidance: float
+    model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, rules: SamplingConfig
 ) -> Predict:
-    """A predictor with both halves in one batch (Ho & Salimans 2022) and tokens made once."""
-    alone = guidance == 1
-    whole = conditions if alone else conditions.joined(conditions.unconditional(empty_text))
-    context = model.context(whole)
+    """A predictor with all parts of the guidance in one batch, and tokens made once."""
+    parts = _parts(conditions, empty_text, rules)
+    whole = reduce(Conditions.joined, parts)
+    context, count = model.context(whole), len(parts)
 
     def predict(x_BCTF: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
-        if alone:
-            return cast(torch.Tensor, model.munet(x_BCTF, steps_B, context, whole.seconds_B2))
         predictions = model.munet(
-            torch.cat([x_BCTF, x_BCTF]), torch.cat([steps_B, steps_B]), context, whole.seconds_B2
-        ).float()
-        conditional, unconditional = predictions.chunk(2)
-        return cast(torch.Tensor, unconditional + guidance * (conditional - unconditional))
+            torch.cat([x_BCTF] * count),
+            torch.cat([steps_B] * count),
+            context,
+            whole.seconds_B2,
+            whole.rows_BTR,
+        )
+        return _led(predictions.float().chunk(count), rules)
 
     return predict
+
+
+def _parts(
+    conditions: Conditions, empty_text: Tokens, rules: SamplingConfig
+) -> tuple[Conditions, ...]:
+    """What is predicted for: all conditions; the text alone, where controls have a guidance of
+    their own; none, where any is led away from.
+    """
+    if rules.guidance_controls is not None:
+        return conditions, conditions.text_alone(), conditions.unconditional(empty_text)
+    return (
+        (conditions,) if rules.guidance == 1 else (conditions, conditions.unconditional(empty_text))
+    )
+
+
+def _led(predictions: Sequence[torch.Tensor], rules: SamplingConfig) -> torch.Tensor:
+    """The guided prediction (Ho & Salimans 2022; by condition as in Brooks et al. 2023)."""
+    conditional = predictions[0]
+    match list(predictions):
+        case [_]:
+            return conditional
+        case [_, unconditional]:
+            led = unconditional + rules.guidance * (conditional - unconditional)
+        case [_, text_alone, unconditional]:
+            led = unconditional + rules.guidance * (text_alone - unconditional)
+            led = led + (rules.guidance_controls or 0) * (conditional - text_alone)
+    spread, wanted = (one.std(dim=(1, 2, 3), keepdim=True) for one in (led, conditional))
+    kept = 1 - rules.guidance_rescale
+    return led * (kept + rules.guidance_rescale * wanted / spread.clamp(min=1e-8))
+
+
+def _clamped(predict: Predict, objective: Objective, latent_range: LatentRange) -> Predict:
+    """A predictor whose clean estimates stay within a range by channel."""
+    bounds_C2 = torch.tensor(latent_range)
+
+    def clamped(x_BCTF: torch.Tensor, steps_B: torch.Tensor) -> torch.Tensor:
+        low, high = bounds_C2.to(x_BCTF).T[..., None, None]
+        clean = objective.clean(predict(x_BCTF, steps_B).float(), x_BCTF, steps_B)
+        return objective.prediction(clean.clamp(low, high), x_BCTF, steps_B)
+
+    return clamped
 
 
 def _scheduler(objective: Objective, sampler: Sampler) -> Any:

@@ -1,4 +1,4 @@
-"""Condition ablation: a model's loss with the right condition, against that with another song's.
+"""Condition ablation: a model's loss with the right condition, against that with a wrong one.
 
 Same sound, same noise, same step: only one condition differs. A model that does not listen to a
 condition has the same loss either way.
@@ -6,7 +6,7 @@ condition has the same loss either way.
 Shapes: B clips, R rounds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -19,6 +19,7 @@ from schemas.identity import Split, keyed_rng
 from schemas.record import Record
 from training.conditions import Condition
 from training.data.examples import (
+    NoiseDraw,
     ReadingRules,
     TrainingExample,
     example_of,
@@ -33,6 +34,7 @@ from training.data.order import SampleOrder
 from training.data.prompts import FULL_CONDITIONING
 from training.diffusion.model import Conditions
 from training.errors import TrainingError
+from training.evaluation.condition_changes import ANOTHER, wrong_conditions
 from training.generation.generate import Generator
 
 _LEVEL: Final = 0.95
@@ -45,9 +47,10 @@ class ConditionAblation(Record):
     """
 
     condition: Condition
+    how: str = ANOTHER  # what is wrong about it
     songs: int
     right: float  # loss with the right condition
-    wrong: float  # with that of another song
+    wrong: float  # with the wrong one
     difference: float  # wrong less right
     low: float  # 95 % interval of the difference, by Student's t over songs
     high: float
@@ -65,15 +68,6 @@ class _Songs(NamedTuple):
     unusable: list[str]  # where each such sample stands, and why
 
 
-# of the right and another song's conditions: those that the model gets
-Swap = Callable[[Conditions, Conditions], Conditions]
-_SWAPS: Final[dict[Condition, Swap]] = {
-    Condition.TEXT: lambda right, other: right._replace(text=other.text),
-    Condition.BEATS: lambda right, other: right._replace(beats=other.beats),
-    Condition.CHORDS: lambda right, other: right._replace(chords=other.chords),
-}
-
-
 def ablate_conditions(
     generator: Generator,
     target: str,
@@ -82,8 +76,8 @@ def ablate_conditions(
     rounds: int = 8,
     seed: int = 0,
 ) -> tuple[ConditionAblation, ...]:
-    """What text, beats and chords are worth, over the songs of a split: of each one clip, its first
-    sample that can be used.
+    """What each condition is worth, over the songs of a split: of each one clip, its first sample
+    that can be used.
 
     A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps.
     Raises `TrainingError` for fewer than three songs.
@@ -102,15 +96,15 @@ def ablate_conditions(
         )
     collated = Samples([corpus], SampleOrder([len(corpus)]), reading).collated
     partners = _partners(len(songs), seed)
-    losses = {name: np.zeros((rounds, len(songs))) for name in ("right", *_SWAPS)}
+    ways = wrong_conditions(generator.recipe.model)
+    losses = np.zeros((1 + len(ways), rounds, len(songs)))
     size = generator.recipe.data.micro_batch
     for first in range(0, len(songs), size):
         indices = range(first, min(len(songs), first + size))
         batch = collated([songs[index] for index in indices])
-        right, other = (
-            _conditions(generator, batch),
-            _conditions(generator, collated([songs[partners[index]] for index in indices])),
-        )
+        pairs = [(songs[index], songs[partners[index]]) for index in indices]
+        wrong = [collated([way.apply(*pair) for pair in pairs]) for way in ways]
+        conditions = [_conditions(generator, one) for one in (batch, *wrong)]
         with torch.no_grad():
             latents_BCTF, frames_B = (
                 generator.codec.encode(batch.sounds.to(generator.device)),
@@ -118,24 +112,21 @@ def ablate_conditions(
             )
         for number in range(rounds):
             noise, steps_B = _noise_and_steps(generator, reading, batch.keys, number, rounds)
-            for name, losses_RB in losses.items():
-                conditions = right if name == "right" else _SWAPS[Condition(name)](right, other)
+            for way, one in enumerate(conditions):
                 with torch.no_grad():
-                    loss_B = generator.model(
-                        latents_BCTF, conditions.to(generator.device), noise, steps_B, frames_B
-                    )
-                losses_RB[number, first : first + len(indices)] = loss_B.float().cpu().numpy()
-    means = {name: losses_RB.mean(0) for name, losses_RB in losses.items()}
+                    loss_B = generator.model(latents_BCTF, one, noise, steps_B, frames_B)
+                losses[way, number, indices] = loss_B.float().cpu().numpy()
+    right, *others = losses.mean(1)
     return tuple(
-        ablation_of(condition, means["right"], means[condition]).replaced(unusable=len(unusable))
-        for condition in _SWAPS
+        ablation_of(way.condition, right, other).replaced(how=way.how, unusable=len(unusable))
+        for way, other in zip(ways, others, strict=True)
     )
 
 
 def ablation_of(
     condition: Condition, right_B: np.ndarray, wrong_B: np.ndarray
 ) -> ConditionAblation:
-    """What a condition is worth, from each song's loss with the right one and with another's."""
+    """What a condition is worth, from each song's loss with the right one and with a wrong one."""
     gain_B = wrong_B - right_B
     half = float(
         student.ppf((1 + _LEVEL) / 2, len(gain_B) - 1) * gain_B.std(ddof=1) / np.sqrt(len(gain_B))
@@ -163,6 +154,7 @@ def _reading(generator: Generator, seed: int) -> ReadingRules:
         FULL_CONDITIONING,
         generator.survey.mean_sentences,
         seed,
+        rules.model.rows,
     )
 
 
@@ -177,10 +169,12 @@ def _songs(corpus: CorpusIndex, reading: ReadingRules) -> _Songs:
             song_id = guarded(content, lambda good: parsed(members_of(good)).song_id)
             if song_id not in found:
                 # of noise that is drawn anew in each round
-                rng = keyed_rng(reading.seed, "", "heeding")
+                draw = NoiseDraw(keyed_rng(reading.seed, "", "heeding"), 0.0)
                 found[song_id] = guarded(
                     content,
-                    partial(example_of, reading=reading, epoch=0, rng=rng, full_conditioning=True),
+                    partial(
+                        example_of, reading=reading, epoch=0, draw=draw, full_conditioning=True
+                    ),
                 )
         except DeadInput as error:
             unusable.append(f"{source.url} at byte {source.start}: {error.message}")
@@ -199,7 +193,7 @@ def _partners(count: int, seed: int) -> list[int]:
 def _conditions(generator: Generator, batch: TrainingBatch) -> Conditions:
     return batch.conditioning(
         generator.encoder.encode(batch.prompts), with_seconds=generator.recipe.model.seconds
-    )
+    ).to(generator.device)
 
 
 def _noise_and_steps(

@@ -15,12 +15,16 @@ import torch
 from pipelines.codecs import Codec, open_codec
 from pipelines.trust.trusted import check_trust
 from schemas.labels import Labels
+from training.conditions import Condition
 from training.conditions.beats import MAX_BEATS, batched_beats
 from training.conditions.chords import MAX_CHORDS, batched_chords
+from training.conditions.clip_controls import ALWAYS, ClipControls, ControlCurves, Known
+from training.conditions.rows import FrameGrid, frame_rows
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import SamplingConfig, sampled_latents
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
+from training.munet.config import MuNetConfig
 from training.run.checkpoints import CORPUS, EMA, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.parallel import autocast, device_of
@@ -31,7 +35,8 @@ Wave = npt.NDArray[np.float32]
 
 
 class GenerationRequest(NamedTuple):
-    """What is to be generated: a prompt, and the labels that the sound shall have.
+    """What is to be generated: a prompt, and the labels and curves that the sound shall have, for
+    all of the time or as `known` says.
 
     The noise it begins as depends on its key and a seed.
     """
@@ -39,24 +44,33 @@ class GenerationRequest(NamedTuple):
     key: str
     prompt: str
     labels: Labels
+    curves: ControlCurves = ControlCurves()
+    known: Known = ALWAYS
+
+    @property
+    def controls(self) -> ClipControls:
+        """All but the prompt."""
+        return ClipControls(self.labels, self.curves, self.known)
 
 
-def unconditioned_notes(labels: Labels) -> tuple[str, ...]:
-    """Notes on labels that a model is not conditioned on, because there are too many of them.
+def unconditioned_notes(labels: Labels, config: MuNetConfig) -> tuple[str, ...]:
+    """Notes on labels that a model is not conditioned on, because it takes them as tokens alone
+    and there are too many of them.
 
+    >>> from training.munet.config import preset
     >>> from training.prompt_controls.resolve import resolve_controls
     >>> march = resolve_controls("A march at 120 BPM", duration_s=30)
-    >>> unconditioned_notes(march.labels)
+    >>> unconditioned_notes(march.labels, preset("base"))
     ('of 60 beats the model takes the first 50: what comes after them is its own',)
     """
     counts = (
-        ("beats", len(labels.beats.times_s), MAX_BEATS),
-        ("chords", len(labels.chords.segments), MAX_CHORDS),
+        (Condition.BEATS, len(labels.beats.times_s), MAX_BEATS),
+        (Condition.CHORDS, len(labels.chords.segments), MAX_CHORDS),
     )
     return tuple(
         f"of {count} {what} the model takes the first {limit}: what comes after them is its own"
         for what, count, limit in counts
-        if count > limit
+        if count > limit and what in config.controls and what not in config.rows
     )
 
 
@@ -134,26 +148,32 @@ class Generator(NamedTuple):
         with torch.no_grad(), autocast(self.device, precision):
             latents_BCTF = sampled_latents(
                 self.model,
-                self._conditions(requests),
+                self._conditions(requests, facts.frames(samples)),
                 self.encoder.encode([""]).to(self.device),
                 keys=[request.key for request in requests],
                 seed=seed,
                 frames=facts.frames(samples),
                 bands=facts.bands,
                 config=sampling or self.recipe.sampling,
+                latent_range=self.survey.latent_range,
             )
         return [
             np.asarray(wave[:samples])
             for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()
         ]
 
-    def _conditions(self, requests: Sequence[GenerationRequest]) -> Conditions:
-        """Texts, beats and chords of requests; those that are empty are not known."""
-        labels = [request.labels for request in requests]
+    def _conditions(self, requests: Sequence[GenerationRequest], frames: int) -> Conditions:
+        """Texts and controls of requests; those that are empty are not known."""
+        config = self.recipe.model
+        controls = [request.controls for request in requests]
         text = self.encoder.encode([request.prompt for request in requests])
-        beats = batched_beats([one.beats for one in labels])
-        chords = batched_chords([one.chords for one in labels])
-        seconds_B2 = None
-        if self.recipe.model.seconds:
-            seconds_B2 = torch.tensor([[0.0, one.duration_s] for one in labels])
-        return Conditions(text, beats, chords, seconds_B2).to(self.device)
+        beats = batched_beats([one.known_beats for one in controls])
+        chords = batched_chords([one.known_chords for one in controls])
+        seconds_B2, rows_BTR = None, None
+        if config.seconds:
+            seconds_B2 = torch.tensor([[0.0, one.labels.duration_s] for one in requests])
+        if config.rows:
+            grid = FrameGrid(frames, self.codec.facts.frames_per_s)
+            rows = [frame_rows(one, grid, config.rows, sure=True) for one in controls]
+            rows_BTR = torch.from_numpy(np.stack(rows))
+        return Conditions(text, beats, chords, seconds_B2, rows_BTR).to(self.device)

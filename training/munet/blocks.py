@@ -1,6 +1,7 @@
 """What a level of the UNet is made of.
 
-Shapes: B samples, C channels, T frames, F bands, E width of the step's embedding.
+Shapes: B samples, C channels, T frames, F bands, E width of the step's embedding, R frame rows, M
+channels that they are mixed into.
 """
 
 from typing import Final
@@ -45,21 +46,49 @@ class StepEmbedding(nn.Module):
         return step_BE + position_BE
 
 
-class ResBlock(nn.Module):
-    """Two convolutions with the step added between them, around a short cut."""
+class RowMixer(nn.Module):
+    """Frame rows mixed along time, once for all blocks."""
 
-    def __init__(self, width_in: int, width: int, step_width: int, groups: int) -> None:
+    def __init__(self, rows: int, width: int) -> None:
         super().__init__()
+        self.first = nn.Conv1d(rows, width, 3, padding=1)
+        self.second = nn.Conv1d(width, width, 3, padding=1)
+
+    def forward(self, rows_BTR: torch.Tensor) -> torch.Tensor:
+        """(B, T, R) to (B, M, T)."""
+        rows_BRT = rows_BTR.to(self.first.weight.dtype).transpose(1, 2)
+        mixed_BMT: torch.Tensor = self.second(silu(self.first(rows_BRT)))
+        return mixed_BMT
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with the step added between them, around a short cut.
+
+    The step says when in the diffusion; frame rows, where the net takes any, when in the music.
+    What they add begins as zero, so that a fresh net plays as one without them.
+    """
+
+    def __init__(self, config: MuNetConfig, width_in: int, width: int) -> None:
+        super().__init__()
+        groups = config.norm_groups
         self.norm_in = nn.GroupNorm(groups, width_in)
         self.conv_in = nn.Conv2d(width_in, width, 3, padding=1)
-        self.step = nn.Linear(step_width, width)
+        self.step = nn.Linear(STEP_WIDER * config.widths[0], width)
+        self.rows = nn.Conv1d(config.row_width, width, 1) if config.rows else None
+        if self.rows is not None:
+            nn.init.zeros_(self.rows.weight)
+            nn.init.zeros_(self.rows.bias)  # type: ignore[arg-type]
         self.norm_out = nn.GroupNorm(groups, width)
         self.conv_out = nn.Conv2d(width, width, 3, padding=1)
         self.short = nn.Conv2d(width_in, width, 1) if width_in != width else None
 
-    def forward(self, x_BCTF: torch.Tensor, step_BE: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x_BCTF: torch.Tensor, step_BE: torch.Tensor, rows_BMT: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(B, C in, T, F) to (B, C, T, F)."""
         inner = self.conv_in(silu(self.norm_in(x_BCTF))) + self.step(silu(step_BE))[..., None, None]
+        if self.rows is not None and rows_BMT is not None:
+            inner = inner + self.rows(rows_BMT)[..., None]
         inner = self.conv_out(silu(self.norm_out(inner)))
         out: torch.Tensor = (x_BCTF if self.short is None else self.short(x_BCTF)) + inner
         return out
@@ -70,7 +99,7 @@ class UNetLayer(nn.Module):
 
     def __init__(self, config: MuNetConfig, width_in: int, width: int, attended: bool) -> None:
         super().__init__()
-        self.block = ResBlock(width_in, width, STEP_WIDER * config.widths[0], config.norm_groups)
+        self.block = ResBlock(config, width_in, width)
         self.site = AttentionSite(config, width) if attended else None
 
     def forward(
@@ -79,9 +108,10 @@ class UNetLayer(nn.Module):
         step_BE: torch.Tensor,
         context: Context,
         times_s_T: torch.Tensor | None,
+        rows_BMT: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """(B, C in, T, F) to (B, C, T, F)."""
-        x_BCTF = self.block(x_BCTF, step_BE)
+        x_BCTF = self.block(x_BCTF, step_BE, rows_BMT)
         return x_BCTF if self.site is None else self.site(x_BCTF, context, times_s_T)
 
 

@@ -7,12 +7,13 @@ from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
 from schemas.record import Record
-from training.conditions import Condition
+from training.conditions import CONTROLS, Condition
 from training.errors import TrainingError
 
 # recipes come with models of others too: beyond this, shapes alone are no small matter
 WIDEST: Final = 65_536
-CONTROLS: Final = (Condition.BEATS, Condition.CHORDS)
+# what tokens can tell
+TOKENS: Final = (Condition.BEATS, Condition.CHORDS)
 
 
 class Preset(StrEnum):
@@ -68,7 +69,18 @@ class MuNetConfig(Record):
         description="Width of the tokens of beats and chords. Mustango: 1024.",
     )
     controls: tuple[Condition, ...] = Field(
-        CONTROLS, description="What is attended to beside the text: none for a control-blind twin."
+        TOKENS,
+        description="What is attended to beside the text, as tokens: beats, chords, both, none.",
+    )
+    rows: tuple[Condition, ...] = Field(
+        (),
+        description=(
+            "Controls laid out per latent frame and added in every residual block: "
+            "beats, chords, key, dynamics, melody, onsets. None, as published."
+        ),
+    )
+    row_width: int = Field(
+        96, ge=1, le=WIDEST, description="Channels that frame rows are mixed into."
     )
     frame_rate_hz: float | None = Field(
         None,
@@ -100,20 +112,25 @@ class MuNetConfig(Record):
                     f"width {width} is not a multiple of norm_groups "
                     f"{self.norm_groups} and head_width {self.head_width}"
                 )
-        if Condition.TEXT in self.controls or len(set(self.controls)) != len(self.controls):
-            raise SchemaError(
-                "controls are beats, chords, both or none, not "
-                f"{[str(control) for control in self.controls]}"
-            )
+        _check_controls("controls", self.controls, TOKENS)
+        _check_controls("rows", self.rows, CONTROLS)
         return self
 
     def blind(self) -> "MuNetConfig":
-        """The control-blind twin: the same net without attention to beats and chords."""
-        return self.replaced(controls=())
+        """The control-blind twin: the same net without tokens and frame rows."""
+        return self.replaced(controls=(), rows=())
+
+
+def _check_controls(name: str, given: tuple[Condition, ...], known: tuple[Condition, ...]) -> None:
+    if set(given) - set(known) or len(set(given)) != len(given):
+        raise SchemaError(
+            f"{name} are some of {', '.join(known)}, each once, or none; "
+            f"not {[str(control) for control in given]}"
+        )
 
 
 PRESETS: Final = {
-    # For minutes on a CPU: 4.4 M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and
+    # For minutes on a CPU: X M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and
     # MiniLM's states. Sites where a frame is 250 ms, which costs little and still tells beats
     # apart; finer moments stand in the channels.
     Preset.TINY: MuNetConfig(
@@ -125,6 +142,8 @@ PRESETS: Final = {
         norm_groups=16,
         text_width=384,
         control_width=128,
+        controls=(),
+        rows=CONTROLS,
         frame_rate_hz=8.0,
     ),
     # For one GPU: 63.0 M parameters. Takes latents of AudioLDM's autoencoder (8 × 256 × 16 for
@@ -135,6 +154,8 @@ PRESETS: Final = {
         attended=(True, True, True, False),
         head_width=32,
         control_width=256,
+        controls=(),
+        rows=CONTROLS,
         frame_rate_hz=25.0,
     ),
     # As published: TANGO's UNet (arXiv 2304.13731, that of Stable Diffusion 2.1 with 8 channels in

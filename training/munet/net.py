@@ -1,22 +1,24 @@
 """The UNet itself.
 
-Shapes: B samples, C latent channels, T latent frames, F latent bands.
+Shapes: B samples, C latent channels, T latent frames, F latent bands, R frame rows, M channels that
+they are mixed into.
 """
 
 from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.functional import silu
+from torch.nn.functional import avg_pool1d, silu
 from torch.utils.checkpoint import checkpoint
 
 from training.conditions import Condition
+from training.conditions.rows import row_width
 from training.errors import TrainingError
 from training.munet.attention import Context
 from training.munet.blocks import (
-    STEP_WIDER,
     Downsample,
     ResBlock,
+    RowMixer,
     StepEmbedding,
     UNetLayer,
     Upsample,
@@ -34,7 +36,7 @@ class _Level(nn.Module):
 
 
 class MuNet(nn.Module):
-    """Predicts the noise, or the velocity, in a noisy latent from step, text, beats and chords.
+    """Predicts the noise, or the velocity, in a noisy latent from step, text and controls.
 
     Any number of frames and bands will do. With `checkpointing`, activations within a layer are
     computed again on the way back: a third more time for a fraction of the memory. Raises
@@ -47,9 +49,10 @@ class MuNet(nn.Module):
         finest, coarsest = config.widths[0], config.widths[-1]
         self.step = StepEmbedding(finest, config.seconds)
         self.enter = nn.Conv2d(config.latent_channels, finest, 3, padding=1)
+        self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None
         self.down, skips = _way_down(config)
         self.middle = UNetLayer(config, coarsest, coarsest, attended=True)
-        self.middle_block = ResBlock(coarsest, coarsest, STEP_WIDER * finest, config.norm_groups)
+        self.middle_block = ResBlock(config, coarsest, coarsest)
         self.up = _way_up(config, skips)
         self.norm = nn.GroupNorm(config.norm_groups, finest)
         self.leave = nn.Conv2d(finest, config.latent_channels, 3, padding=1)
@@ -60,41 +63,64 @@ class MuNet(nn.Module):
         steps_B: torch.Tensor,
         context: Context,
         seconds_B2: torch.Tensor | None = None,
+        rows_BTR: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The prediction, shaped as the latent.
 
-        `seconds_B2`: start of the clip and length of its song, or none if unknown.
+        `seconds_B2`: start of the clip and length of its song, or none if unknown. `rows_BTR`:
+        frame rows (`training.conditions.rows`), or none where nothing is known.
         """
-        self._check(x_BCTF, context, seconds_B2)
+        self._check(x_BCTF, context, seconds_B2, rows_BTR)
+        rows = self._rows_by_depth(rows_BTR)
         step_BE = self.step(steps_B, seconds_B2)
         x = self.enter(x_BCTF)
         skips = [x]
         for depth, level in enumerate(self._levels(self.down)):
             for layer in level.layers:
-                x = self._run(layer, x, step_BE, context, depth)
+                x = self._run(layer, x, step_BE, context, depth, rows[depth])
                 skips.append(x)
             if level.onward is not None:
                 x = level.onward(x)
                 skips.append(x)
         deepest = len(self.down) - 1
-        x = self.middle_block(self._run(self.middle, x, step_BE, context, deepest), step_BE)
+        x = self._run(self.middle, x, step_BE, context, deepest, rows[deepest])
+        x = self.middle_block(x, step_BE, rows[deepest])
         for depth, level in zip(range(deepest, -1, -1), self._levels(self.up)):
             for layer in level.layers:
-                x = self._run(layer, torch.cat([x, skips.pop()], dim=1), step_BE, context, depth)
+                x = torch.cat([x, skips.pop()], dim=1)
+                x = self._run(layer, x, step_BE, context, depth, rows[depth])
             if level.onward is not None:
                 x = level.onward(x, skips[-1])
         out_BCTF: torch.Tensor = self.leave(silu(self.norm(x)))
         return out_BCTF
 
+    def _rows_by_depth(self, rows_BTR: torch.Tensor | None) -> list[torch.Tensor | None]:
+        """Mixed rows for each level: (B, M, T), frames in pairs averaged from level to level."""
+        if self.mix_rows is None or rows_BTR is None:
+            return [None] * len(self.down)
+        levels: list[torch.Tensor | None] = []
+        mixed_BMT: torch.Tensor = self.mix_rows(rows_BTR)
+        for _ in self.down:
+            levels.append(mixed_BMT)
+            mixed_BMT = avg_pool1d(mixed_BMT, 2, ceil_mode=True)
+        return levels
+
     def _run(
-        self, layer: nn.Module, x: torch.Tensor, step_BE: torch.Tensor, context: Context, depth: int
+        self,
+        layer: nn.Module,
+        x: torch.Tensor,
+        step_BE: torch.Tensor,
+        context: Context,
+        depth: int,
+        rows_BMT: torch.Tensor | None,
     ) -> torch.Tensor:
         times_s_T = self._times_s(x.shape[2], depth, x.device)
         if self.checkpointing and torch.is_grad_enabled():
             return cast(
-                torch.Tensor, checkpoint(layer, x, step_BE, context, times_s_T, use_reentrant=False)
+                torch.Tensor,
+                checkpoint(layer, x, step_BE, context, times_s_T, rows_BMT, use_reentrant=False),
             )
-        return cast(torch.Tensor, layer(x, step_BE, context, times_s_T))
+        return cast(torch.Tensor, layer(x, step_BE, context, times_s_T, rows_BMT))
 
     def _times_s(self, frames: int, depth: int, device: torch.device) -> torch.Tensor | None:
         """When each frame of a level is, if frames are to know."""
@@ -110,7 +136,11 @@ class MuNet(nn.Module):
         return [cast(_Level, level) for level in way]
 
     def _check(
-        self, x_BCTF: torch.Tensor, context: Context, seconds_B2: torch.Tensor | None
+        self,
+        x_BCTF: torch.Tensor,
+        context: Context,
+        seconds_B2: torch.Tensor | None,
+        rows_BTR: torch.Tensor | None,
     ) -> None:
         if x_BCTF.shape[1] != self.config.latent_channels:
             raise TrainingError(
@@ -129,6 +159,12 @@ class MuNet(nn.Module):
             )
         if seconds_B2 is not None and not self.config.seconds:
             raise TrainingError("this net takes no seconds: its configuration has seconds=False")
+        if rows_BTR is not None and not self.config.rows:
+            raise TrainingError("this net takes no frame rows: its configuration has rows=()")
+        if rows_BTR is not None and rows_BTR.shape[1] != x_BCTF.shape[2]:
+            raise TrainingError(
+                f"frame rows of {rows_BTR.shape[1]} frames for a latent of {x_BCTF.shape[2]}"
+            )
 
 
 def _way_down(config: MuNetConfig) -> tuple[nn.ModuleList, list[int]]:

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+import torch
 from pydantic import Field, ValidationError
 
 from pipelines.build.tables import DATASET
-from pipelines.codecs import CodecFacts
+from pipelines.codecs import Codec, CodecFacts
 from pipelines.engine import bucket
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.shards.find import SUFFIXES, dataset_file
@@ -17,14 +19,22 @@ from pipelines.storage.store import Store
 from schemas.identity import Split, keyed_rng
 from schemas.record import Record
 from schemas.sample import Sample
-from training.data.examples import LATENT, guarded, members_of, sample_in
+from training.data.examples import (
+    LATENT,
+    ReadingRules,
+    guarded,
+    members_of,
+    sample_in,
+    sound_of,
+)
 from training.data.index import CorpusIndex, index_corpus, read_ranges
-from training.data.prompts import mean_sentences
+from training.data.prompts import PromptConfig, mean_sentences
 from training.errors import BadData, TrainingError
 from training.prompt_controls.corpus import CorpusStatistics
 from training.prompt_controls.counting import corpus_statistics
 
 _AT_ONCE: Final = 64
+_RANGED: Final = 256  # samples whose latents are looked at
 
 
 class DatasetFacts(Record):
@@ -49,6 +59,8 @@ class CorpusSurvey(Record):
     latents: bool  # the shards hold them; else audio is encoded as it is read
     mean_sentences: float
     statistics: CorpusStatistics
+    # of the latents, by channel, 0.01 and 99.99 %: what is played stays within
+    latent_range: tuple[tuple[float, float], ...] = ()
 
 
 class CorpusState(NamedTuple):
@@ -117,17 +129,49 @@ def survey_corpora(
     )
 
 
+def latent_range(
+    corpora: Sequence[CorpusState], survey: CorpusSurvey, codec: Codec, *, seconds: float, seed: int
+) -> tuple[tuple[float, float], ...]:
+    """The range of latents by channel, over samples drawn as the survey's are."""
+    facts = codec.facts
+    frames = facts.frames(round(seconds * facts.rate_hz))
+    reading = ReadingRules(facts, survey.latents, frames, 1, PromptConfig(), 1.0, seed)
+    ends = (0.0001, 0.9999)
+    found = []
+    for content in _survey_contents([one.corpus_index for one in corpora], _RANGED, seed):
+        sound = _sound(content, reading)
+        if sound is not None and len(sound):
+            latent = sound if survey.latents else codec.encode(sound[None])[0].cpu()
+            found.append(latent.flatten(1).numpy())
+    if not found:
+        return ()
+    bounds_2C = np.quantile(np.concatenate(found, axis=1), ends, axis=1)
+    return tuple((round(float(low), 5), round(float(high), 5)) for low, high in bounds_2C.T)
+
+
+def _sound(content: bytes | Exception, reading: ReadingRules) -> torch.Tensor | None:
+    try:
+        return guarded(content, lambda good: sound_of(members_of(good), reading))
+    except DeadInput:
+        return None
+
+
 def _survey_samples(
     corpora: Sequence[CorpusIndex], limit: int, seed: int
 ) -> Iterator[Sample | None]:
+    return (sample_in(content) for content in _survey_contents(corpora, limit, seed))
+
+
+def _survey_contents(
+    corpora: Sequence[CorpusIndex], limit: int, seed: int
+) -> Iterator[bytes | Exception]:
     sizes = [len(corpus) for corpus in corpora]
     sampled = sorted(keyed_rng(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
     for corpus, size in zip(corpora, sizes, strict=True):
         mine = [number for number in sampled if number < size]
         sampled = [number - size for number in sampled if number >= size]
         for numbers in bucket.batches(mine, _AT_ONCE):
-            contents = read_ranges([corpus.range_of(number) for number in numbers])
-            yield from (sample_in(content) for content in contents)
+            yield from read_ranges([corpus.range_of(number) for number in numbers])
 
 
 def _has_latents(corpus: CorpusState, codec: CodecFacts) -> bool:

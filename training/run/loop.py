@@ -120,7 +120,7 @@ class _TrainingRun:
             recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
         )
         _check_fit(recipe, codec, encoder.width)
-        start = world.broadcast(lambda: run_start(recipe, store, codec.facts))
+        start = world.broadcast(lambda: run_start(recipe, store, codec))
         self.survey, self.damaged = start.survey, set(start.damaged)
         self.trainer = Trainer(recipe, codec, TextCache(encoder, recipe.text.cache_mb), world)
         self.samples = self._samples(start.corpora, full_conditioning=False)
@@ -225,6 +225,8 @@ class _TrainingRun:
             prompts=rules.prompts,
             mean_sentences=self.survey.mean_sentences,
             seed=rules.run.seed,
+            rows=rules.model.rows,
+            batch=rules.data.batch,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 
@@ -268,7 +270,7 @@ class _TrainingRun:
                 log.validation(step, loss)
         if rules.played and (step % rules.play_every == 0 or step == rules.steps):
             with validation_batches(self.trainer, self.validation, 1) as loader:
-                sounds = preview(self.trainer, next(loader), rules.played)
+                sounds = preview(self.trainer, next(loader), rules.played, self.survey.latent_range)
             if log:
                 log.preview(step, sounds)
 

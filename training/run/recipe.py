@@ -1,7 +1,7 @@
 """The training recipe: every knob of a run, typed, with a default and its source."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,8 @@ from training.diffusion.objective import ObjectiveConfig
 from training.diffusion.sampling import SamplingConfig
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
 from training.munet.config import MuNetConfig
+
+_LEAST_UNTOLD: Final = 0.02  # of visits without any condition, for guidance to have learned them
 
 
 class Decay(StrEnum):
@@ -230,7 +232,19 @@ class TrainRecipe(Record):
             raise SchemaError(
                 f"{len(self.data.weights)} weights for {len(self.data.shards)} corpora of shards"
             )
+        if self.sampling.guidance != 1 and self._untold() < _LEAST_UNTOLD:
+            raise SchemaError(
+                f"all conditions are dropped in {self._untold():.2%} of visits, but "
+                f"sampling.guidance {self.sampling.guidance:g} leads away from just that: raise "
+                f"prompts.drop_all to {_LEAST_UNTOLD:g} or more, or set sampling.guidance=1"
+            )
         return self
+
+    def _untold(self) -> float:
+        """The share of visits in which text, beats and chords are all dropped, at least."""
+        rules = self.prompts
+        controls = max(rules.drop_controls, rules.drop_each**2)
+        return rules.drop_all + (1 - rules.drop_all) * rules.drop_each * controls
 
 
 def foreign_names(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:

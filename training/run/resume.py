@@ -7,7 +7,7 @@ machine, what they learn must not.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from pipelines.codecs import CodecFacts
+from pipelines.codecs import Codec
 from pipelines.storage.store import Store
 from schemas.identity import Split
 from training.data.index import CorpusIndex, index_corpus
@@ -19,6 +19,7 @@ from training.run.corpus_survey import (
     CorpusSurvey,
     DatasetFacts,
     corpus_state,
+    latent_range,
     survey_corpora,
 )
 from training.run.recipe import TrainRecipe
@@ -38,7 +39,7 @@ class RunStart(NamedTuple):
     notes: list[str]  # to be reported
 
 
-def run_start(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> RunStart:
+def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     """Look.
 
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
@@ -65,21 +66,25 @@ def run_start(recipe: TrainRecipe, store: Store, codec: CodecFacts) -> RunStart:
     )
 
 
-def _surveyed(
-    recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: CodecFacts
-) -> CorpusSurvey:
-    return survey_corpora(
-        corpora, codec, limit=recipe.run.survey, seed=recipe.run.seed, unusable=recipe.data.unusable
+def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec) -> CorpusSurvey:
+    seed = recipe.run.seed
+    survey = survey_corpora(
+        corpora, codec.facts, limit=recipe.run.survey, seed=seed, unusable=recipe.data.unusable
+    )
+    return survey.replaced(
+        latent_range=latent_range(corpora, survey, codec, seconds=recipe.data.seconds, seed=seed)
     )
 
 
 def _gone_on(
-    last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: CodecFacts
+    last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec
 ) -> tuple[CorpusSurvey, list[str]]:
     """The survey of a checkpoint; a new one, with the old ones too, where corpora changed."""
     before = last.record(CORPUS, CorpusSurvey)
-    if before.codec != codec:
-        learned, present = (f"{facts.name} {facts.version}" for facts in (before.codec, codec))
+    if before.codec != codec.facts:
+        learned, present = (
+            f"{facts.name} {facts.version}" for facts in (before.codec, codec.facts)
+        )
         raise TrainingError(
             f"{last.name} has learned latents of {learned}, "
             f"but the codec here is {present}: take that one, or another --out"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
-from training.diffusion.sampling import sampled_latents
+from training.diffusion.sampling import LatentRange, sampled_latents
 from training.run.trainer import Trainer
 
 
@@ -51,7 +51,9 @@ def validation_batches(
     return batches(samples, share, first_step=0, last_step=max(1, count // share.batch), workers=0)
 
 
-def preview(trainer: Trainer, batch: TrainingBatch, count: int) -> Preview:
+def preview(
+    trainer: Trainer, batch: TrainingBatch, count: int, latent_range: LatentRange = ()
+) -> Preview:
     """The averaged weights' sounds for the first `count` samples of a batch; all processes must
     ask, for shares of weights.
     """
@@ -66,6 +68,7 @@ def preview(trainer: Trainer, batch: TrainingBatch, count: int) -> Preview:
             frames=batch.noise_BCTF.shape[2],
             bands=batch.noise_BCTF.shape[3],
             config=recipe.sampling,
+            latent_range=latent_range,
         )
     waves_BS = trainer.codec.decode(latents_BCTF.float()).cpu().numpy()
     return Preview(
