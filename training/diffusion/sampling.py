@@ -141,7 +141,7 @@ def _guided(
             whole.seconds_B2,
             whole.rows_BTR,
         )
-        return _led(predictions.float().chunk(count), rules)
+        return guided_prediction(predictions.float().chunk(count), rules)
 
     return predict
 
@@ -159,7 +159,7 @@ def _parts(
     )
 
 
-def _led(predictions: Sequence[torch.Tensor], rules: SamplingConfig) -> torch.Tensor:
+def guided_prediction(predictions: Sequence[torch.Tensor], rules: SamplingConfig) -> torch.Tensor:
     """The guided prediction (Ho & Salimans 2022; by condition as in Brooks et al. 2023)."""
     conditional = predictions[0]
     match list(predictions):

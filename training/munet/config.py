@@ -130,7 +130,7 @@ def _check_controls(name: str, given: tuple[Condition, ...], known: tuple[Condit
 
 
 PRESETS: Final = {
-    # For minutes on a CPU: X M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and
+    # For minutes on a CPU: 3.3 M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and
     # MiniLM's states. Sites where a frame is 250 ms, which costs little and still tells beats
     # apart; finer moments stand in the channels.
     Preset.TINY: MuNetConfig(
@@ -146,8 +146,9 @@ PRESETS: Final = {
         rows=CONTROLS,
         frame_rate_hz=8.0,
     ),
-    # For one GPU: 63.0 M parameters. Takes latents of AudioLDM's autoencoder (8 × 256 × 16 for
-    # 10.24 s) and FLAN-T5-large's states, as `base` does, and has its levels and sites, narrower.
+    # For one GPU: 40.0 M parameters. Takes latents of AudioLDM's autoencoder (8 × 256 × 16 for
+    # 10.24 s) and FLAN-T5-large's states, as `base` does, and has its levels and sites, narrower, and frame rows where
+    # that has tokens.
     Preset.SMALL: MuNetConfig(
         latent_channels=8,
         widths=(128, 160, 224, 224),

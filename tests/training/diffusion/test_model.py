@@ -105,5 +105,5 @@ def test_untold_conditions_are_the_empty_prompt_and_null_tokens() -> None:
 
 
 def test_batches_of_which_one_knows_seconds_are_not_joined() -> None:
-    with pytest.raises(TrainingError, match="only one of two batches knows seconds"):
+    with pytest.raises(TrainingError, match="only one of two batches has seconds"):
         TWO.joined(TWO._replace(seconds_B2=torch.zeros(2, 2)))

@@ -6,11 +6,20 @@ from typing import cast
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, TWO, conditions, latents, model
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.objective import BetaSchedule, Objective, ObjectiveConfig, Target
-from training.diffusion.sampling import Predict, Sampler, SamplingConfig, denoised, sampled_latents
+from training.diffusion.sampling import (
+    LatentRange,
+    Predict,
+    Sampler,
+    SamplingConfig,
+    denoised,
+    guided_prediction,
+    sampled_latents,
+)
 from training.errors import TrainingError
 from training.munet.net import MuNet
 
@@ -66,19 +75,17 @@ def test_samples_spread_as_the_latents_do(sampler: Sampler, target: Target) -> N
 
 
 class Pointing(torch.nn.Module):
-    """Stands for a net that, told, always means one latent and, untold, another; it counts the
-    questions it is asked.
+    """Stands for a net that always means one latent for each part of the guidance: for all
+    conditions, for the text alone, for none. It counts the questions it is asked.
     """
 
-    def __init__(
-        self, made: LatentDiffusion, conditional: torch.Tensor, unconditional: torch.Tensor
-    ) -> None:
+    def __init__(self, made: LatentDiffusion, *meant: torch.Tensor) -> None:
         super().__init__()
         self.config, self.rows = made.munet.config, list[int]()
-        self.predictors = [ideal(made.objective, one, 0.0) for one in (conditional, unconditional)]
+        self.predictors = [ideal(made.objective, one, 0.0) for one in meant]
 
     def forward(
-        self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None
+        self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None, frames: None
     ) -> torch.Tensor:
         self.rows.append(len(x))
         halves = zip(self.predictors, torch.split(x, 2), torch.split(steps, 2))
@@ -103,6 +110,90 @@ def test_guidance_goes_on_from_the_untold_through_the_told(guidance: float) -> N
         found, unconditional + guidance * (conditional - unconditional), atol=5e-2
     )
     assert made.munet.rows == [2 if guidance == 1 else 4] * 12  # both halves in one question
+
+
+def test_controls_have_a_guidance_of_their_own() -> None:
+    made, *meant = model(), *(latents(seed=seed) for seed in (6, 7, 8))
+    made.munet = cast(MuNet, Pointing(made, *meant))
+    found = played(made, SamplingConfig(guidance=2.0, guidance_controls=1.5, steps=12))
+    everything, text_alone, nothing = meant
+    led = nothing + 2.0 * (text_alone - nothing) + 1.5 * (everything - text_alone)
+    assert torch.allclose(found, led, atol=5e-2)
+    assert made.munet.rows == [6] * 12
+
+
+def test_the_text_s_and_the_controls_guidance_alike_is_one_guidance() -> None:
+    whole, apart = (
+        played(model(), SamplingConfig(guidance=3.0, guidance_controls=both, steps=4))
+        for both in (None, 3.0)
+    )
+    assert torch.allclose(whole, apart, atol=1e-3)
+
+
+def test_a_rescaled_guidance_is_spread_as_the_conditional_prediction_is() -> None:
+    parts = [latents(seed=6), latents(seed=7)]
+    plain, half, whole = (
+        guided_prediction(parts, SamplingConfig(guidance=4.0, guidance_rescale=by))
+        for by in (0.0, 0.5, 1.0)
+    )
+    spread = parts[0].std(dim=(1, 2, 3))
+    assert torch.allclose(plain, parts[1] + 4 * (parts[0] - parts[1]))
+    assert torch.allclose(whole.std(dim=(1, 2, 3)), spread)
+    assert torch.allclose(half, (plain + whole) / 2, atol=1e-5)
+
+
+def test_clean_estimates_stay_within_the_range_of_their_channel() -> None:
+    made, far = model(), 5 + latents(seed=6)
+    made.munet = cast(MuNet, Pointing(made, far))
+    bounds = [(-1.0, 0.5 + channel) for channel in range(far.shape[1])]
+    rules = SamplingConfig(guidance=1.0, clamp=True, steps=12)
+    found = played(made, rules, latent_range=bounds)
+    assert [round(float(one), 3) for one in found.amax(dim=(0, 2, 3))] == [0.5, 1.5, 2.5, 3.5]
+    assert torch.allclose(played(made, rules), far, atol=5e-2)  # nothing is known of the data
+
+
+def test_a_zero_terminal_schedule_leaves_nothing_of_the_latent_and_plays_its_ideal() -> None:
+    objective = Objective(ObjectiveConfig(zero_terminal=True))
+    last = torch.tensor([999, 999])
+    assert torch.allclose(
+        objective.noised(latents(seed=1), latents(seed=2), last), latents(seed=2), atol=1e-3
+    )
+    meant = latents(seed=3)
+    for sampler in Sampler:
+        rules = SamplingConfig(sampler=sampler, steps=25)
+        found = denoised(ideal(objective, meant, 0.0), latents(seed=4), objective, rules)
+        assert torch.allclose(found, meant, atol=1e-2)
+
+
+def test_a_zero_terminal_schedule_takes_v() -> None:
+    with pytest.raises(ValidationError, match="the last step"):
+        ObjectiveConfig(zero_terminal=True, target="epsilon")
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_clean_estimate_and_a_prediction_are_each_other_s_inverse(target: Target) -> None:
+    objective = Objective(ObjectiveConfig(target=target))
+    steps, latent, noise = torch.tensor([10, 900]), latents(seed=1), latents(seed=2)
+    noisy = objective.noised(latent, noise, steps)
+    prediction = objective.target(latent, noise, steps)
+    assert torch.allclose(objective.clean(prediction, noisy, steps), latent, atol=1e-4)
+    assert torch.allclose(objective.prediction(latent, noisy, steps), prediction, atol=1e-3)
+
+
+def played(
+    made: LatentDiffusion, rules: SamplingConfig, latent_range: LatentRange = ()
+) -> torch.Tensor:
+    return sampled_latents(
+        made,
+        TWO,
+        EMPTY_TEXT,
+        keys=["a", "b"],
+        seed=0,
+        frames=FRAMES,
+        bands=BANDS,
+        config=rules,
+        latent_range=latent_range,
+    )
 
 
 def sampled(

@@ -6,10 +6,13 @@ from pydantic import ValidationError
 
 from tests.training.munet.contexts import MICRO, STEPS, context, net, noisy, tokens
 from training.conditions import Condition
+from training.conditions.rows import row_width
 from training.conditions.tokens import Tokens
 from training.errors import TrainingError
-from training.munet.config import preset
+from training.munet.config import TOKENS, preset
 from training.munet.net import MuNet
+
+ATTENDED = (Condition.TEXT, *TOKENS)
 
 
 @torch.inference_mode()
@@ -21,7 +24,7 @@ def played(made: MuNet, **changed: torch.Tensor) -> torch.Tensor:
     return out
 
 
-@pytest.mark.parametrize("condition", Condition)
+@pytest.mark.parametrize("condition", ATTENDED)
 def test_each_condition_changes_what_is_played(condition: Condition) -> None:
     made, conditions = net(), context()
     other = played(made, **{condition: -conditions[condition].states_BLD})
@@ -40,7 +43,7 @@ def test_the_blind_twin_takes_no_notice_of_beats_and_chords() -> None:
     )
 
 
-@pytest.mark.parametrize("condition", Condition)
+@pytest.mark.parametrize("condition", ATTENDED)
 @torch.inference_mode()
 def test_padding_is_not_heard(condition: Condition) -> None:
     made, conditions = net(), dict(context())
@@ -175,3 +178,51 @@ def test_what_does_not_fit_is_refused_with_what_to_do() -> None:
         MICRO.replaced(attended=(True,))
     with pytest.raises(TrainingError, match="expected tiny, small, base"):
         preset("huge")
+
+
+ROWS = MICRO.replaced(rows=(Condition.CHORDS, Condition.KEY))
+
+
+def frame_rows(frames: int = 12) -> torch.Tensor:
+    return torch.randn(2, frames, row_width(ROWS.rows), generator=torch.Generator().manual_seed(3))
+
+
+@torch.inference_mode()
+def test_a_net_with_rows_begins_as_the_one_without() -> None:
+    torch.manual_seed(0)
+    plain = MuNet(MICRO)
+    laid = MuNet(ROWS)
+    laid.load_state_dict(plain.state_dict(), strict=False)
+    out = laid(noisy(), STEPS, context(), None, frame_rows())
+    assert torch.equal(out, plain(noisy(), STEPS, context()))
+
+
+@torch.inference_mode()
+def test_a_row_changes_what_is_played_where_it_stands() -> None:
+    made, rows = net(ROWS), frame_rows()
+    other = rows.clone()
+    other[:, 6:] = -other[:, 6:]
+    changed = (
+        (made(noisy(), STEPS, context(), None, other) - made(noisy(), STEPS, context(), None, rows))
+        .abs()
+        .mean(dim=(0, 1, 3))
+    )
+    assert changed[7:].mean() > 3 * changed[:3].mean()
+
+
+@pytest.mark.parametrize("frames", [11, 13])
+def test_rows_of_another_length_are_refused(frames: int) -> None:
+    with pytest.raises(TrainingError, match=f"frame rows of {frames} frames for a latent of 12"):
+        net(ROWS)(noisy(), STEPS, context(), None, frame_rows(frames))
+
+
+def test_a_net_without_rows_takes_none() -> None:
+    with pytest.raises(TrainingError, match="takes no frame rows"):
+        net()(noisy(), STEPS, context(), None, frame_rows())
+
+
+@torch.inference_mode()
+def test_an_odd_number_of_frames_is_halved_as_the_grid_is() -> None:
+    made = net(ROWS)
+    out = made(noisy(frames=13), STEPS, context(), None, frame_rows(13))
+    assert out.shape == (2, 4, 13, 4)
