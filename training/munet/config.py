@@ -147,8 +147,8 @@ PRESETS: Final = {
         frame_rate_hz=8.0,
     ),
     # For one GPU: 40.0 M parameters. Takes latents of AudioLDM's autoencoder (8 × 256 × 16 for
-    # 10.24 s) and FLAN-T5-large's states, as `base` does, and has its levels and sites, narrower, and frame rows where
-    # that has tokens.
+    # 10.24 s) and FLAN-T5-large's states, as `base` does, and has its levels and sites,
+    # narrower, and frame rows where that has tokens.
     Preset.SMALL: MuNetConfig(
         latent_channels=8,
         widths=(128, 160, 224, 224),

@@ -1,4 +1,5 @@
 import errno
+import io
 from pathlib import Path
 from types import ModuleType
 
@@ -12,14 +13,26 @@ from pipelines.storage.tar import TarWriter
 from schemas.identity import Split
 from schemas.sample import Sample
 from tests.training.data.shards import FRAMES, latent, sample_of, write_shard
+from training.conditions import CONTROLS, Condition
 from training.data import examples, loading
-from training.data.examples import ReadingRules, Unusable
+from training.data.examples import NoiseDraw, ReadingRules, Unusable, example_of
 from training.data.index import Range, index_corpus
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 
 READING = ReadingRules(open_codec("mel").facts, True, FRAMES, 1000, PromptConfig(), 3.0, 0)
+DRAW = NoiseDraw(np.random.default_rng(0), 0.5)
+
+
+def shard_of(members: dict[str, bytes]) -> bytes:
+    """The members of one sample as they stand in a shard."""
+    out = io.BytesIO()
+    tar = TarWriter(out)
+    for name, content in members.items():
+        tar.add(f"key.{name}", content)
+    tar.close()
+    return out.getvalue()
 
 
 def samples(folder: Path, reading: ReadingRules = READING, **options: bool) -> Samples:
@@ -123,6 +136,53 @@ def test_a_longer_sample_is_cut_with_its_labels_and_a_shorter_one_padded(folder:
     assert batch.frames_B.tolist() == [16]
     assert batch.sounds.shape == (1, 64, 20, 8)
     assert not batch.sounds[:, :, 16:].any()
+
+
+def test_of_a_longer_sample_any_window_is_learned_with_its_own_controls(folder: Path) -> None:
+    reading = READING._replace(frames=8, rows=CONTROLS)
+    learned: set[int] = set()
+    for number in range(10):
+        sample = sample_of(number)
+        whole = np.load(io.BytesIO(latent(number))).astype(np.float32)
+        members = {"latent.npy": latent(number), "json": sample.model_dump_json().encode()}
+        for epoch in range(5):
+            one = example_of(shard_of(members), reading, epoch=epoch, draw=DRAW)
+            again = example_of(shard_of(members), reading, epoch=epoch, draw=DRAW)
+            assert torch.equal(one.sound, again.sound)
+            [first] = [
+                start
+                for start in range(9)
+                if np.array_equal(whole[:, start : start + 8], one.sound)
+            ]
+            learned.add(first)
+            assert one.start_s == first / 8
+            assert one.controls is not None
+            assert one.controls.curves.start_s == -first / 8
+            inside = [time_s - first / 8 for time_s in (0.5, 1.0, 1.5)]
+            assert one.controls.labels.beats.times_s == tuple(t for t in inside if 0 <= t < 1)
+    assert learned == set(range(9))
+
+
+def test_a_batch_carries_frame_rows_that_are_zero_for_what_cannot_be_used(tmp_path: Path) -> None:
+    broken_shard(tmp_path / "train-00000.tar")
+    write_shard(tmp_path / "train-00001.tar", range(4))
+    reading = READING._replace(rows=(Condition.CHORDS,))
+    [batch] = taken(samples(tmp_path, reading, full_conditioning=True), BatchShare(8, 8), range(1))
+    assert batch.rows_BTR is not None
+    assert batch.rows_BTR.shape == (8, FRAMES, 39)
+    assert batch.rows_BTR.any(dim=2).any(dim=1).tolist() == (batch.frames_B > 0).tolist()
+    assert batch.rows_BTR[batch.frames_B > 0][0, 4:8, 12 + 9].tolist() == [1, 1, 1, 1]  # A minor
+
+
+def test_the_levels_of_noise_in_a_batch_are_evenly_spread(folder: Path) -> None:
+    reading = READING._replace(batch=8)
+    steps = torch.stack(
+        [batch.steps_B for batch in taken(samples(folder, reading), BatchShare(8, 8), range(40))]
+    )
+    gaps = steps.sort(dim=1).values.diff(dim=1)
+    assert ((gaps >= 124) & (gaps <= 126)).all()
+    assert steps.float().mean().item() == pytest.approx(500, abs=40)
+    assert len(set(steps[:, 0].tolist())) > 30
 
 
 def broken_shard(path: Path) -> None:
