@@ -8,6 +8,7 @@ import torch
 
 from training.conditions.beats import batched_beats
 from training.conditions.chords import batched_chords
+from training.conditions.rows import row_width
 from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.run.parallel import World
@@ -104,7 +105,10 @@ def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int
         )
         latent = torch.zeros(1, channels, frames, bands)
         steps = torch.zeros(1, dtype=torch.int64)
-    conditions = Conditions(text, batched_beats([None]), batched_chords([None])).to("meta")
+        rows = torch.zeros(1, frames, row_width(recipe.model.rows)) if recipe.model.rows else None
+    conditions = Conditions(text, batched_beats([None]), batched_chords([None]), rows_BTR=rows).to(
+        "meta"
+    )
     with FlopCounterMode(display=False) as counter:
         model.predict(latent, steps, conditions).sum().backward()  # type: ignore[no-untyped-call]
     return float(counter.get_total_flops())
