@@ -2,14 +2,19 @@
 
 from typing import Final
 
+from pydantic import Field, field_validator
+
+from schemas.controls import AudioControls
+from schemas.errors import SchemaError
 from schemas.labels import Labels
 from schemas.record import Record
-from training.evaluation.clips import CheckpointFacts, Timing
+from training.evaluation.clips import CheckpointFacts
 from training.metrics.controls import PromptControls
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport
+from training.metrics.timing import AskedCurves, Timing
 
-VERSION: Final = 2  # of the file's form
+VERSION: Final = 3  # of the file's form
 
 
 class Counts(Record):
@@ -68,6 +73,11 @@ class ClipReport(Record):
     labels: Labels
     scores: dict[str, float]
     published: dict[str, float]
+    curves: AskedCurves | None = None
+    controls: AudioControls | None = None  # of the sound, where curves were asked for
+    timeline: dict[str, float] = Field(
+        default_factory=dict
+    )  # how it fares against the asked timeline
     cosine: float | None = None
     audio: str = ""  # path within the report's folder, where its sound was copied
 
@@ -79,6 +89,17 @@ class EvaluationReport(Record):
     """
 
     version: int = VERSION
+
+    @field_validator("version")
+    @classmethod
+    def _is_this(cls, version: int) -> int:
+        if version != VERSION:
+            raise SchemaError(
+                f"a report of version {version}, whose figures mean something else than those of "
+                f"version {VERSION}: evaluate again"
+            )
+        return version
+
     system: str
     checkpoint: CheckpointFacts | None = None  # of a model of ours
     reference: str = ""
@@ -87,6 +108,7 @@ class EvaluationReport(Record):
     counts: Counts
     figures: tuple[Figure, ...]
     published: tuple[Figure, ...]
+    timeline: tuple[Figure, ...] = ()  # against when it was asked
     space: SpaceFigures
     swaps: SwapReport | None = None
     clips: tuple[ClipReport, ...]

@@ -10,6 +10,7 @@ from schemas.sample import Sample
 from training.errors import TrainingError
 from training.evaluation.originals import held_out, originals
 from training.metrics.controls import PromptControls, stated_controls
+from training.metrics.swap_kinds import SwapKind
 from training.metrics.swapping import swapped_prompts
 
 # the first kind that a sample has
@@ -45,24 +46,28 @@ def target_prompts(target: str, most: int) -> list[TargetPrompt]:
     return prompts
 
 
-def with_swaps(prompts: Sequence[TargetPrompt]) -> list[TargetPrompt]:
+def with_swaps(prompts: Sequence[TargetPrompt], *, graded: bool = False) -> list[TargetPrompt]:
     """Each prompt, followed by itself with one control swapped, for each control that it states and
-    that can be changed alone.
+    that can be changed alone; `graded`: chords in each way in which they can be changed.
     """
     out: list[TargetPrompt] = []
     for one in prompts:
         out.append(one)
         out += [
             one._replace(
-                name=f"{one.name}-{swap.control}",
+                name=f"{one.name}-{_in_name(kind)}",
                 caption=swap.caption,
                 requested=swap.requested,
                 swap_of=one.name,
                 reference="",
             )
-            for swap in swapped_prompts(one.caption, one.requested)
+            for kind, swap in swapped_prompts(one.caption, one.requested, graded=graded)
         ]
     return out
+
+
+def _in_name(kind: SwapKind) -> str:
+    return kind.replace(" ", "-")
 
 
 def _one_a_song(found: Iterable[tuple[Sample, str]]) -> Iterator[tuple[Sample, str]]:

@@ -111,7 +111,7 @@ def test_a_swapped_prompt_keeps_its_words_but_for_one_control(
 
 def test_every_control_that_is_stated_is_swapped_but_a_key_beside_its_chords() -> None:
     caption = "Rock in 4/4 at 100 BPM. The chords are Am, F, C. The key is A minor."
-    assert [one.control for one in swapped_prompts(caption, stated_controls(caption))] == [
+    assert [one.control for _, one in swapped_prompts(caption, stated_controls(caption))] == [
         Control.TEMPO,
         Control.CHORDS,
         Control.METER,
