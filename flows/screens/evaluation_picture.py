@@ -18,7 +18,7 @@ from schemas.chord import Chord
 from schemas.labels import Labels
 from schemas.pitch import pretty, spell
 from training.evaluation.chroma import Chroma
-from training.metrics.timing import ChordSpan, Timing
+from training.metrics.timing import SoundingChord, Timing
 
 _INK: Final = (37, 99, 176)  # of the chroma: a blue that can be seen on white and on near black
 _LEFT, _WIDTH = 56, 900  # px: names of lanes and notes, then time
@@ -33,7 +33,7 @@ def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
     """The SVG of a clip's first minute, with lanes for what was requested where it has times."""
     span_s = min(labels.duration_s, _LONGEST_S)
     estimated = [
-        ChordSpan(symbol(segment, labels.key.key), segment.start_s, segment.end_s)
+        SoundingChord(symbol(segment, labels.key.key), segment.start_s, segment.end_s)
         for segment in labels.chords.segments
     ]
     asked = timing.chord_spans(labels.duration_s)
@@ -73,7 +73,9 @@ def _lane_name(name: str, y: float) -> str:
     return f'<text class="lane" x="{_LEFT - 6}" y="{y}" text-anchor="end">{name}</text>'
 
 
-def _chord_lane(name: str, chords: Sequence[ChordSpan], top: int, span_s: float) -> Iterator[str]:
+def _chord_lane(
+    name: str, chords: Sequence[SoundingChord], top: int, span_s: float
+) -> Iterator[str]:
     """Chord names from where each begins; a name that has no room is in its tooltip alone."""
     yield _lane_name(name, top + 14)
     for text, at_s, end_s in chords:
@@ -110,7 +112,9 @@ def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:
     )
 
 
-def _boundaries(chords: Sequence[ChordSpan], top: int, bottom: int, span_s: float) -> Iterator[str]:
+def _boundaries(
+    chords: Sequence[SoundingChord], top: int, bottom: int, span_s: float
+) -> Iterator[str]:
     for _, at_s, _ in chords:
         if 0 < at_s < span_s:
             yield (

@@ -82,6 +82,29 @@ class ClipReport(Record):
     audio: str = ""  # path within the report's folder, where its sound was copied
 
 
+class CeilingCounts(Record):
+    """Recordings of the prompts that were scored as clips are, and how many through the codec."""
+
+    recordings: int
+    codec: int
+    codec_name: str = ""
+
+
+class Comparison(Record):
+    """Cases that two systems have right or not, on the same prompts: clips, or pairs of the swap
+    test; and McNemar's exact p, two-sided.
+    """
+
+    name: str
+    meaning: str
+    cases: int
+    both: int
+    first_alone: int  # the report's own system
+    second_alone: int
+    neither: int
+    p: float
+
+
 class EvaluationReport(Record):
     """All figures of one system.
 
@@ -111,6 +134,9 @@ class EvaluationReport(Record):
     timeline: tuple[Figure, ...] = ()  # against when it was asked
     space: SpaceFigures
     swaps: SwapReport | None = None
+    ceilings: CeilingCounts | None = None  # of what figures say of recordings and of the codec
+    compared_with: str = ""  # the other system of `compared`
+    compared: tuple[Comparison, ...] = ()
     clips: tuple[ClipReport, ...]
     problems: tuple[UnscoredClip, ...]
     tools: dict[str, str]

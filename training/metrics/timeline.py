@@ -16,7 +16,7 @@ import numpy as np
 from pipelines.labels.agreement import BEAT_WINDOW_S, TEMPO_TOLERANCE
 from schemas.chord import NO_CHORD
 from schemas.controls import NO_PITCH
-from training.metrics.timing import ChordSpan, TimeSpan
+from training.metrics.timing import SoundingChord, TimeSpan
 
 CHANGE_WINDOW_S: Final = 0.25  # beside an asked change, about a quarter of a bar at 240 BPM
 OCTAVES: Final = (1.0, 2.0, 1 / 2, 3.0, 1 / 3)  # MIREX: tempi that ears take for one another
@@ -72,15 +72,15 @@ def _is_within(time_s: float, known: Sequence[TimeSpan] | None) -> bool:
 
 
 def chord_overlap(
-    asked: Sequence[ChordSpan], heard: Sequence[ChordSpan], rule: ChordRule
+    asked: Sequence[SoundingChord], heard: Sequence[SoundingChord], rule: ChordRule
 ) -> float | None:
     """Share of the asked chords' time in which the heard chord is equal by a rule.
 
     Time without an asked chord is not counted, nor that of chords which the rule does not compare;
     none where that leaves nothing.
 
-    >>> asked = [ChordSpan("C:maj", 0, 2), ChordSpan("D:min7", 2, 4)]
-    >>> heard = [ChordSpan("C:maj", 0, 3), ChordSpan("D:min", 3, 4)]
+    >>> asked = [SoundingChord("C:maj", 0, 2), SoundingChord("D:min7", 2, 4)]
+    >>> heard = [SoundingChord("C:maj", 0, 3), SoundingChord("D:min", 3, 4)]
     >>> chord_overlap(asked, heard, ChordRule.MAJMIN), chord_overlap(asked, heard, "sevenths")
     (0.75, 0.5)
     """
@@ -97,7 +97,7 @@ def chord_overlap(
     return right / total if total else None
 
 
-def _sounding(spans: Sequence[ChordSpan], time_s: float) -> str | None:
+def _sounding(spans: Sequence[SoundingChord], time_s: float) -> str | None:
     return next((span.label for span in spans if span.start_s <= time_s < span.end_s), None)
 
 

@@ -25,7 +25,7 @@ class AskedChord(NamedTuple):
     end_s: float | None = None
 
 
-class ChordSpan(NamedTuple):
+class SoundingChord(NamedTuple):
     """A chord that sounds, or shall sound, from one second to another."""
 
     label: str
@@ -55,7 +55,7 @@ class Timing(Record):
                 )
         return self
 
-    def chord_spans(self, duration_s: float) -> tuple[ChordSpan, ...]:
+    def chord_spans(self, duration_s: float) -> tuple[SoundingChord, ...]:
         """The requested chords with their ends, in a clip of `duration_s`: within it, and within
         the parts for which chords are asked.
 
@@ -65,7 +65,7 @@ class Timing(Record):
         """
         parts = [(0.0, duration_s)] if self.chords_known is None else self.chords_known
         return tuple(
-            ChordSpan(span.label, max(span.start_s, start_s), min(span.end_s, end_s))
+            SoundingChord(span.label, max(span.start_s, start_s), min(span.end_s, end_s))
             for span in self._whole_spans(duration_s)
             for start_s, end_s in parts
             if min(span.end_s, end_s) > max(span.start_s, start_s)
@@ -82,10 +82,10 @@ class Timing(Record):
             if any(start_s < time_s < end_s for start_s, end_s in self.chords_known)
         )
 
-    def _whole_spans(self, duration_s: float) -> list[ChordSpan]:
+    def _whole_spans(self, duration_s: float) -> list[SoundingChord]:
         following_s = [*(chord.start_s for chord in self.chords[1:]), duration_s]
         return [
-            ChordSpan(
+            SoundingChord(
                 chord.label,
                 chord.start_s,
                 min(next_s if chord.end_s is None else chord.end_s, duration_s),
@@ -115,19 +115,20 @@ def timing_of(labels: Labels) -> Timing:
     return Timing(beats_s=labels.beats.times_s, downbeats_s=labels.beats.downbeats_s, chords=chords)
 
 
-def sounding_spans(labels: Labels) -> tuple[ChordSpan, ...]:
+def sounding_spans(labels: Labels) -> tuple[SoundingChord, ...]:
     """Chords of labels; stretches without a chord are left out."""
     return tuple(
-        ChordSpan(segment.label, segment.start_s, segment.end_s)
+        SoundingChord(segment.label, segment.start_s, segment.end_s)
         for segment in labels.chords.segments
         if segment.label != NO_CHORD
     )
 
 
-def changes_s(spans: Sequence[ChordSpan]) -> tuple[float, ...]:
+def changes_s(spans: Sequence[SoundingChord]) -> tuple[float, ...]:
     """When each chord begins that differs from the one before it; so not the first.
 
-    >>> changes_s([ChordSpan("C:maj", 0, 1), ChordSpan("C:maj", 1, 2), ChordSpan("F:maj", 2, 4)])
+    >>> first = SoundingChord("C:maj", 0, 1)
+    >>> changes_s([first, SoundingChord("C:maj", 1, 2), SoundingChord("F:maj", 2, 4)])
     (2,)
     """
     return tuple(
