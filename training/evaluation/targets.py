@@ -85,8 +85,8 @@ def _in_name(kind: SwapKind) -> str:
 
 
 def label_prompts(target: str, control: Control, most: int) -> list[TargetPrompt]:
-    """Prompts that state one control as the labels of a target's held-out songs have it, and nothing
-    else that could be followed: one a song, in the words of our control sentences.
+    """Prompts that state one control as the labels of a target's held-out songs have it, and no
+    other: one a song, in the words of our control sentences.
 
     Labels must be as sure as those that captions state. Where the source's caption has a sentence
     that states no fact, such as one about its instruments, the prompt begins with it. A song whose
