@@ -6,7 +6,8 @@ from schemas.chord import Chord
 from schemas.pitch import Key
 from training.errors import TrainingError
 from training.metrics.controls import Control, PromptControls, stated_controls
-from training.metrics.swap import Swapped, changed_control, likeness, swap_report
+from training.metrics.swap import changed_control, likeness, swap_report
+from training.metrics.swap_judges import Swapped
 from training.metrics.swapping import other_value, swapped_prompt, swapped_prompts
 
 
