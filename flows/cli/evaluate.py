@@ -1,5 +1,6 @@
 """`obbligato evaluate` and `ablate`: is what was asked played, and what are conditions worth?"""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,13 @@ from flows.cli.options import (
     print_json,
     written,
 )
+
+
+class PromptSource(StrEnum):
+    """What a model's prompts are written from."""
+
+    CAPTIONS = "captions"
+    LABELS = "labels"
 
 
 def evaluate(
@@ -64,8 +72,25 @@ def evaluate(
     show: Annotated[int, typer.Option(min=0, help="Clips on the page, with their sound.")] = 200,
     most: Annotated[int, typer.Option(min=2, help="Reference samples to compare with.")] = 1000,
     prompts: Annotated[
-        int, typer.Option(min=1, help="Captions of the shards that a model is to play.")
+        int,
+        typer.Option(
+            min=1,
+            help=(
+                "Captions of the shards that a model is to play; written from labels, so many for "
+                "each control."
+            ),
+        ),
     ] = 50,
+    prompts_from: Annotated[
+        PromptSource,
+        typer.Option(
+            "--prompts-from",
+            help=(
+                "Prompts are held-out captions, or written from held-out labels: one set each that "
+                "states tempo, key, chords or meter alone."
+            ),
+        ),
+    ] = PromptSource.CAPTIONS,
     swaps: Annotated[
         bool,
         typer.Option(
@@ -75,6 +100,29 @@ def evaluate(
             )
         ),
     ] = True,
+    graded: Annotated[
+        bool,
+        typer.Option(
+            "--graded",
+            help="Swap chords in three ways: reversed, all transposed, and one of them replaced.",
+        ),
+    ] = False,
+    ceilings: Annotated[
+        bool,
+        typer.Option(
+            help=(
+                "Score the recordings of the same prompts too, and what a model's codec leaves of "
+                "them."
+            )
+        ),
+    ] = True,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="REPORT",
+            help="Another report of the same prompts: who does what is asked more often?",
+        ),
+    ] = None,
     device: Device = "auto",
     seed: Annotated[
         int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")
@@ -87,20 +135,34 @@ def evaluate(
     it to them and to other music?
     """
     from flows.build.recipe_files import load_recipe
-    from flows.models.evaluation import PAGE, EvaluationOptions, EvaluationRequest, run_evaluation
+    from flows.models.evaluation import (
+        PAGE,
+        EvaluationOptions,
+        EvaluationRequest,
+        run_evaluation,
+    )
     from flows.screens.evaluation import print_report
 
     chosen = load_recipe(
         recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])]
     )
     options = EvaluationOptions(
-        prompts=prompts, swaps=swaps, show=show, most=most, device=device, seed=seed
+        prompts=prompts,
+        prompts_from=prompts_from.value,
+        swaps=swaps,
+        graded=graded,
+        ceilings=ceilings,
+        show=show,
+        most=most,
+        device=device,
+        seed=seed,
     )
     request = EvaluationRequest(
         target=target,
         shards=shards,
         out=out,
         manifest=manifest,
+        compare=compare,
         outside=outside,
         recipe=chosen,
         options=options,

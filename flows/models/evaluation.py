@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -18,6 +18,7 @@ from schemas.recipe import Recipe
 from schemas.record import Record
 
 if TYPE_CHECKING:  # torch comes with them: wrong usage is to be reported at once
+    from training.evaluation.ceilings import CodecOn
     from training.evaluation.clips import ScoredListing
     from training.evaluation.evaluate import Evaluated
     from training.evaluation.report import EvaluationReport
@@ -34,8 +35,13 @@ Progress = Callable[
 class EvaluationOptions(Record):
     """How an evaluation is done."""
 
-    prompts: Annotated[int, Field(ge=1)] = 50  # captions of the shards that a model is to play
+    # captions of the shards that a model is to play; written from labels, so many of each control
+    prompts: Annotated[int, Field(ge=1)] = 50
+    # labels: a set for each control, of prompts that state it alone
+    prompts_from: Literal["captions", "labels"] = "captions"
     swaps: bool = True  # a model plays each prompt again with one control changed
+    graded: bool = False  # and chords changed in each of several ways
+    ceilings: bool = True  # recordings of the prompts are scored too, and their codec round trip
     show: Annotated[int, Field(ge=0)] = 200  # clips on the page, with their sound
     most: Annotated[int, Field(ge=2)] = 1000  # samples of reference
     device: str = "auto"  # where a model plays
@@ -49,6 +55,7 @@ class EvaluationRequest(Record):
     shards: str = ""  # with captions for a model, and samples of reference
     out: Path
     manifest: Path | None = None
+    compare: Path | None = None  # another report of the same prompts, or its folder
     outside: bool = False  # rows and links may lead to audio outside of the folder
     recipe: Recipe = Recipe()  # what listens
     options: EvaluationOptions = EvaluationOptions()
@@ -62,28 +69,77 @@ def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Evaluatio
     from pipelines.storage.temporary import temporary_folder
 
     _check_out(Path(request.target), request.out)
+    other = _other_report(request.compare) if request.compare else None
     with temporary_folder() as folder:
-        listing = (
+        scored = (
             _played(request, Path(folder), progress)
             if _is_model(request.target)
-            else _listed(request)
+            else _ScoredSounds(_listed(request))
         )
-        return report_on(listing, request, progress)
+        found = _scored(scored, request, progress)
+        if other is not None:
+            from training.evaluation.comparison import with_comparison
+
+            found = found._replace(report=with_comparison(found.report, other))
+        return write_report(found, request.out, request.options.show)
 
 
-def report_on(
-    listing: "ScoredListing", request: EvaluationRequest, progress: Progress
-) -> "EvaluationReport":
-    """Analyse clips, compare with samples of shards where they are named, and write the report."""
+class _ScoredSounds(NamedTuple):
+    """What is to be scored, and the codec that a model of ours played it through."""
+
+    listing: "ScoredListing"
+    codec: "CodecOn | None" = None
+
+
+def _other_report(named: Path) -> "EvaluationReport":
+    """The report to compare with: read before anything is played."""
+    from training.evaluation.comparison import read_report
+
+    path = named / REPORT if named.is_dir() else named
+    if not path.is_file():
+        raise UsageError(f"--compare {named} is neither a report.json nor the folder of one")
+    return read_report(path.read_bytes(), str(path))
+
+
+def _scored(scored: _ScoredSounds, request: EvaluationRequest, progress: Progress) -> "Evaluated":
+    """Analyse clips, and compare with samples of shards where they are named."""
     from training.evaluation.evaluate import evaluate
     from training.evaluation.reference import read_reference
 
     options = request.options
     shards, recipe = request.shards, request.recipe
     reference = read_reference(shards, recipe, options.most) if shards else None
-    watch = progress("analysed", len(listing.made))
-    found = evaluate(listing, recipe, reference=reference, seed=options.seed, watch=watch)
-    return write_report(found, request.out, options.show)
+    made = scored.listing.made
+    watch = progress("analysed", len(made))
+    found = evaluate(scored.listing, recipe, reference=reference, seed=options.seed, watch=watch)
+    if options.ceilings and shards and any(one.reference for one in made):
+        return found._replace(report=_with_ceilings(found.report, scored, request, progress))
+    return found
+
+
+def _with_ceilings(
+    report: "EvaluationReport",
+    scored: _ScoredSounds,
+    request: EvaluationRequest,
+    progress: Progress,
+) -> "EvaluationReport":
+    from pipelines.storage.temporary import temporary_folder
+    from training.evaluation.ceiling_figures import with_ceilings
+    from training.evaluation.ceilings import read_ceilings
+
+    made = scored.listing.made
+    keys = {one.reference for one in made if one.reference and not one.swap_of}
+    count = len(keys) * (1 if scored.codec is None else 2)
+    with temporary_folder() as folder:
+        ceilings = read_ceilings(
+            made,
+            request.shards,
+            Path(folder),
+            request.recipe,
+            codec=scored.codec,
+            watch=progress("analysed recordings", count),
+        )
+    return with_ceilings(report, made, ceilings)
 
 
 def _listed(request: EvaluationRequest) -> "ScoredListing":
@@ -99,10 +155,11 @@ def _is_model(target: str) -> bool:
     return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
 
 
-def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "ScoredListing":
-    """What a model plays for the captions of held-out samples."""
+def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> _ScoredSounds:
+    """What a model plays for the prompts of held-out samples."""
+    from training.evaluation.ceilings import CodecOn
     from training.evaluation.generated import generate_clips
-    from training.evaluation.targets import target_prompts, with_swaps
+    from training.evaluation.targets import all_label_prompts, target_prompts, with_swaps
     from training.generation.generate import Generator
 
     options = request.options
@@ -110,12 +167,14 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Sc
         raise UsageError(
             f"{request.target} is a model: name the shards whose captions it is to play, after it"
         )
-    targets = target_prompts(request.shards, options.prompts)
-    chosen = with_swaps(targets) if options.swaps else targets
+    written = all_label_prompts if options.prompts_from == "labels" else target_prompts
+    targets = written(request.shards, options.prompts)
+    chosen = with_swaps(targets, graded=options.graded) if options.swaps else targets
     generator = Generator.of(request.target, options.device)
-    return generate_clips(
+    listing = generate_clips(
         generator, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
     )
+    return _ScoredSounds(listing, CodecOn(generator.codec, generator.device))
 
 
 def _check_out(target: Path, out: Path) -> None:

@@ -1,6 +1,6 @@
 """Evaluations on the terminal: a report's figures, and what conditions are worth to a model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -11,6 +11,7 @@ from flows.screens.terminal import console
 if TYPE_CHECKING:
     from training.evaluation.condition_ablation import ConditionAblation
     from training.evaluation.report import EvaluationReport
+    from training.metrics.summary import Figure
 
 
 def print_report(report: "EvaluationReport") -> None:
@@ -26,6 +27,8 @@ def print_report(report: "EvaluationReport") -> None:
     console.print(
         _figures(report) if report.figures else "no prompt states a tempo, key, chords or a meter"
     )
+    if report.timeline:
+        console.print(_timeline(report))
     space = report.space
     if space.prompt_cosine:
         name, score = "CLAP score" if space.is_clap else "cosine with prompts", space.prompt_cosine
@@ -40,27 +43,67 @@ def print_report(report: "EvaluationReport") -> None:
         )
     if space.kl_sets is not None:
         console.print(f"KL of {space.classes} classes {space.kl_sets:.4f}")
-    for swap in report.swaps.swaps if report.swaps else ():
+    for line in _swap_lines(report):
+        console.print(line)
+    for one in report.compared:
         console.print(
-            f"swap of {swap.control}: followed in {100 * swap.followed.value:.0f} % of {swap.pairs}"
+            f"{one.name}: {one.both + one.first_alone} of {one.cases} right, "
+            f"{one.both + one.second_alone} by {message(report.compared_with)}; McNemar's p "
+            f"{one.p:.3g}"
         )
 
 
 def _figures(report: "EvaluationReport") -> Table:
     published = {one.name: one for one in report.published}
-    table = Table("metric", "", "%", "95 %", "chance", "clips", "as published", box=None)
+    table = _table(report, "metric", "as published")
     for one in report.figures:
         other = published.get(one.name)
-        table.add_row(
-            one.name,
-            one.meaning,
-            f"{100 * one.value:.1f}",
-            f"{100 * one.low:.1f} – {100 * one.high:.1f}",
-            "–" if one.chance is None else f"{100 * one.chance:.1f}",
-            str(one.clips),
-            f"{100 * other.value:.1f} of {other.clips}" if other else "–",
-        )
+        beside = f"{100 * other.value:.1f} of {other.clips}" if other else "–"
+        table.add_row(*_cells(report, one), beside)
     return table
+
+
+def _timeline(report: "EvaluationReport") -> Table:
+    table = _table(report, "when it was asked")
+    for one in report.timeline:
+        table.add_row(*_cells(report, one))
+    return table
+
+
+def _table(report: "EvaluationReport", name: str, *more: str) -> Table:
+    ceilings = ("recordings", "codec") if report.ceilings else ()
+    return Table(name, "", "%", "95 %", "chance", *ceilings, "clips", *more, box=None)
+
+
+def _cells(report: "EvaluationReport", one: "Figure") -> list[str]:
+    from flows.screens.evaluation_cells import optional
+    from training.metrics.timeline_figures import UNBOUNDED
+
+    is_share = one.name not in UNBOUNDED
+    value, low, high, chance, recordings, codec = (
+        optional(number, is_share=is_share)
+        for number in (one.value, one.low, one.high, one.chance, one.recordings, one.codec)
+    )
+    ceilings = [recordings, codec] if report.ceilings else []
+    return [one.name, one.meaning, value, f"{low} – {high}", chance, *ceilings, str(one.clips)]
+
+
+def _swap_lines(report: "EvaluationReport") -> Iterator[str]:
+    for swap in report.swaps.swaps if report.swaps else ():
+        one = swap.followed
+        chance = "" if one.chance is None else f", chance {100 * one.chance:.0f} %"
+        also = "".join(f", {other.name} {100 * other.value:.0f} %" for other in swap.also)
+        recorded = (
+            ""
+            if one.recordings is None
+            else f"; nearer to their own prompt: recordings {100 * one.recordings:.0f} %"
+        )
+        through = "" if one.codec is None else f", through the codec {100 * one.codec:.0f} %"
+        yield (
+            f"swap of {swap.swap}: followed in {100 * one.value:.0f} % of {swap.pairs} "
+            f"({100 * one.low:.0f} – {100 * one.high:.0f}) {one.name}{chance}{also}"
+            f"{recorded}{through}"
+        )
 
 
 def print_ablation(found: "Sequence[ConditionAblation]") -> None:

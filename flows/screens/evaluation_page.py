@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from flows.screens.evaluation_picture import picture
 from flows.screens.evaluation_style import STYLE
-from flows.screens.evaluation_tables import control_table, space_table, swap_tables
+from flows.screens.evaluation_tables import control_table, space_table
+from flows.screens.evaluation_timeline import comparison_table, swap_tables, timeline_table
 from pipelines.labels.lead_sheet import heading, lead_sheet
 from schemas.chord import Chord
 from schemas.fact import write_number
@@ -16,9 +17,14 @@ from training.evaluation.estimated import EstimatedClip
 from training.evaluation.report import ClipReport, EvaluationReport
 from training.metrics.controls import PromptControls
 from training.metrics.outcomes import MEANING, SHARES, Metric
+from training.metrics.timeline_figures import TIMELINE_MEANING, TimelineMetric
 from training.prompt_controls.requested import signature
 
 _MAX_PROBLEMS: Final = 100
+# beside each clip; all are in report.json
+_SHOWN: Final = frozenset(
+    (TimelineMetric.BEATS, TimelineMetric.MAJMIN, TimelineMetric.SEVENTHS, TimelineMetric.MELODY)
+)
 
 
 def page(report: EvaluationReport, estimated: Sequence[EstimatedClip]) -> str:
@@ -30,8 +36,10 @@ def page(report: EvaluationReport, estimated: Sequence[EstimatedClip]) -> str:
     body = [
         *_head(report),
         control_table(report),
+        timeline_table(report),
+        *([swap_tables(report.swaps, report.ceilings)] if report.swaps else []),
+        comparison_table(report),
         space_table(report),
-        *([swap_tables(report.swaps)] if report.swaps else []),
         *_clips(report, shown),
         *_problems(report),
         *_tools(report),
@@ -109,6 +117,13 @@ def _marks(clip: ClipReport) -> Iterator[str]:
             f'<span class="{_grade(value)}" title="{escape(MEANING[metric])}">'
             f"{escape(name)} {_score_text(metric, value)}</span> "
         )
+    for name, value in clip.timeline.items():
+        if name in _SHOWN:
+            meaning = escape(TIMELINE_MEANING[TimelineMetric(name)])
+            yield (
+                f'<span class="{_grade(value)}" title="{meaning}">{escape(name)} '
+                f"{100 * value:.0f} %</span> "
+            )
     if clip.cosine is not None:
         yield f'<span title="cosine of prompt and clip">cosine {clip.cosine:.2f}</span>'
 

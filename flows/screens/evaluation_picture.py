@@ -13,13 +13,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.captioning.check import ChordStart
 from pipelines.labels.lead_sheet import symbol
 from schemas.chord import Chord
 from schemas.labels import Labels
 from schemas.pitch import pretty, spell
 from training.evaluation.chroma import Chroma
-from training.evaluation.clips import Timing
+from training.metrics.timing import SoundingChord, Timing
 
 _INK: Final = (37, 99, 176)  # of the chroma: a blue that can be seen on white and on near black
 _LEFT, _WIDTH = 56, 900  # px: names of lanes and notes, then time
@@ -34,10 +33,13 @@ def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
     """The SVG of a clip's first minute, with lanes for what was requested where it has times."""
     span_s = min(labels.duration_s, _LONGEST_S)
     estimated = [
-        (symbol(segment, labels.key.key), segment.start_s) for segment in labels.chords.segments
+        SoundingChord(symbol(segment, labels.key.key), segment.start_s, segment.end_s)
+        for segment in labels.chords.segments
     ]
+    asked = timing.chord_spans(labels.duration_s)
     requested = [
-        (pretty(Chord.parse(label).symbol(labels.key.key)), at_s) for label, at_s in timing.chords
+        span._replace(label=pretty(Chord.parse(span.label).symbol(labels.key.key)))
+        for span in asked
     ]
     parts: list[str] = []
     top = 0
@@ -47,7 +49,7 @@ def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
             top += _LANE
     parts += _chroma_image(chroma, top, span_s)
     bottom = top + 12 * _ROW
-    parts += _boundaries(timing.chords, top, bottom, span_s)
+    parts += _boundaries(asked, top, bottom, span_s)
     for name, times_s, downbeats_s in (
         ("asked", timing.beats_s, timing.downbeats_s),
         ("heard", labels.beats.times_s, labels.beats.downbeats_s),
@@ -71,11 +73,12 @@ def _lane_name(name: str, y: float) -> str:
     return f'<text class="lane" x="{_LEFT - 6}" y="{y}" text-anchor="end">{name}</text>'
 
 
-def _chord_lane(name: str, chords: Sequence[ChordStart], top: int, span_s: float) -> Iterator[str]:
+def _chord_lane(
+    name: str, chords: Sequence[SoundingChord], top: int, span_s: float
+) -> Iterator[str]:
     """Chord names from where each begins; a name that has no room is in its tooltip alone."""
     yield _lane_name(name, top + 14)
-    ends = [*(at_s for _, at_s in chords[1:]), span_s]
-    for (text, at_s), end_s in zip(chords, ends, strict=True):
+    for text, at_s, end_s in chords:
         left, right = _x(at_s, span_s), _x(end_s, span_s)
         if right <= left:
             continue
@@ -110,9 +113,9 @@ def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:
 
 
 def _boundaries(
-    chords: Sequence[ChordStart], top: int, bottom: int, span_s: float
+    chords: Sequence[SoundingChord], top: int, bottom: int, span_s: float
 ) -> Iterator[str]:
-    for _, at_s in chords:
+    for _, at_s, _ in chords:
         if 0 < at_s < span_s:
             yield (
                 f'<line class="boundary" x1="{_x(at_s, span_s)}" '

@@ -3,9 +3,17 @@
 from collections.abc import Iterator
 from html import escape
 
+from flows.screens.evaluation_cells import (
+    ceiling_cells,
+    ceiling_heads,
+    counted,
+    interval_cells,
+    optional,
+    percent,
+)
+from flows.screens.evaluation_timeline import ceilings_note
 from training.evaluation.report import EvaluationReport
 from training.metrics.summary import Figure
-from training.metrics.swap import SwapFigures, SwapReport
 
 _PUBLISHED = (
     (
@@ -31,10 +39,12 @@ def control_table(report: EvaluationReport) -> str:
             "key, chords or a meter: there is nothing to follow.</p>"
         )
     published = {one.name: one for one in report.published}
-    rows = "".join(_control_row(one, published.get(one.name)) for one in report.figures)
+    beside = report.ceilings is not None
+    rows = "".join(_control_row(one, published.get(one.name), beside) for one in report.figures)
     head = (
         "<tr><th>metric</th><th></th><th class=number>%</th><th class=number>95 % interval</th>"
-        "<th>0 to 100 %</th><th class=number>chance</th><th class=number>clips</th>"
+        f"<th>0 to 100 %</th><th class=number>chance</th>{ceiling_heads(beside)}"
+        "<th class=number>clips</th>"
         "<th class=number>unheard</th><th class=number>as published</th></tr>"
     )
     notes = "".join(f"<li>{note}</li>" for note in _PUBLISHED)
@@ -42,53 +52,24 @@ def control_table(report: EvaluationReport) -> str:
         "<h2>Controls <small>of clips whose prompts state them</small></h2><div class=wide>"
         f'<table>{head}{rows}</table></div><p class="facts">Chance (the stroke in the drawing): '
         "the same clips against each other’s prompts. Unheard: clips in which the annotators "
-        "are not sure enough to say anything; they count as misses.</p><details>"
+        "are not sure enough to say anything; they count as misses."
+        f"{ceilings_note(report.ceilings)}</p><details>"
         f"<summary>How the published code differs</summary><ul>{notes}</ul></details>"
     )
 
 
-def _control_row(one: Figure, published: Figure | None) -> str:
+def _control_row(one: Figure, published: Figure | None, beside: bool) -> str:
     published_cell = (
-        f"{_percent(published.value)} <span class=soft>of {published.clips}</span>"
+        f"{percent(published.value)} <span class=soft>of {published.clips}</span>"
         if published
         else "–"
     )
     return (
-        f"<tr><td class=name>{escape(one.name)}</td><td>{escape(one.meaning)}</td>{_cells(one)}"
-        f"<td class=number>{'–' if one.chance is None else _percent(one.chance)}</td>"
+        f"<tr><td class=name>{escape(one.name)}</td><td>{escape(one.meaning)}</td>"
+        f"{interval_cells(one)}"
+        f"<td class=number>{optional(one.chance)}</td>{ceiling_cells(one, beside)}"
         f"<td class=number>{one.clips}</td><td class=number>{one.unheard or '–'}</td>"
         f"<td class=number>{published_cell}</td></tr>"
-    )
-
-
-def _cells(one: Figure) -> str:
-    return (
-        f"<td class=number>{_percent(one.value)}</td><td class=number>{_percent(one.low)} – "
-        f"{_percent(one.high)}</td><td>{_interval_svg(one)}</td>"
-    )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-def _interval_svg(one: Figure) -> str:
-    low, value, high, chance = (
-        5 + 140 * end for end in (one.low, one.value, one.high, one.chance or 0)
-    )
-    stroke = (
-        ""
-        if one.chance is None
-        else f'<line class="chance" x1="{chance:.1f}" x2="{chance:.1f}" y1="2" y2="14"/>'
-    )
-    return (
-        '<svg class="range" viewBox="0 0 150 16" aria-hidden="true"><line class="track" '
-        f'x1="5" x2="145" y1="8" y2="8"/><line class="span" x1="{low:.1f}" x2="{high:.1f}" '
-        f'y1="8" y2="8"/>{stroke}<circle class="point" cx="{value:.1f}" cy="8" r="4"/></svg>'
     )
 
 
@@ -115,9 +96,9 @@ def _space_rows(report: EvaluationReport) -> Iterator[str]:
             name,
             "mean cosine of prompts and clips",
             space.prompt_cosine,
-            _counted(space.prompt_cosine.clips, "clip"),
+            counted(space.prompt_cosine.clips, "clip"),
         )
-    sets = f"{_counted(space.frechet_clips, 'clip')}, {space.reference_clips} of reference"
+    sets = f"{counted(space.frechet_clips, 'clip')}, {space.reference_clips} of reference"
     if space.frechet is not None:
         yield _space_row(
             "Fréchet",
@@ -134,7 +115,7 @@ def _space_rows(report: EvaluationReport) -> Iterator[str]:
             "KL, pairs",
             "nats, clips beside the samples of their captions",
             space.kl_pairs,
-            _counted(space.kl_pairs.clips, "pair"),
+            counted(space.kl_pairs.clips, "pair"),
         )
 
 
@@ -147,32 +128,3 @@ def _space_row(name: str, meaning: str, found: Figure | float, of: str) -> str:
         f"<tr><td class=name>{name}</td><td>{meaning}</td><td class=number>{value:.3f}</td>"
         f"<td class=number>{interval}</td><td>{of}</td></tr>"
     )
-
-
-def swap_tables(swaps: SwapReport) -> str:
-    """Whether a control that was swapped followed, and whether the others stayed."""
-    head = (
-        "<tr><th>swapped</th><th>figure</th><th></th><th class=number>%</th><th class=number>95 "
-        "% interval</th><th>0 to 100 %</th></tr>"
-    )
-    rows = "".join(
-        f"<tr><td class=name>{_swapped(swap) if index == 0 else ''}</td>"
-        f"<td>{'followed' if index == 0 else f'{escape(one.name)} stayed'}</td>"
-        f"<td>{escape(one.meaning)}</td>{_cells(one)}</tr>"
-        for swap in swaps.swaps
-        for index, one in enumerate((swap.followed, *swap.stayed))
-    )
-    note = (
-        f"Pairs that differ in no control or in several, and tell nothing: {swaps.unusable}."
-        if swaps.unusable
-        else ""
-    )
-    table = f"<div class=wide><table>{head}{rows}</table></div>" if rows else ""
-    return (
-        "<h2>Swap test <small>two prompts that differ in one control</small>"
-        f'</h2>{table}<p class="facts">{note}</p>'
-    )
-
-
-def _swapped(swap: SwapFigures) -> str:
-    return f"{escape(swap.control)} <span class=soft>{_counted(swap.pairs, 'pair')}</span>"

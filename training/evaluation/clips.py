@@ -2,19 +2,9 @@
 
 from typing import NamedTuple
 
-from pipelines.captioning.check import ChordStart
-from schemas.chord import NO_CHORD
-from schemas.labels import Labels
 from schemas.record import Record
 from training.metrics.controls import PromptControls
-
-
-class Timing(Record):
-    """When requested beats and chords should fall, in seconds; empty where nobody said."""
-
-    beats_s: tuple[float, ...] = ()
-    downbeats_s: tuple[float, ...] = ()
-    chords: tuple[ChordStart, ...] = ()
+from training.metrics.timing import AskedCurves, Timing
 
 
 class MadeClip(NamedTuple):
@@ -31,6 +21,7 @@ class MadeClip(NamedTuple):
     timing: Timing = Timing()
     swap_of: str = ""  # name of the clip whose prompt differs from this one's in one control
     reference: str = ""  # key of the reference sample whose caption this is
+    curves: AskedCurves | None = None
 
 
 class Skipped(NamedTuple):
@@ -55,13 +46,3 @@ class ScoredListing(NamedTuple):
     made: tuple[MadeClip, ...]
     skipped: tuple[Skipped, ...]
     checkpoint: CheckpointFacts | None = None  # of a model of ours
-
-
-def timing_of(labels: Labels) -> Timing:
-    """Beats and chords of labels that a clip was made with."""
-    chords = tuple(
-        (segment.label, segment.start_s)
-        for segment in labels.chords.segments
-        if segment.label != NO_CHORD
-    )
-    return Timing(beats_s=labels.beats.times_s, downbeats_s=labels.beats.downbeats_s, chords=chords)

@@ -7,19 +7,24 @@ from pipelines.annotators.windows import AnnotateWindow, annotate_windows
 from pipelines.audio.probe import probe_files
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Child, Death
+from schemas.controls import AudioControls
 from schemas.labels import Annotation, Labels
 from schemas.recipe import Recipe
 from training.evaluation.chroma import Chroma, chromas
 from training.evaluation.clips import MadeClip
+from training.evaluation.heard_controls import measured_controls
 
 
 class EstimatedClip(NamedTuple):
-    """A clip with its labels and its chroma, or why it has none."""
+    """A clip with its labels and its chroma, or why it has none; its controls where curves were
+    asked for.
+    """
 
     made: MadeClip
     labels: Labels | None
     chroma: Chroma | None
     problem: str = ""
+    controls: AudioControls | None = None
 
 
 def estimate(made: Sequence[MadeClip], recipe: Recipe) -> Iterator[EstimatedClip]:
@@ -38,12 +43,32 @@ def _batch(batch: Sequence[MadeClip], recipe: Recipe, child: Child) -> Iterator[
     ]
     labelled = iter(child.run(annotate_windows, windows, recipe.annotate) if windows else ())
     pictured = iter(child.run(chromas, windows, None) if windows else ())
+    measured = _controls(batch, windows, child)
     for one, probe in zip(batch, probed, strict=True):
         found = probe if isinstance(probe, Death) else next(labelled)
         chroma = None if isinstance(probe, Death) else next(pictured)
         if isinstance(found, Annotation):
-            yield EstimatedClip(one, found.labels, chroma if isinstance(chroma, Chroma) else None)
+            yield EstimatedClip(
+                one,
+                found.labels,
+                chroma if isinstance(chroma, Chroma) else None,
+                controls=measured.get(one.name),
+            )
         else:
             yield EstimatedClip(
                 one, None, None, f"{found.code}: {found.message} {found.figure}".strip()
             )
+
+
+def _controls(
+    batch: Sequence[MadeClip], windows: Sequence[AnnotateWindow], child: Child
+) -> dict[str, AudioControls]:
+    """Controls by name, of clips of which curves were asked."""
+    names = {one.name for one in batch if one.curves is not None}
+    chosen = [window for window in windows if window.key in names]
+    found = child.run(measured_controls, chosen, None) if chosen else ()
+    return {
+        window.key: controls
+        for window, controls in zip(chosen, found, strict=True)
+        if isinstance(controls, AudioControls)
+    }

@@ -1,6 +1,6 @@
 """Clips that a system made, scored: what our annotators estimate, against what was requested."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from pipelines.embedders import Vectors
 from schemas.recipe import Recipe
 from training.evaluation.clips import MadeClip, ScoredListing
 from training.evaluation.estimated import EstimatedClip, estimate
+from training.evaluation.judged import asked_timeline, swapped_pairs, timeline_pairs
 from training.evaluation.reference import Reference
 from training.evaluation.report import (
     ClipReport,
@@ -21,9 +22,9 @@ from training.evaluation.report import (
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors, text_vectors
 from training.metrics.controls import estimated_controls
 from training.metrics.frechet import frechet_distance
-from training.metrics.outcomes import Scores, Variant, scores
+from training.metrics.outcomes import Metric, Variant, scores
 from training.metrics.summary import Kind, Pair, control_figures, figure
-from training.metrics.swap import Swapped, SwapReport, swap_report
+from training.metrics.swap import SwapReport, swap_report
 from training.metrics.tagging import (
     CLASSES,
     Classifier,
@@ -32,6 +33,12 @@ from training.metrics.tagging import (
     mean_distribution,
     pair_divergences,
     zero_shot,
+)
+from training.metrics.timeline_figures import (
+    HeardTimeline,
+    TimelineMetric,
+    timeline_figures,
+    timeline_scores,
 )
 
 _LEAST_CLIPS: Final = 2  # what a covariance needs
@@ -91,8 +98,9 @@ def evaluate(
         ),
         figures=control_figures(counted, seed=seed),
         published=control_figures(counted, Variant.PUBLISHED, seed=seed),
+        timeline=timeline_figures(timeline_pairs(estimated), seed=seed),
         space=space.counted().figures(recipe, reference, classifier, seed),
-        swaps=_swaps(clips, estimated, seed),
+        swaps=_swaps(clips, seed),
         clips=clips,
         problems=(*skipped, *problems),
         tools={**annotator_tools(recipe), described.name: described.version},
@@ -127,27 +135,22 @@ def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
         labels=one.labels,
         scores=_rounded(corrected),
         published=_rounded(published),
+        curves=one.made.curves,
+        controls=one.controls,
+        timeline=_rounded(
+            timeline_scores(asked_timeline(one.made), HeardTimeline(one.labels, one.controls))
+        ),
         cosine=None if cosine is None else round(cosine, 4),
     )
 
 
-def _rounded(figures: Scores) -> dict[str, float]:
+def _rounded(figures: Mapping[Metric, float] | Mapping[TimelineMetric, float]) -> dict[str, float]:
     return {metric: round(value, 4) for metric, value in figures.items()}
 
 
-def _swaps(
-    clips: Sequence[ClipReport], estimated: Iterable[EstimatedClip], seed: int
-) -> SwapReport | None:
+def _swaps(clips: Sequence[ClipReport], seed: int) -> SwapReport | None:
     """The swap test of pairs in which one clip names the other."""
-    by_name = {clip.name: clip for clip in clips}
-    pairs = [
-        Swapped(
-            (by_name[one.made.swap_of].asked, one.made.requested),
-            (by_name[one.made.swap_of].heard, by_name[one.made.name].heard),
-        )
-        for one in estimated
-        if one.made.swap_of in by_name
-    ]
+    pairs = list(swapped_pairs(clips).values())
     return swap_report(pairs, seed=seed) if pairs else None
 
 

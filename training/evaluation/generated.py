@@ -10,9 +10,10 @@ from pipelines.engine import bucket
 from pipelines.storage.store import sha256_of
 from schemas.labels import Labels
 from training.errors import TrainingError
-from training.evaluation.clips import CheckpointFacts, MadeClip, ScoredListing, Skipped, timing_of
+from training.evaluation.clips import CheckpointFacts, MadeClip, ScoredListing, Skipped
 from training.evaluation.targets import TargetPrompt
 from training.generation.generate import GenerationRequest, Generator
+from training.metrics.timing import timing_of
 from training.prompt_controls.resolve import resolve_controls
 from training.run.checkpoints import EMA, find_checkpoint
 

@@ -2,14 +2,19 @@
 
 from typing import Final
 
+from pydantic import Field, field_validator
+
+from schemas.controls import AudioControls
+from schemas.errors import SchemaError
 from schemas.labels import Labels
 from schemas.record import Record
-from training.evaluation.clips import CheckpointFacts, Timing
+from training.evaluation.clips import CheckpointFacts
 from training.metrics.controls import PromptControls
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport
+from training.metrics.timing import AskedCurves, Timing
 
-VERSION: Final = 2  # of the file's form
+VERSION: Final = 3  # of the file's form
 
 
 class Counts(Record):
@@ -68,8 +73,36 @@ class ClipReport(Record):
     labels: Labels
     scores: dict[str, float]
     published: dict[str, float]
+    curves: AskedCurves | None = None
+    controls: AudioControls | None = None  # of the sound, where curves were asked for
+    timeline: dict[str, float] = Field(
+        default_factory=dict
+    )  # how it fares against the asked timeline
     cosine: float | None = None
     audio: str = ""  # path within the report's folder, where its sound was copied
+
+
+class CeilingCounts(Record):
+    """Recordings of the prompts that were scored as clips are, and how many through the codec."""
+
+    recordings: int
+    codec: int
+    codec_name: str = ""
+
+
+class Comparison(Record):
+    """Cases that two systems have right or not, on the same prompts: clips, or pairs of the swap
+    test; and McNemar's exact p, two-sided.
+    """
+
+    name: str
+    meaning: str
+    cases: int
+    both: int
+    first_alone: int  # the report's own system
+    second_alone: int
+    neither: int
+    p: float
 
 
 class EvaluationReport(Record):
@@ -79,6 +112,17 @@ class EvaluationReport(Record):
     """
 
     version: int = VERSION
+
+    @field_validator("version")
+    @classmethod
+    def _is_this(cls, version: int) -> int:
+        if version != VERSION:
+            raise SchemaError(
+                f"a report of version {version}, whose figures mean something else than those of "
+                f"version {VERSION}: evaluate again"
+            )
+        return version
+
     system: str
     checkpoint: CheckpointFacts | None = None  # of a model of ours
     reference: str = ""
@@ -87,8 +131,12 @@ class EvaluationReport(Record):
     counts: Counts
     figures: tuple[Figure, ...]
     published: tuple[Figure, ...]
+    timeline: tuple[Figure, ...] = ()  # against when it was asked
     space: SpaceFigures
     swaps: SwapReport | None = None
+    ceilings: CeilingCounts | None = None  # of what figures say of recordings and of the codec
+    compared_with: str = ""  # the other system of `compared`
+    compared: tuple[Comparison, ...] = ()
     clips: tuple[ClipReport, ...]
     problems: tuple[UnscoredClip, ...]
     tools: dict[str, str]

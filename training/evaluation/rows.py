@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from pipelines.captioning.check import ChordStart
 from pipelines.inputs.manifests import plain_text
 from schemas.chord import NO_CHORD
 from schemas.errors import SchemaError
 from schemas.labels import Labels
 from training.errors import TrainingError
-from training.evaluation.clips import Timing, timing_of
 from training.metrics.controls import PromptControls, controls_of, overridden, surely_requested
+from training.metrics.timing import AskedChord, Timing, timing_of
 from training.prompt_controls.chart import read_chart
 from training.prompt_controls.requested import read_requested
 
@@ -77,11 +76,17 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
         chords=" ".join(chords) or None,
     )
     downbeats_s = tuple(time_s for time_s, number in zip(times_s, numbers) if number == 1)
-    timed = _timed(chords, row.get("chords_time")) or requested.timed
+    timed = _timed(chords, row.get("chords_time")) or tuple(
+        AskedChord(*chord) for chord in requested.timed
+    )
     return ParsedRow(
         caption,
         controls_of(requested),
-        Timing(beats_s=times_s, downbeats_s=downbeats_s, chords=timed),
+        Timing(
+            beats_s=times_s,
+            downbeats_s=downbeats_s,
+            chords=timed,
+        ),
     )
 
 
@@ -167,11 +172,13 @@ def _chords(value: Any) -> tuple[str, ...]:
     )
 
 
-def _timed(chords: Sequence[str], times: Any) -> tuple[ChordStart, ...]:
+def _timed(chords: Sequence[str], times: Any) -> tuple[AskedChord, ...]:
+    """Chords with their starts; each ends where the next entry begins, be that no chord."""
     starts = _floats(times, "chords_time")
     if len(starts) != len(chords):
         return ()
-    return tuple((label, start_s) for label, start_s in zip(chords, starts) if label != NO_CHORD)
+    timed = zip(chords, starts, (*starts[1:], None), strict=False)
+    return tuple(AskedChord(*chord) for chord in timed if chord[0] != NO_CHORD)
 
 
 def _beats(value: Any) -> tuple[tuple[float, ...], tuple[int, ...]]:

@@ -30,6 +30,10 @@ class Figure(Record):
         # of the same clips against each other's prompts: what a system gets that does not listen
         None
     )
+    # what the recordings of the same prompts get, and what is left of them through the model's
+    # codec: the most that annotators and codec let anything get
+    recordings: float | None = None
+    codec: float | None = None
 
 
 class Pair(NamedTuple):
@@ -68,16 +72,22 @@ def control_figures(
 def _of_others(pairs: Sequence[Pair], variant: Variant) -> list[Scores]:
     """Each prompt against the clips of other prompts, so many of them, evenly spread."""
     count = len(pairs)
-    shifts = (
-        sorted({1 + number * (count - 1) // _OTHERS for number in range(_OTHERS)})
-        if count > 1
-        else []
-    )
     return [
         scores(pair.requested, pairs[(index + shift) % count].estimated, variant)
-        for shift in shifts
+        for shift in other_shifts(count)
         for index, pair in enumerate(pairs)
     ]
+
+
+def other_shifts(count: int) -> list[int]:
+    """How far from each of so many clips those lie against which its prompt is held for chance.
+
+    >>> other_shifts(3), other_shifts(1)
+    ([1, 2], [])
+    """
+    if count < 2:
+        return []
+    return sorted({1 + number * (count - 1) // _OTHERS for number in range(_OTHERS)})
 
 
 def _figure(

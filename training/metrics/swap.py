@@ -1,33 +1,52 @@
 """The swap test: two prompts differ in one control; that one should follow, the others stay."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from itertools import chain
+from statistics import fmean
+from typing import Final
 
 from pipelines.labels.agreement import same_tempo
 from schemas.record import Record
 from training.metrics.controls import Control, PromptControls
 from training.metrics.matching import by_third, longest_in_order
 from training.metrics.summary import Figure, Kind, figure
+from training.metrics.swap_judges import (
+    JUDGE_MEANING,
+    OTHER_JUDGES,
+    Judge,
+    Judgement,
+    Swapped,
+    judge_of,
+    judgement,
+)
+from training.metrics.swap_kinds import SwapKind, swap_kind
 
-
-class Swapped(NamedTuple):
-    """Two clips: what each prompt requests, and what is estimated of each."""
-
-    requested: tuple[PromptControls, PromptControls]
-    estimated: tuple[PromptControls, PromptControls]
+# where the chords of both prompts are the same in another order, the key is; else it may change
+_KEY_STAYS: Final = frozenset((SwapKind.TEMPO, SwapKind.CHORDS_REVERSED, SwapKind.METER))
 
 
 class SwapFigures(Record):
-    """Pairs that differ in `control`: whether it followed, and whether each other one stayed."""
+    """Pairs of one kind of swap: whether the control that differs followed, and whether each other
+    one stayed.
 
+    `followed` is by the judge of the control, `also` by others. `own` and `other` are how near the
+    clips come to their own prompts and to each other's. `by_order`: of the pairs, those whose
+    chords have no asked times, and are judged by their order.
+    """
+
+    swap: SwapKind
     control: Control
     pairs: int
+    by_order: int = 0
     followed: Figure
+    also: tuple[Figure, ...] = ()
+    own: Figure
+    other: Figure
     stayed: tuple[Figure, ...]
 
 
 class SwapReport(Record):
-    """A row per swapped control; `unusable` pairs differ in no control or in several."""
+    """A row per kind of swap; `unusable` pairs differ in no control or in several."""
 
     swaps: tuple[SwapFigures, ...]
     unusable: int
@@ -49,97 +68,113 @@ def changed_control(requested: tuple[PromptControls, PromptControls]) -> Control
     return differing[0]
 
 
-def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
-    """What became of each swap.
+def kind_of(pair: Swapped) -> SwapKind | None:
+    """The kind of swap that a pair is; none where prompts differ in no control, or in several."""
+    control = changed_control(pair.requested)
+    return swap_kind(pair.requested, control) if control else None
 
-    A control *followed* where each of the two clips is nearer to what its own prompt asks than to
-    what the other one's does: tempo by its ratio, key and meter by being equal, chords by the share
-    of them estimated in order by root and third. A model that ignores the control does not pass by
-    playing the same twice. A control *stayed* where both clips sound alike in it: tempo within 4 %,
-    key and meter equal, and for chords the mean share of both sequences that is common, in order,
-    by root and third. A label that is missing in either clip is a miss. Where the key was swapped,
-    chords are looked at in pairs whose prompts state them: others have to change with it.
+
+def swap_report(pairs: Sequence[Swapped], *, seed: int = 0) -> SwapReport:
+    """What became of each swap, a row for each kind.
+
+    Whether a control *followed* is judged as `training.metrics.swap_judges` says: chords by the
+    overlap with the asked timelines, by root and third; tempo by the ratio, octaves taken for
+    equal; key and meter by being equal. A model that ignores the control does not pass by playing
+    the same twice. A control *stayed* where both clips sound alike in it: tempo within 4 %, key and
+    meter equal, and for chords the mean share of both sequences that is common, in order, by root
+    and third. A label that is missing in either clip is a miss. Where the key was swapped, chords
+    are looked at in pairs whose prompts state them: others have to change with it; and where other
+    chords were asked for than the same in reverse, the key is where the prompts state it.
     """
-    by_control: dict[Control, list[Swapped]] = {}
+    by_kind: dict[SwapKind, list[Swapped]] = {}
     for pair in pairs:
-        control = changed_control(pair.requested)
-        if control:
-            by_control.setdefault(control, []).append(pair)
-    rows = [
-        _figures(control, by_control[control], seed) for control in Control if control in by_control
-    ]
+        kind = kind_of(pair)
+        if kind:
+            by_kind.setdefault(kind, []).append(pair)
+    rows = [_figures(kind, by_kind[kind], seed) for kind in SwapKind if kind in by_kind]
     return SwapReport(swaps=tuple(rows), unusable=len(pairs) - sum(row.pairs for row in rows))
 
 
-def _figures(control: Control, pairs: Sequence[Swapped], seed: int) -> SwapFigures:
-    followed = [float(followed_own(pair, control)) for pair in pairs]
+def _figures(kind: SwapKind, pairs: Sequence[Swapped], seed: int) -> SwapFigures:
+    control = kind.control
+    judges = [judge_of(pair, control) for pair in pairs]
+    found = [verdict(pair, control) for pair in pairs]
+    main = next((judge for judge in judges if judge is not Judge.ORDER), judges[0])
+    also = (
+        _followed(kind, judge, [judgement(pair, judge) for pair in pairs], seed)
+        for judge in OTHER_JUDGES[control]
+        if judge is not main
+    )
+    own, other = (list(chain.from_iterable(sides)) for sides in _nearness_of(found))
+    key = f"swap {kind}"
     return SwapFigures(
+        swap=kind,
         control=control,
         pairs=len(pairs),
-        followed=figure(
-            control,
-            "each clip nearer to its own prompt",
-            followed,
-            Kind.SHARE,
-            key=f"swap {control}",
-            seed=seed,
-        ),
+        by_order=judges.count(Judge.ORDER),
+        followed=_figure_of(kind, main, found, seed),
+        also=tuple(one for one in also if one),
+        own=figure("own", _near(main), own, Kind.MEAN_SHARE, key=f"{key} own", seed=seed),
+        other=figure("other", _near(main), other, Kind.MEAN_SHARE, key=f"{key} other", seed=seed),
         stayed=tuple(
-            _stayed(other, control, kept, seed)
-            for other in Control
-            if (kept := _where_it_should_stay(other, control, pairs))
+            _stayed(one, kind, kept, seed)
+            for one in Control
+            if (kept := _where_it_should_stay(one, kind, pairs))
         ),
     )
 
 
+def verdict(pair: Swapped, control: Control) -> Judgement:
+    """The verdict of a pair's own judge."""
+    found = judgement(pair, judge_of(pair, control))
+    assert found is not None  # `judge_of` names one that has something to judge by
+    return found
+
+
+def _nearness_of(found: Sequence[Judgement]) -> tuple[list[tuple[float, float]], ...]:
+    return [one.own for one in found], [one.other for one in found]
+
+
+def _near(judge: Judge) -> str:
+    return f"nearness {judge}, a mean over clips"
+
+
+def _followed(
+    kind: SwapKind, judge: Judge, found: Sequence[Judgement | None], seed: int
+) -> Figure | None:
+    known = [one for one in found if one is not None]
+    return _figure_of(kind, judge, known, seed) if known else None
+
+
+def _figure_of(kind: SwapKind, judge: Judge, found: Sequence[Judgement], seed: int) -> Figure:
+    values = [one.followed for one in found]
+    made = figure(
+        judge, JUDGE_MEANING[judge], values, Kind.SHARE, key=f"swap {kind} {judge}", seed=seed
+    )
+    return made.replaced(chance=round(fmean(one.chance for one in found), 4))
+
+
 def _where_it_should_stay(
-    other: Control, control: Control, pairs: Sequence[Swapped]
+    other: Control, kind: SwapKind, pairs: Sequence[Swapped]
 ) -> list[Swapped]:
     """Pairs in which another control than the one swapped has no reason to change."""
-    if (other, control) == (Control.CHORDS, Control.KEY):
-        return [pair for pair in pairs if _both_request(pair, other)]
-    return [] if other is control else list(pairs)
+    if other is kind.control:
+        return []
+    may_change = (other, kind) == (Control.CHORDS, SwapKind.KEY) or (
+        other is Control.KEY and kind not in _KEY_STAYS
+    )
+    return [pair for pair in pairs if _both_request(pair, other)] if may_change else list(pairs)
 
 
 def _both_request(pair: Swapped, control: Control) -> bool:
     return all(side.has(control) for side in pair.requested)
 
 
-def _stayed(other: Control, control: Control, pairs: Sequence[Swapped], seed: int) -> Figure:
+def _stayed(other: Control, kind: SwapKind, pairs: Sequence[Swapped], seed: int) -> Figure:
     values = [likeness(pair.estimated, other) for pair in pairs]
     meaning = "chords in common, in order" if other is Control.CHORDS else "the same in both clips"
-    kind = Kind.MEAN_SHARE if other is Control.CHORDS else Kind.SHARE
-    return figure(other, meaning, values, kind, key=f"swap {control} {other}", seed=seed)
-
-
-def followed_own(pair: Swapped, control: Control) -> bool:
-    """Whether each clip is nearer to its own prompt's value of a control than to the other's.
-
-    >>> slow, fast = PromptControls(bpm=90), PromptControls(bpm=140)
-    >>> slower, faster = PromptControls(bpm=95), PromptControls(bpm=128)
-    >>> followed_own(Swapped((slow, fast), (slower, faster)), Control.TEMPO)
-    True
-    >>> followed_own(Swapped((slow, fast), (slower, slower)), Control.TEMPO)
-    False
-    """
-    own = [nearness(pair.requested[side], pair.estimated[side], control) for side in (0, 1)]
-    others = [nearness(pair.requested[1 - side], pair.estimated[side], control) for side in (0, 1)]
-    return all(mine > theirs for mine, theirs in zip(own, others, strict=True))
-
-
-def nearness(requested: PromptControls, estimated: PromptControls, control: Control) -> float:
-    """How near the estimated value comes to the requested one, up to 1; 0 where either is missing.
-
-    Tempo: the ratio of the two.
-    """
-    if not (requested.has(control) and estimated.has(control)):
-        return 0.0
-    if control is Control.CHORDS:
-        target, played = _thirds(requested), _thirds(estimated)
-        return longest_in_order(target, played) / len(target)
-    if control is Control.TEMPO and requested.bpm and estimated.bpm:
-        return min(requested.bpm / estimated.bpm, estimated.bpm / requested.bpm)
-    return float(_value(requested, control) == _value(estimated, control))
+    figure_kind = Kind.MEAN_SHARE if other is Control.CHORDS else Kind.SHARE
+    return figure(other, meaning, values, figure_kind, key=f"swap {kind} {other}", seed=seed)
 
 
 def likeness(estimated: tuple[PromptControls, PromptControls], control: Control) -> float:

@@ -13,6 +13,7 @@ from schemas.fact import FactKind, write_number
 from schemas.pitch import Key, Mode
 from training.errors import TrainingError
 from training.metrics.controls import Control, PromptControls, overridden, stated_controls
+from training.metrics.swap_kinds import CHORD_SWAPS, SwapKind, reversed_chords, swap_kind
 from training.prompt_controls.requested import signature
 
 _KINDS: Final = {
@@ -35,15 +36,48 @@ class SwappedPrompt(NamedTuple):
     control: Control
 
 
-def swapped_prompts(caption: str, requested: PromptControls) -> Iterator[SwappedPrompt]:
-    """A prompt for each requested control that can be changed alone, with `other_value`."""
+class OtherValue(NamedTuple):
+    """Another value of a control, alone in its record, and in which way it is another."""
+
+    kind: SwapKind
+    value: PromptControls
+
+
+def swapped_prompts(
+    caption: str, requested: PromptControls, *, graded: bool = False
+) -> Iterator[tuple[SwapKind, SwappedPrompt]]:
+    """A prompt for each requested control that can be changed alone, with `other_value`; `graded`:
+    one for each way to change chords, as `graded_values` says.
+    """
     for control in Control:
-        value = other_value(requested, control)
-        if value is not None:
+        for kind, value in _values(requested, control, graded):
             try:
-                yield swapped_prompt(caption, requested, control, value)
+                yield kind, swapped_prompt(caption, requested, control, value)
             except TrainingError:  # worded in a way that cannot be changed by itself
                 continue
+
+
+def _values(requested: PromptControls, control: Control, graded: bool) -> list[OtherValue]:
+    if graded and control is Control.CHORDS:
+        return graded_values(requested)
+    value = other_value(requested, control)
+    return [] if value is None else [OtherValue(swap_kind((requested, value), control), value)]
+
+
+def graded_values(requested: PromptControls) -> list[OtherValue]:
+    """Other chords, from the farthest to the nearest: the same in reverse; all a minor third up,
+    where no key is asked for that would contradict them; and one of them replaced.
+
+    >>> four = PromptControls(chords=("C:maj", "A:min", "F:maj", "G:maj"))
+    >>> [value.chords[1] for _, value in graded_values(four)]
+    ['F:maj', 'C:min', 'B:min']
+    """
+    found = []
+    for kind, changed in CHORD_SWAPS.items():
+        chords = changed(requested.chords)
+        if chords and not (kind is SwapKind.CHORDS_TRANSPOSED and requested.key):
+            found.append(OtherValue(kind, PromptControls(chords=chords)))
+    return found
 
 
 def other_value(requested: PromptControls, control: Control) -> PromptControls | None:
@@ -69,8 +103,8 @@ def other_value(requested: PromptControls, control: Control) -> PromptControls |
     if control is Control.METER:
         return PromptControls(meter=3 if requested.meter == 4 else 4)
     if control is Control.CHORDS:
-        turned = requested.chords[::-1]
-        return None if turned == requested.chords else PromptControls(chords=turned)
+        turned = reversed_chords(requested.chords)
+        return None if turned is None else PromptControls(chords=turned)
     if requested.key is None or requested.chords:
         return None
     mode = Mode.MINOR if requested.key.mode is Mode.MAJOR else Mode.MAJOR

@@ -172,6 +172,40 @@ def test_a_swap_is_told_with_what_stayed(scored: tuple[Path, str]) -> None:
     assert "of those scored 1 in the swap test alone" in scored[1]
 
 
+def test_the_asked_timeline_is_scored_beside_a_recording_and_chance(
+    scored: tuple[Path, str],
+) -> None:
+    report = json.loads((scored[0] / "report.json").read_text())
+    assert (report["version"], report["ceilings"]["recordings"], report["ceilings"]["codec"]) == (
+        3,
+        1,
+        0,
+    )
+    found = {row["name"]: row for row in report["timeline"]}
+    # C from 0.5 s on was asked of one clip, and C is heard throughout
+    assert (found["chord overlap, sevenths"]["value"], found["chord overlap, root"]["clips"]) == (
+        1.0,
+        1,
+    )
+    assert 0 < found["beat F"]["value"] < 1  # three beats of it, and more are heard
+    assert found["tempo, accuracy 1"]["value"] == 0.5
+    # the recording of the waltz is of A minor and Ab dim7 by its labels, and C is heard in it
+    assert found["chord overlap, root"]["recordings"] == 0.0
+    page = (scored[0] / "index.html").read_text()
+    assert "<h2>Timeline" in page
+    assert "Recordings: 1 sample whose prompts these are" in page
+    assert "chord overlap, majmin" in scored[1]
+
+
+def test_a_report_to_compare_with_is_looked_for_first(tmp_path: Path) -> None:
+    rendered(tmp_path / "made", "x.wav")
+    with pytest.raises(UsageError, match=r"neither a report\.json nor the folder of one"):
+        run("evaluate", tmp_path / "made", "--compare", tmp_path / "none", *PLAIN)
+    (tmp_path / "report.json").write_text('{"version": 2}')
+    with pytest.raises(TrainingError, match=r"not a report\.json of this version"):
+        run("evaluate", tmp_path / "made", "--compare", tmp_path, *PLAIN)
+
+
 def test_a_swap_is_marked_and_chance_does_not_meet_it(scored: tuple[Path, str]) -> None:
     report = json.loads((scored[0] / "report.json").read_text())
     assert [one["swap_of"] for one in report["clips"]] == ["", "", "slow.flac", ""]

@@ -6,7 +6,8 @@ from schemas.chord import Chord
 from schemas.pitch import Key
 from training.errors import TrainingError
 from training.metrics.controls import Control, PromptControls, stated_controls
-from training.metrics.swap import Swapped, changed_control, likeness, swap_report
+from training.metrics.swap import changed_control, likeness, swap_report
+from training.metrics.swap_judges import Swapped
 from training.metrics.swapping import other_value, swapped_prompt, swapped_prompts
 
 
@@ -111,7 +112,7 @@ def test_a_swapped_prompt_keeps_its_words_but_for_one_control(
 
 def test_every_control_that_is_stated_is_swapped_but_a_key_beside_its_chords() -> None:
     caption = "Rock in 4/4 at 100 BPM. The chords are Am, F, C. The key is A minor."
-    assert [one.control for one in swapped_prompts(caption, stated_controls(caption))] == [
+    assert [one.control for _, one in swapped_prompts(caption, stated_controls(caption))] == [
         Control.TEMPO,
         Control.CHORDS,
         Control.METER,
