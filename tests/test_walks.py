@@ -53,8 +53,12 @@ def imported(file: str) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and node.module:
             yield from (_file(f"{node.module}.{name.name}") for name in node.names)
             yield _file(node.module)
-        elif isinstance(node, ast.Constant) and re.fullmatch(r"\w+(\.\w+)*", str(node.value)):
-            yield _file(str(node.value))
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and re.fullmatch(r"\w+(\.\w+)*", node.value)
+        ):
+            yield _file(node.value)
             yield f"{Path(file).parent}/{node.value}.py"
 
 
