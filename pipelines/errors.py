@@ -29,6 +29,13 @@ class PipelineError(Exception):
     """Wrong input or settings; the message says what, where, and what to do."""
 
 
+class WrongArgument(PipelineError):
+    """What a caller has named is not there, or not known by that name; nothing was begun.
+
+    A command that ends so has exit status 2.
+    """
+
+
 class DeadInput(PipelineError):
     """One input or clip cannot be used.
 

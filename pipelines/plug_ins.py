@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-from pipelines.errors import PipelineError, is_of_the_machine
+from pipelines.errors import PipelineError, WrongArgument, is_of_the_machine
 from pipelines.extras import naming_extras
 
 Offer_co = TypeVar("Offer_co", covariant=True)
@@ -63,6 +63,11 @@ class Door(Generic[Offer_co]):
                 )
         return offered
 
+    def names(self) -> list[str]:
+        """Names that stand for something here: ours, then those of packages."""
+        others = {point.name for point in entry_points(group=self.group)}
+        return [*sorted(self.built_in), *sorted(others - {*self.built_in})]
+
     def check(self, name: str) -> None:
         """Raise `PipelineError` for a name that nothing stands behind.
 
@@ -95,13 +100,13 @@ class Door(Generic[Offer_co]):
             )
         return found[0]
 
-    def _unknown(self, name: str) -> PipelineError:
+    def _unknown(self, name: str) -> WrongArgument:
         """The error that lists what is there."""
         known = sorted(self.built_in)
         for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
             if point.name not in self.built_in:
                 known.append(f"{point.name} (of {_package(point)})")
-        return PipelineError(
+        return WrongArgument(
             f"no {self.kind} called {name!r}: expected {', '.join(known)}, a module's dotted name, "
             f"or a package that offers it as an entry point of {self.group}"
         )

@@ -1,7 +1,7 @@
 """A build from sources to a verified dataset, step by step, in this process."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from flows.build.order import ASSIGNED, MARKED, ORDER, order_of, steps_of
 from flows.build.run_stage import StepReport, Watch, run_stage, watched
@@ -25,11 +25,14 @@ from pipelines.build.plans import read_plan
 from pipelines.build.tables import BUCKET_PLAN
 from pipelines.build.versions import publish_version
 from pipelines.engine.child_process import CHILDREN
+from pipelines.engine.pool import shared_out
 from pipelines.engine.stage import Stage, fingerprints, finished, missing_inputs
 from pipelines.errors import Damaged, PipelineError
 from pipelines.reports.damage import check_whole
 from pipelines.reports.ledger import mark_for_retry
 from pipelines.stages.output.close import check_stated, described, publish_dataset, stated_dataset
+from pipelines.stages.output.verify import STAGE as VERIFY
+from pipelines.stages.output.verify import read_bucket_back
 from pipelines.storage.lock import Lock, hold
 from pipelines.storage.store import Store
 from schemas.dataset import Dataset
@@ -130,14 +133,6 @@ def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
         return _verified(store, recipe, engine, watch)
 
 
-def _is_done(stage: Stage, jobs: Sequence[Job]) -> bool:
-    """Whether a stage has done all its buckets, from inputs that are there as they were then."""
-    if any(missing_inputs(stage, job) for job in jobs):
-        return False
-    marked = zip(jobs, fingerprints(stage, jobs), strict=True)
-    return all(finished(stage, job, mark) is not None for job, mark in marked)
-
-
 def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dataset:
     if not BUCKET_PLAN.exists(store):
         raise PipelineError(
@@ -147,15 +142,19 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dat
     check_whole(store, MARKED)
     jobs = [Job(store.url, name, recipe) for name in read_plan(store).buckets]
     order = order_of(recipe)
+    without = {stage.name: lack for stage in order if (lack := _lack(stage, recipe))}
     for stage in order[:-1]:
-        if not _is_done(stage, jobs):
+        if stage.name not in without and not _is_done(stage, jobs):
             raise PipelineError(
                 f"{store.url}: stage {stage.name} is unfinished or stale; "
                 "run `obbligato build` again before it is verified"
             )
-    for job in jobs:
-        store.delete(marker_name(order[-1].folder, job.bucket))
     try:
+        if without:
+            shared_out(read_bucket_back, jobs, engine.workers)
+            raise PipelineError(_told_without(store, without))
+        for job in jobs:
+            store.delete(marker_name(order[-1].folder, job.bucket))
         run_stage(order[-1], store, recipe, engine, new_run(), watch)
         dataset = described(store, recipe, order)
         check_stated(store, dataset)
@@ -164,6 +163,37 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dat
         return dataset
     finally:
         CHILDREN.close()
+
+
+def _is_done(stage: Stage, jobs: Sequence[Job]) -> bool:
+    """Whether a stage has done all its buckets, from inputs that are there as they were then."""
+    if any(missing_inputs(stage, job) for job in jobs):
+        return False
+    marked = zip(jobs, fingerprints(stage, jobs), strict=True)
+    return all(finished(stage, job, mark) is not None for job, mark in marked)
+
+
+def _lack(stage: Stage, recipe: Recipe) -> str:
+    """Why a stage's tools cannot be told here: a plug-in or a package is not installed.
+
+    Empty where they are all here.
+    """
+    try:
+        stage.tools(recipe)
+    except PipelineError as error:
+        return str(error)
+    return ""
+
+
+def _told_without(store: Store, without: Mapping[str, str]) -> str:
+    """What could not be verified of a build, and why, where all else was and is whole."""
+    again = "labels were not extracted again, and " if VERIFY.name in without else ""
+    reasons = "; ".join(dict.fromkeys(without.values()))
+    return (
+        f"{store.url}: {again}whether stages {', '.join(without)} are up to date is not known: "
+        f"{reasons}. All else was verified: every file is as written, "
+        "every shard keeps the contract"
+    )
 
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> Dataset:

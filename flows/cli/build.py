@@ -26,6 +26,7 @@ from flows.cli.options import (
     written,
 )
 from flows.cli.renamed import report_renamed
+from flows.errors import UsageError
 from flows.screens.plain import message, plain
 
 
@@ -181,6 +182,8 @@ def annotate(
     from pipelines.labels.lead_sheet import heading, lead_sheet
     from pipelines.reports.annotate_files import annotate_files
 
+    for path in files:
+        _check_is_file(path)
     failed = False
     for path, labels, problem in annotate_files(files, load_recipe(recipe, settings or [])):
         failed = failed or labels is None
@@ -197,6 +200,22 @@ def annotate(
             typer.echo("\n".join((plain(path), f"     {heading(labels)}", *lead_sheet(labels), "")))
     if failed:
         raise typer.Exit(1)
+
+
+def _check_is_file(path: str) -> None:
+    """Raise `UsageError` for a folder, and for a pattern that the shell has not replaced; whatever
+    else cannot be read is said in its turn.
+    """
+    if Path(path).is_dir():
+        raise UsageError(
+            f"{path} is a folder: name its files, as in {path.rstrip('/')}/*.flac, or build a "
+            f"dataset of it by obbligato build {path}"
+        )
+    if any(sign in path for sign in "*?[") and not Path(path).exists():
+        raise UsageError(
+            f"{path} is a pattern: leave its quotes away, so that the shell names the files; "
+            "or no file matches"
+        )
 
 
 def verify(build: Build, workers: Workers = 1, as_json: Json = False) -> None:

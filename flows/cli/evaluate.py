@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import (
+    A_RUN,
     Device,
     Json,
     RecipeFile,
@@ -14,6 +15,7 @@ from flows.cli.options import (
     Settings,
     Target,
     counting,
+    existing,
     print_json,
     written,
 )
@@ -158,7 +160,7 @@ def evaluate(
         seed=seed,
     )
     request = EvaluationRequest(
-        target=target,
+        target=existing(target, f"{A_RUN}, a folder of audio, or a manifest of one"),
         shards=shards,
         out=out,
         manifest=manifest,
@@ -190,7 +192,9 @@ def ablate(
     from training.evaluation.condition_ablation import ablate_conditions
     from training.generation.generate import Generator
 
-    found = ablate_conditions(Generator.of(model, device), shards, rounds=rounds, seed=seed)
+    found = ablate_conditions(
+        Generator.of(existing(model, A_RUN), device), shards, rounds=rounds, seed=seed
+    )
     if as_json:
         print_json(
             {

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Build, Json, Settings, Workers, print_build, watching
+from flows.cli.options import (
+    Build,
+    Json,
+    Settings,
+    Workers,
+    codec_names,
+    print_build,
+    watching,
+)
 
 if TYPE_CHECKING:
     from schemas.dataset import Dataset
@@ -54,7 +62,10 @@ def encode(
     codec: Annotated[
         str,
         typer.Option(
-            help="mel, audioldm, encodec, dac, or a module's dotted name; none for the build's own."
+            help=(
+                "mel, audioldm, encodec, dac, or a module's dotted name; none for the build's own."
+            ),
+            autocompletion=codec_names,
         ),
     ] = "",
     weights: Annotated[
@@ -72,7 +83,10 @@ def encode(
     beside the same audio.
     """
     from flows.build.local import encode as run_encode
+    from pipelines.codecs import CODECS
 
+    if codec:
+        CODECS.check(codec)
     named = _codec(codec, weights)
     dataset = _renewed(
         build,

@@ -1,7 +1,8 @@
 """The command line; `obbligato --help` lists its commands, by what one does with them."""
 
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -20,6 +21,7 @@ from flows.cli import (
     trust,
 )
 from flows.cli.renamed import Renamed, RenamedCommands
+from flows.screens.plain import complain, message
 from flows.screens.program import run_program
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ _START: Final = "Start here"
 _BUILDS: Final = "Builds and shards"
 _MODELS: Final = "Models"
 _NEED: Final = "For schedulers, and in need"
+# ClickException, wherever typer keeps it
+_WrongUsage: Final = cast(type[Exception], typer.BadParameter.mro()[2])
 _ORDER: Final[list[str]] = []  # of the commands, as they are added below: typer puts groups last
 
 
@@ -44,6 +48,37 @@ class Root(RenamedCommands):
         """Parse, once every flag is one whose help names no type."""
         _name_no_type(self, ctx)
         return super().parse_args(ctx, args)
+
+    def main(  # type: ignore[override]
+        self, args: Any = None, *, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        """Run a command; wrong usage is one line and status 2."""
+        if not standalone_mode:
+            return super().main(args, standalone_mode=False, **extra)
+        try:
+            status = super().main(args, standalone_mode=False, **extra)
+        except _WrongUsage as error:
+            if line := usage_line(error):
+                complain(line)
+            sys.exit(2)
+        except typer.Abort:
+            complain("obbligato: stopped")
+            sys.exit(1)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def usage_line(error: Exception) -> str:
+    """What is wrong with a command line, and where its usage stands.
+
+    Empty where no command was named: the help has been shown.
+    """
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return ""
+    typed = " ".join(cast(Any, error).format_message().split())
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "obbligato"
+    reason = typed[:1].lower() + typed[1:].removesuffix(".")
+    return message(f"obbligato: {reason}; `{path.replace('train model', 'train')} --help` helps")
 
 
 def _name_no_type(command: "Command", ctx: typer.Context) -> None:

@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from flows.launchers.job import ReportLine
     from flows.models.evaluation import Progress
     from schemas.dataset import Dataset
+    from schemas.record import Record
 
 KNOB = "One knob of the recipe, as section.key=value. Repeatable."
+PRESETS: Final = ("tiny", "small", "base", "n2m")  # here, too: a shell does not wait for torch
+A_RUN: Final = "the folder of a training run, or one of its checkpoints"
 _SHARDS = "Builds, folders of shards, globs or URLs to learn from."
 
 
@@ -53,6 +56,58 @@ def split_names() -> list[str]:
     from schemas.identity import Split
 
     return [split.value for split in Split]
+
+
+def codec_names() -> list[str]:
+    """Names of codecs that are installed, for a shell."""
+    from pipelines.codecs import CODECS
+
+    return CODECS.names()
+
+
+def knob_names(ctx: typer.Context) -> list[str]:
+    """Knobs of the recipe that a command goes by, as far as ``=``, for a shell."""
+    return [
+        f"{section}.{knob}="
+        for section, recipe in _sections(ctx.command_path)
+        for knob in recipe.model_fields
+    ]
+
+
+def _sections(path: str) -> Iterator[tuple[str, "type[Record]"]]:
+    """Sections of the recipe of a command, which is named from the program on."""
+    if path.endswith("codec"):
+        from training.codec.autoencoder import AutoencoderRecipe
+
+        yield "vae", AutoencoderRecipe
+        return
+    for section, field in _recipe_of(path).model_fields.items():
+        if isinstance(field.annotation, type):
+            yield section, field.annotation
+
+
+def _recipe_of(path: str) -> "type[Record]":
+    if path.endswith("predictors"):
+        from training.control_predictors.recipe import PredictorRecipe
+
+        return PredictorRecipe
+    if " train" in path:
+        from training.run.recipe import TrainRecipe
+
+        return TrainRecipe
+    from schemas.recipe import Recipe
+
+    return Recipe
+
+
+def existing(address: str, wanted: str) -> str:
+    """An address of the command line.
+
+    Raises `UsageError` for a path at which nothing stands, and says what is wanted there.
+    """
+    if "://" not in address and not Path(address).exists():
+        raise UsageError(f"{address} does not exist: name {wanted}")
+    return address
 
 
 def written(what: str, metavar: str = "FOLDER") -> Any:
@@ -90,7 +145,10 @@ RecipeFile = Annotated[
         autocompletion=ready_recipe_names,
     ),
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KNOB=VALUE", help=KNOB)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KNOB=VALUE", help=KNOB, autocompletion=knob_names),
+]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
@@ -122,7 +180,8 @@ Preset = Annotated[
         help=(
             "tiny (a CPU, minutes), small (one GPU), base (Mustango's), n2m (base, trained as "
             "Noise2Music)."
-        )
+        ),
+        autocompletion=lambda: list(PRESETS),
     ),
 ]
 Print = Annotated[

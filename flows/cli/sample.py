@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Device, Json, print_json, written
+from flows.cli.options import A_RUN, Device, Json, existing, print_json, written
 
 
 class AudioFormat(StrEnum):
@@ -75,7 +75,7 @@ def sample(
     from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
     from training.generation.write import write_piece
 
-    generator = Generator.of(model, device)
+    generator = Generator.of(existing(model, A_RUN), device)
     resolved, sampling = sampling_request(
         generator,
         caption,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Build, Json, print_json
+from flows.cli.options import A_RUN, Build, Json, existing, print_json
 from flows.screens.plain import message, plain
 
 
@@ -52,6 +52,7 @@ def _requested(build: str) -> tuple[str, ...]:
     if Store(build).exists(SOURCES):
         sources, stored = stored_build(build)
         return (*trust.requested(stored), *trust.reached(sources, stored))
+    existing(build, f"a build, or {A_RUN}")
     found = find_checkpoint(build, files=(RECIPE,)).record(RECIPE, recipe.TrainRecipe)
     return recipe.foreign_names(found.text, found.codec)
 

@@ -17,7 +17,7 @@ from pipelines.storage.lock import wait_out
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from schemas.record import Record
-from training.run.presets import ready_recipe
+from training.run.presets import READY, ready_recipe
 from training.run.recipe import TrainRecipe, foreign_names
 
 
@@ -127,6 +127,8 @@ def train_recipe(
 
     Raises `UsageError` naming what does not fit.
     """
+    if preset not in READY:
+        raise UsageError(f"no preset called {preset!r}: expected {', '.join(READY)}")
     values: dict[str, Any] = ready_recipe(preset).model_dump(mode="json")
     if file is not None:
         try:

@@ -14,10 +14,10 @@ from flows.screens.plain import complain, guard_streams, message
 def run_program(program: Callable[[], object]) -> None:
     """Run a program.
 
-    An error meant for the reader is one plain line, and exit status 1 (2 for wrong usage, and for
-    an extra that is not installed).
+    An error meant for the reader is one plain line, and exit status 1; or 2 for what cannot be done
+    as it was asked: wrong usage, what is not there, and an extra that is not installed.
     """
-    from pipelines.errors import PipelineError
+    from pipelines.errors import PipelineError, WrongArgument
     from pipelines.extras import MissingExtra, naming_extras
     from schemas.errors import SchemaError
     from training.errors import TrainingError
@@ -28,10 +28,11 @@ def run_program(program: Callable[[], object]) -> None:
     try:
         with naming_extras():
             program()
-    except (UsageError, MissingExtra) as error:
+    except (UsageError, MissingExtra, WrongArgument) as error:
         _end(error, 2)
     except (PipelineError, SchemaError, TrainingError, OSError) as error:
-        _end(error, 1)
+        # training says in its own error what its shards' finder said
+        _end(error, 2 if isinstance(error.__cause__, WrongArgument) else 1)
 
 
 def _end(error: Exception, status: int) -> None:

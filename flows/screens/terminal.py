@@ -174,6 +174,10 @@ def print_plan(plan: BuildPlan) -> None:
         f"inputs:  {plan.inputs} = {plan.songs} songs + {plan.ignored} ignored or dead by name + "
         f"{plan.unread} whose header cannot be read"
     )
+    for problem in plan.problems:
+        console.print(f"unread:  {problem.file}: {problem.reason}", soft_wrap=True)
+    if plan.unread > len(plan.problems):
+        console.print(f"unread:  {plan.unread - len(plan.problems)} that are not named here")
     if plan.sampled < plan.inputs - plan.ignored:
         console.print(f"         estimated from the headers of {plan.sampled} inputs")
     console.print(f"source:  {plan.source_hours:.2f} hours")

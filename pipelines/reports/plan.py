@@ -23,14 +23,24 @@ VARY_S: Final = 0.10  # one changed copy
 WRITE_S: Final = 0.02  # one sample through caption, pack and verify
 BYTES_PER_S_AT_16K: Final = 17_000  # mono 16-bit FLAC of music
 HEADERS: Final = 20_000  # read for a plan; a listing of more is estimated from so many
+_NOT_LOCAL: Final = "not_local"  # the code of what a plan does not open
+NAMED: Final = 20  # inputs whose header cannot be read
 _UNKNOWN_ID: Final = "0" * 16
+
+
+class UnreadInput(Record):
+    """An input whose header cannot be read, and why."""
+
+    file: str
+    reason: str
 
 
 class BuildPlan(Record):
     """Counts of a build that is not done yet. `unread` inputs could not be probed by their header.
 
     Beyond `sampled` inputs, all but `inputs` and `ignored` are estimates from the headers of that
-    many, sampled by key.
+    many, sampled by key. The first unread ones are in `problems`, those left out that a plan does
+    not open: remote ones and members of shards.
     """
 
     inputs: int
@@ -45,6 +55,7 @@ class BuildPlan(Record):
     sample_hours: float
     cpu_hours: float
     disk_gb: float
+    problems: tuple[UnreadInput, ...] = ()
 
 
 def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> BuildPlan:
@@ -55,12 +66,16 @@ def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> BuildPlan:
     totals: Counter[str] = Counter()
     looked_into = _sampled(rows, totals, recipe.corpus.seed)
     seconds: Counter[str] = Counter()
+    problems: list[UnreadInput] = []
     for row in looked_into:
         try:
             song = _song(row)
             spans = windows(row, song, recipe.ingest)
-        except DeadInput:
+        except DeadInput as error:
             totals["unread"] += 1
+            if error.code != _NOT_LOCAL:
+                reason = f"{error.code}: {error.message} {error.figure}".strip()
+                problems.append(UnreadInput(file=row.source.uri, reason=reason))
             continue
         totals["songs"] += 1
         totals["clips"] += len(spans)
@@ -69,9 +84,11 @@ def plan_build(rows: Iterable[InputRow], recipe: Recipe) -> BuildPlan:
     scale = (totals["inputs"] - totals["ignored"]) / max(1, len(looked_into))
     for name in ("unread", "songs", "clips"):
         totals[name] = round(totals[name] * scale)
-    return _estimated(
+    plan = _estimated(
         totals, len(looked_into), {name: value * scale for name, value in seconds.items()}, recipe
     )
+    problems.sort(key=lambda problem: problem.file)
+    return plan.replaced(problems=tuple(problems[:NAMED]))
 
 
 def _sampled(rows: Iterable[InputRow], totals: Counter[str], seed: int) -> list[InputRow]:
@@ -94,7 +111,7 @@ def _sampled(rows: Iterable[InputRow], totals: Counter[str], seed: int) -> list[
 
 def _song(row: InputRow) -> Song:
     if row.source.member or "://" in row.source.uri:
-        raise DeadInput("not_local", "headers of remote files and shards are not read for a plan")
+        raise DeadInput(_NOT_LOCAL, "headers of remote files and shards are not read for a plan")
     rate_hz, channels, duration_s = header(row.source.uri)
     return Song(song_id=_UNKNOWN_ID, rate_hz=rate_hz, channels=channels, duration_s=duration_s)
 

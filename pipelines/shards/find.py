@@ -15,7 +15,14 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.build.tables import DATASET
-from pipelines.errors import DeadInput, PipelineError, is_of_the_machine, machine_faults, readable
+from pipelines.errors import (
+    DeadInput,
+    PipelineError,
+    WrongArgument,
+    is_of_the_machine,
+    machine_faults,
+    readable,
+)
 from pipelines.extras import naming_extras
 from pipelines.guarded.json_objects import json_record
 from pipelines.storage.temporary import temporary_root
@@ -117,7 +124,7 @@ def _shards_at(fs: fsspec.AbstractFileSystem, path: str, target: str) -> FoundSh
     elif fs.exists(path) or (is_local and os.path.lexists(path)):
         paths = [path]
     else:
-        raise PipelineError(
+        raise WrongArgument(
             f"{target} does not exist: name a build, a folder of tars, "
             "a glob, a .tar or .tar.gz file, or a URL of these"
         )
@@ -135,7 +142,7 @@ def _of_build(fs: fsspec.AbstractFileSystem, folder: str, target: str) -> FoundS
 def _some(fs: fsspec.AbstractFileSystem, paths: list[str], target: str) -> FoundShards:
     if not paths:
         below = f"for shards in folders below, name a glob such as '{target}/**/*.tar'"
-        raise PipelineError(f"{target} holds no shards (*{', *'.join(SUFFIXES)}); {below}")
+        raise WrongArgument(f"{target} holds no shards (*{', *'.join(SUFFIXES)}); {below}")
     return FoundShards(_named(fs, paths), ())
 
 

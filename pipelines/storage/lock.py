@@ -25,10 +25,12 @@ from pipelines.storage.lock_file import (
     NAME,
     RUNS,
     LockContent,
+    has_folder,
     prevailed,
     read,
     refuses_rivals,
     remove,
+    remove_unused_folder,
     swap,
 )
 from pipelines.storage.remote import remote_errors
@@ -147,7 +149,8 @@ class Lock:
 
 @contextmanager
 def hold(store: Store, purpose: str, lease_s: float = LEASE_S) -> Iterator[Lock]:
-    """Hold a store's lock during a block.
+    """Hold a store's lock during a block. A folder that was made for it goes with it, where nothing
+    else was written.
 
     Child processes of the run that holds it already hold it with their parent.
 
@@ -158,12 +161,15 @@ def hold(store: Store, purpose: str, lease_s: float = LEASE_S) -> Iterator[Lock]
     if standing is not None and standing.holder_id == inherited:
         yield Lock(store, standing, None)
         return
+    was_there = has_folder(store)
     lock = _taken(store, purpose, lease_s)
     try:
         threading.Thread(target=lock.keep, name="lock-renewer", daemon=True).start()
         yield lock
     finally:
         lock.release()
+        if not was_there:
+            remove_unused_folder(store)
 
 
 def wait_out(store: Store, report: Callable[[str], None]) -> None:

@@ -19,6 +19,7 @@ from pipelines.storage.store import Store
 
 NAME: Final = "run.lock"
 RUNS: Final = "runs"  # folder of what runs report, and of what guards the lock
+_GUARD: Final = ".lock"  # in that folder
 _SETTLE_S = 2.0  # in which rival writes end, on stores that cannot refuse the second one
 _MEMORY: Final = threading.Lock()
 
@@ -69,7 +70,7 @@ def _swap_local(store: Store, old: LockContent | None, new: bytes) -> LockConten
     path, temporary = store.path(NAME), store.path(f".part-{NAME}-{uuid.uuid4().hex}")
     try:
         with machine_faults(f"writing {path}"):
-            os.makedirs(store.path("runs"), exist_ok=True)
+            os.makedirs(store.path(RUNS), exist_ok=True)
             with open(temporary, "wb") as out:
                 out.write(new)
                 out.flush()
@@ -81,6 +82,8 @@ def _swap_local(store: Store, old: LockContent | None, new: bytes) -> LockConten
                 return None
             os.replace(temporary, path)
         return LockContent(new)
+    except FileNotFoundError:  # whoever had made the folder has removed it at this moment
+        return None
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -111,8 +114,8 @@ def _guarded(store: Store) -> Iterator[None]:
 
     The kernel frees it when a process dies.
     """
-    os.makedirs(store.path("runs"), exist_ok=True)
-    with open(store.path(f"{RUNS}/.lock"), "wb") as guard:
+    os.makedirs(store.path(RUNS), exist_ok=True)
+    with open(store.path(f"{RUNS}/{_GUARD}"), "wb") as guard:
         with suppress(
             OSError
         ):  # some cluster file systems have no such locks: a moment's race is left there
@@ -194,6 +197,24 @@ def remove(store: Store, old: LockContent) -> bool:
         except OSError:  # refused, or done while the answer was lost
             return read(store) is None
     return True
+
+
+def has_folder(store: Store) -> bool:
+    """Whether a store's folder is there; one that is not local needs none."""
+    return not store.is_local or os.path.isdir(os.path.dirname(store.path(NAME)))
+
+
+def remove_unused_folder(store: Store) -> None:
+    """Remove a local store's folder that holds nothing but what guards its lock."""
+    if not store.is_local:
+        return
+    folder, runs = os.path.dirname(store.path(NAME)), store.path(RUNS)
+    with suppress(OSError):  # another run is taking it
+        if os.listdir(folder) == [RUNS] and not {*os.listdir(runs)} - {_GUARD}:
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(runs, _GUARD))
+            os.rmdir(runs)
+            os.rmdir(folder)
 
 
 def _removed(store: Store, old: LockContent) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import DeadInput, PipelineError, WrongArgument
 from pipelines.guarded.tables import BROKEN, table_rows
 from pipelines.storage.store import Store
 from schemas.vocabulary import Form
@@ -34,7 +34,7 @@ def file_at(address: str) -> tuple[Store, str]:
     folder, name = os.path.split(address)
     store = Store(folder or ".")
     if not store.exists(name):
-        raise PipelineError(f"{address} does not exist")
+        raise WrongArgument(f"{address} does not exist")
     return store, name
 
 
@@ -46,7 +46,7 @@ def read_texts(address: str) -> list[Text]:
     store, name = file_at(address)
     ending = os.path.splitext(name)[1].lower()
     if ending not in _ENDINGS:
-        raise PipelineError(
+        raise WrongArgument(
             f"{address} is not a vocabulary: expected a name that ends in {', '.join(_ENDINGS)}"
         )
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from pipelines.captioning.metadata import listed
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import DeadInput, PipelineError, WrongArgument
 from pipelines.inputs.manifests import MANIFESTS, manifest_rows
 from pipelines.storage.store import Store
 from schemas.corpus import InputRow
@@ -49,7 +49,7 @@ def rows_of(table: str, columns: Mapping[str, str]) -> Iterator[Row | DeadInput]
         )
     store = Store(folder or ".")
     if not store.exists(name):
-        raise PipelineError(f"{table} does not exist")
+        raise WrongArgument(f"{table} does not exist")
     # Manifests name audio, which is of no concern here: every row gets the same name.
     mapped = {ours: theirs for ours, theirs in columns.items() if ours != ASPECTS}
     recipe = IngestRecipe(

@@ -79,10 +79,10 @@ def test_j_a_server_of_our_own_answers_nobody_else(songs: list[str], tmp_path: P
         stderr=subprocess.STDOUT,
     )
     try:
-        server = until(lambda: server_of(build), "Prefect's server", 60)
+        server = until(lambda: server_of(build), "Prefect's server", 180)
         assert server is not None
         port = int(server.cmdline()[server.cmdline().index("--port") + 1])
-        until(lambda: answer(port, "health") == 200, "its answer", 60)
+        until(lambda: answer(port, "health") == 200, "its answer", 180)
         assert answer(port, "flow_runs/filter", b"{}") == 401
         assert answer(port, "flows/", b'{"name": "mine"}') == 401
         [password] = {

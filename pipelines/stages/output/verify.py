@@ -15,7 +15,7 @@ from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import CLIPS, SHARDS, VARIANTS, VERIFIED
 from pipelines.engine import bucket
-from pipelines.engine.child_process import Death
+from pipelines.engine.child_process import Child, Death
 from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
 from pipelines.labels.agreement import agreement
@@ -52,26 +52,46 @@ def verify_bucket(job: Job) -> Done:
     """Read a bucket's shard back whole, and extract the labels of some of its clips' samples
     again.
     """
-    shard_name = SHARDS.path(job)
-    counts = {"clips": len(CLIPS.read(job)), "samples": 0}
     relabelled: list[Relabelled] = []
-    if job.store.exists(shard_name):
-        index = SHARDS.read_index(job)
-        with bucket.child(job.recipe.limits) as child, job.store.at_hand(shard_name) as path:
-            shard = ShardFile(shard_name, path, index, chosen_clips(job))
-            try:
-                [chosen] = child.run(check_shards, [shard], None)
-            except PipelineError:
-                invalidate(job.store, SHARDS.folder, job.bucket)
-                raise
-            if isinstance(chosen, Death):
-                raise PipelineError(f"{shard_name} cannot be read back: {chosen.message}")
-            for batch in bucket.batches(chosen, job.recipe.annotate.batch):
-                results = child.run(relabel, batch, job.recipe.annotate)
-                relabelled += [row for row in results if not isinstance(row, Death)]
-        counts["samples"] = index.count
-    bucket.progress(counts["clips"])
-    return Done([VERIFIED.write(job, relabelled)], {**counts, "relabelled": len(relabelled)})
+    with bucket.child(job.recipe.limits) as child:
+        chosen = _read_back(job, child, chosen_clips(job))
+        for batch in bucket.batches(chosen, job.recipe.annotate.batch):
+            results = child.run(relabel, batch, job.recipe.annotate)
+            relabelled += [row for row in results if not isinstance(row, Death)]
+    clips = len(CLIPS.read(job))
+    samples = SHARDS.read_index(job).count if SHARDS.exists(job) else 0
+    counts = {"clips": clips, "samples": samples, "relabelled": len(relabelled)}
+    bucket.progress(clips)
+    return Done([VERIFIED.write(job, relabelled)], counts)
+
+
+def read_bucket_back(job: Job) -> None:
+    """Read a bucket's shard back whole and extract nothing; nothing is written.
+
+    Raises `PipelineError` naming what is wrong.
+    """
+    with bucket.child(job.recipe.limits) as child:
+        _read_back(job, child, frozenset())
+
+
+def _read_back(job: Job, child: Child, clips: frozenset[str]) -> list[ReadSample]:
+    """Samples of some clips of a bucket, whose shard is checked; none where it has no shard.
+
+    Where that is not whole, the bucket is to be done again.
+    """
+    if not SHARDS.exists(job):
+        return []
+    name = SHARDS.path(job)
+    with job.store.at_hand(name) as path:
+        shard = ShardFile(name, path, SHARDS.read_index(job), clips)
+        try:
+            [chosen] = child.run(check_shards, [shard], None)
+        except PipelineError:
+            invalidate(job.store, SHARDS.folder, job.bucket)
+            raise
+    if isinstance(chosen, Death):
+        raise PipelineError(f"{name} cannot be read back: {chosen.message}")
+    return chosen
 
 
 def check_shards(shards: Sequence[ShardFile], _: None) -> list[list[ReadSample]]:

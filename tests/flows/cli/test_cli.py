@@ -54,17 +54,52 @@ def test_settings_lie_over_the_file(tmp_path: Path) -> None:
         (("dead", "ls", "nowhere"), "holds no ledger: build something there first"),
         (("verify", "nowhere"), "nowhere holds no build"),
         (("encode", "nowhere", "--codec", "mel"), "nowhere holds no build"),
+        (("encode", "nowhere", "--codec", "melt"), "no codec called 'melt': expected audioldm, "),
+        (("step", "nowhere", "annotate"), "nowhere holds no build"),
+        (("dead", "retry", "nowhere"), "nowhere holds no build"),
+        (("captions", "vocabulary", "none.csv", "--out", "v.jsonl"), "none.csv does not exist"),
+        (("shards", "ls", "nowhere"), "nowhere does not exist: name a build, a folder of tars"),
+        (("train", "nowhere", "--out", "never-made"), "nowhere does not exist: name a build"),
+        (("train", "x", "--preset", "huge", "--print"), "no preset called 'huge': expected tiny"),
+        (("sample", "Air", "--model", "nowhere"), "nowhere does not exist: name the folder of a"),
+        (("ablate", "nowhere", "shards"), "nowhere does not exist: name the folder of a training"),
+        (("trust", "nowhere"), "nowhere does not exist: name a build, or the folder of a training"),
+        (
+            ("build", "music", "--out", "never-made", "--runner", "Nope"),
+            "runner Nope is unknown: expected local, ",
+        ),
+        (("build",), "missing argument 'SOURCE'; `obbligato build --help` helps"),
+        (("build", "music"), "missing option '--out'; `obbligato build --help` helps"),
+        (
+            ("build", "music", "--oot", "x"),
+            "no such option: --oot (Possible options: --out, --set)",
+        ),
+        (
+            ("plan", "music", "--set"),
+            "option '--set' requires an argument; `obbligato",
+        ),
+        (
+            ("verify", "corpus", "--workers", "none"),
+            "invalid value for '--workers': Input should be a valid integer",
+        ),
+        (("bild",), "no such command 'bild'"),
+        (("shards", "lst"), "no such command 'lst'"),
+        (("train", "--oot"), "no such option: --oot"),
+        (("annotate", "tests"), "tests is a folder: name its files, as in tests/*.flac, or build"),
+        (("annotate", "*.aiff"), "*.aiff is a pattern: leave its quotes away"),
     ],
 )
 def test_wrong_use_is_one_line_that_says_what_to_do(
     arguments: tuple[str, ...], output: str
 ) -> None:
-    done = run(*arguments)
-    assert done.returncode in (1, 2)
+    done = run(*arguments, cwd=ROOT)
+    assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("obbligato: ")
     assert output in done.stderr
     assert done.stdout == ""
     assert not (ROOT / "never-made").exists()
+    assert not (ROOT / "nowhere").exists()
 
 
 def test_annotate_prints_labels_and_names_what_it_cannot_read(built: Built, tmp_path: Path) -> None:
@@ -83,6 +118,21 @@ def test_a_plan_counts_what_the_build_then_makes(built: Built) -> None:
     plan = json.loads(run("plan", *built.sources, "--json", "--set", "ingest.clip_s=8").stdout)
     assert (plan["inputs"], plan["songs"], plan["unread"]) == (4, 4, 0)
     assert plan["clips"] == built.dataset.stages["annotate"]["clips"]
+
+
+def test_a_plan_names_a_file_whose_header_it_cannot_read_and_why(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.wav").write_text("no audio")
+    plan = json.loads(run("plan", tmp_path, "--json").stdout)
+    assert [problem["file"] for problem in plan["problems"]] == [
+        str(tmp_path / f"{number}.wav") for number in range(2)
+    ]
+    reasons = {problem["reason"] for problem in plan["problems"]}
+    assert {reason.partition(": ")[0] for reason in reasons} == {"undecodable"}
+    shown = run("plan", tmp_path).stdout.splitlines()
+    [reason, *_] = reasons
+    assert f"unread:  {tmp_path}/0.wav: {reason}" in shown
+    assert sum(line.startswith("unread:") for line in shown) == 2
 
 
 def test_the_ledger_can_be_looked_into(built: Built) -> None:

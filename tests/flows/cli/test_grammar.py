@@ -17,6 +17,7 @@ from typer.main import get_command
 import flows.build.demo
 from flows.build.order import STEPS
 from flows.cli import app
+from flows.cli.options import PRESETS
 from flows.cli.renamed import evaluation_settings, renewed
 from flows.models.evaluation import EvaluationOptions, evaluation_choice
 from schemas.agreement import KindAgreement
@@ -24,6 +25,7 @@ from tests.pipelines.shards.shard_samples import KEY, our_sample, write_build
 from tests.support.building import ROOT
 from tests.support.running import obbligato
 from tests.support.small_dataset import small_dataset
+from training.run.presets import READY
 
 ALWAYS_JSON = {"captions facts", "step"}  # lines of it, and nothing else
 
@@ -174,6 +176,12 @@ def test_the_help_of_step_names_all_steps() -> None:
         ("obbligato build music --recipe mu", ["musicbench"]),
         ("obbligato shards export corpus --split t", ["train", "test"]),
         ("obbligato heeds --dev", ["--device"]),
+        ("obbligato build music --set ingest.clip", ["ingest.clips=", "ingest.clip_s="]),
+        ("obbligato train corpus --set run.st", ["run.steps="]),
+        ("obbligato train predictors corpus --set run.st", ["run.steps="]),
+        ("obbligato train codec corpus --set vae.st", ["vae.steps="]),
+        ("obbligato train corpus --preset ", ["tiny", "small", "base", "n2m"]),
+        ("obbligato encode corpus --codec m", ["mel"]),
     ],
 )
 def test_words_are_completed(words: str, completed: list[str]) -> None:
@@ -181,7 +189,11 @@ def test_words_are_completed(words: str, completed: list[str]) -> None:
     output = obbligato(_OBBLIGATO_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=last)
     assert (output.stdout.split(), output.stderr) == (completed, "")
     zsh = obbligato(_OBBLIGATO_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=words).stdout
-    assert re.findall(r'(?<=[(\n])"([\w-]+)"', zsh) == completed
+    assert re.findall(r'(?<=[(\n])"([\w.=-]+)"', zsh) == completed
+
+
+def test_presets_that_are_completed_are_those_there_are() -> None:
+    assert tuple(READY) == PRESETS
 
 
 PROGRAM = """\

@@ -246,7 +246,7 @@ def test_a_run_tells_what_a_language_model_wrote_and_cost_and_never_its_key(
             llm=PLAIN.llm.replaced(base_url=model.url, budget_usd=0.5),
         )
         run = server.run("build-corpus/build", **parameters(corpus, recipe, slices=2))
-        assert server.ended(run) == "Completed", server.message(run)
+        assert server.ended(run, limit_s=240) == "Completed", server.message(run)
         calls = len(model.answered())
     backfill = server.artifacts(run)["rewording-small"]
     spent = Answers(Store(str(corpus.out))).spent / USD

@@ -439,3 +439,38 @@ def test_a_disk_without_hard_links_is_locked_too(
         assert held_by(store) == held.holder
         refused(store, "in use by build")
     assert os.listdir(tmp_path) == ["runs"]
+
+
+def test_a_folder_that_was_made_for_a_lock_goes_with_it_where_nothing_was_written(
+    tmp_path: Path,
+) -> None:
+    store = Store(str(tmp_path / "out"))
+    with hold(store, "build"):
+        assert (tmp_path / "out" / NAME).exists()
+    assert not (tmp_path / "out").exists()
+    with hold(store, "build"):
+        store.write_bytes("runs/one.json", b"{}")
+    assert (tmp_path / "out/runs/one.json").exists()
+
+
+def test_a_folder_that_was_there_stays_though_it_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with hold(Store(str(tmp_path / "out")), "build"):
+        pass
+    assert (tmp_path / "out").is_dir()
+
+
+def test_a_lock_is_taken_though_its_folder_goes_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, makedirs, gone = Store(str(tmp_path / "out")), os.makedirs, [True, True, False]
+
+    def made_and_removed(path: str, exist_ok: bool = False) -> None:
+        makedirs(path, exist_ok=exist_ok)
+        if gone and gone.pop(0):
+            lock_file.remove_unused_folder(store)
+
+    monkeypatch.setattr(os, "makedirs", made_and_removed)
+    with hold(store, "build") as held:
+        assert held_by(store) == held.holder
+    assert gone == []
