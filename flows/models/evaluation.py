@@ -14,12 +14,14 @@ from pydantic import Field, ValidationError
 
 from flows.build.recipe_files import load_recipe
 from flows.errors import UsageError
+from flows.models.memorization import MemorizationRequest, look_for_memorized, with_pairs
 from schemas.recipe import Recipe
 from schemas.record import Record
 
 if TYPE_CHECKING:  # torch comes with them: wrong usage is to be reported at once
     from training.evaluation.clips import ScoredListing
     from training.evaluation.evaluate import Evaluated
+    from training.evaluation.memorization import FoundMemorized
     from training.evaluation.report import EvaluationReport
 
 REPORT: Final = "report.json"
@@ -38,8 +40,19 @@ class EvaluationOptions(Record):
     swaps: bool = True  # a model plays each prompt again with one control changed
     show: Annotated[int, Field(ge=0)] = 200  # clips on the page, with their sound
     most: Annotated[int, Field(ge=2)] = 1000  # samples of reference
+    memorized: bool = False  # look for songs learned by heart
+    learned_from: tuple[str, ...] = ()  # corpora to look in; the shards, if empty
+    # training captions that a model is to play as well; half as many as `prompts`, if none
+    prompts_from_train: Annotated[int, Field(ge=0)] | None = None
+    # share of clips that may be copies; looks for them where it is set
+    max_memorized: Annotated[float, Field(ge=0, le=1)] | None = None
     device: str = "auto"  # where a model plays
     seed: Annotated[int, Field(ge=0)] = 0  # of a model's noise, and of the draws behind intervals
+
+    @property
+    def looks_for_memorized(self) -> bool:
+        """Whether clips are compared with what was learned from."""
+        return self.memorized or self.max_memorized is not None
 
 
 class EvaluationRequest(Record):
@@ -68,11 +81,32 @@ def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Evaluatio
             if _is_model(request.target)
             else _listed(request)
         )
-        return report_on(listing, request, progress)
+        memorized = (
+            look_for_memorized(listing, _memorization(request), Path(folder), progress)
+            if request.options.looks_for_memorized
+            else None
+        )
+        return report_on(listing, request, progress, memorized)
+
+
+def _memorization(request: EvaluationRequest) -> MemorizationRequest:
+    options = request.options
+    prompts = options.prompts_from_train
+    return MemorizationRequest(
+        model=request.target if _is_model(request.target) else "",
+        shards=request.shards,
+        learned_from=options.learned_from,
+        prompts=(options.prompts + 1) // 2 if prompts is None else prompts,
+        device=options.device,
+        seed=options.seed,
+    )
 
 
 def report_on(
-    listing: "ScoredListing", request: EvaluationRequest, progress: Progress
+    listing: "ScoredListing",
+    request: EvaluationRequest,
+    progress: Progress,
+    memorized: "FoundMemorized | None" = None,
 ) -> "EvaluationReport":
     """Analyse clips, compare with samples of shards where they are named, and write the report."""
     from training.evaluation.evaluate import evaluate
@@ -83,7 +117,7 @@ def report_on(
     reference = read_reference(shards, recipe, options.most) if shards else None
     watch = progress("analysed", len(listing.made))
     found = evaluate(listing, recipe, reference=reference, seed=options.seed, watch=watch)
-    return write_report(found, request.out, options.show)
+    return write_report(found, request.out, options.show, memorized)
 
 
 def _listed(request: EvaluationRequest) -> "ScoredListing":
@@ -138,7 +172,9 @@ def _check_out(target: Path, out: Path) -> None:
         raise UsageError(f"--out {out} holds something else than a report: name a new folder")
 
 
-def write_report(found: "Evaluated", out: Path, show: int) -> "EvaluationReport":
+def write_report(
+    found: "Evaluated", out: Path, show: int, memorized: "FoundMemorized | None" = None
+) -> "EvaluationReport":
     """Write page, figures, and the audio of the first `show` clips into a folder.
 
     An earlier report there is replaced once it is whole.
@@ -150,6 +186,9 @@ def write_report(found: "Evaluated", out: Path, show: int) -> "EvaluationReport"
     (fresh / AUDIO).mkdir(parents=True)
     try:
         report = _with_audio(found, fresh, show)
+        if memorized:
+            pairs = with_pairs(memorized, fresh, AUDIO, show)
+            report = report.replaced(memorized=pairs)
         (fresh / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
         (fresh / PAGE).write_text(page(report, found.estimated), encoding="utf-8")
         shutil.rmtree(out / AUDIO, ignore_errors=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from flows.screens.evaluation_memorized import memorized_lines
 from flows.screens.plain import message
 from flows.screens.terminal import console
 
@@ -44,6 +45,8 @@ def print_report(report: "EvaluationReport") -> None:
         console.print(
             f"swap of {swap.control}: followed in {100 * swap.followed.value:.0f} % of {swap.pairs}"
         )
+    for line in memorized_lines(report.memorized) if report.memorized else ():
+        console.print(message(line))
 
 
 def _figures(report: "EvaluationReport") -> Table:

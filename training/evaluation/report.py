@@ -5,6 +5,7 @@ from typing import Final
 from schemas.labels import Labels
 from schemas.record import Record
 from training.evaluation.clips import CheckpointFacts, Timing
+from training.evaluation.memorized import MemorizationReport
 from training.metrics.controls import PromptControls
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport
@@ -89,6 +90,7 @@ class EvaluationReport(Record):
     published: tuple[Figure, ...]
     space: SpaceFigures
     swaps: SwapReport | None = None
+    memorized: MemorizationReport | None = None
     clips: tuple[ClipReport, ...]
     problems: tuple[UnscoredClip, ...]
     tools: dict[str, str]
