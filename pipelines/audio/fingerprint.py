@@ -22,7 +22,9 @@ _LOW_HZ: Final = 300.0
 _HIGH_HZ: Final = 2000.0
 _LEAST_S: Final = 3.0  # of music in common: less is not evidence
 _FARTHEST_S: Final = 5.0  # shifts that are tried: half a clip of the usual length
+_ROUNDING: Final = 1e-4  # of shares
 Fingerprint = npt.NDArray[np.uint32]  # one number a frame
+Power = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 
 class FingerprintAgreement(NamedTuple):
@@ -66,18 +68,18 @@ def changed_fingerprints(
     }
 
 
-def _power(low: Wave, speed: float) -> npt.NDArray[np.float32]:
+def _power(low: Wave, speed: float) -> Power:
     """The power spectrum of each frame (T frames, K bins)."""
     side = _SIZE // 2
     padded = np.pad(low, (side, side))
     begins = np.round(np.arange(0, max(1, len(low)), _RATE_HZ / FRAME_HZ * speed)).astype(np.intp)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _SIZE)[begins]
     spectrum = np.fft.rfft(frames * np.hanning(_SIZE).astype(np.float32))
-    power_TK: npt.NDArray[np.float32] = spectrum.real**2 + spectrum.imag**2
+    power_TK: Power = spectrum.real**2 + spectrum.imag**2
     return power_TK
 
 
-def _bits(power_TK: npt.NDArray[np.float32], semitones: int) -> Fingerprint:
+def _bits(power_TK: Power, semitones: int) -> Fingerprint:
     energy_TB = np.add.reduceat(power_TK, _edges(semitones), axis=1)[:, :-1]
     between_TB = np.diff(energy_TB, axis=1)
     grown = np.diff(between_TB, axis=0, prepend=between_TB[:1]) > 0
@@ -94,48 +96,65 @@ def _edges(semitones: int) -> npt.NDArray[np.intp]:
 
 def agreement(one: Fingerprint, other: Fingerprint) -> FingerprintAgreement:
     """The best agreement over all shifts up to 5 s that leave 3 s in common; without any, none."""
-    farthest, least = round(_FARTHEST_S * FRAME_HZ), round(_LEAST_S * FRAME_HZ)
+    return agreements([one], [other])[0][0]
+
+
+def agreements(
+    ones: Sequence[Fingerprint], others: Sequence[Fingerprint]
+) -> list[list[FingerprintAgreement]]:
+    """The best agreement of each of some fingerprints with each of others, in rows by the first."""
+    longest = max((len(bits) for bits in (*ones, *others)), default=0)
+    size = 1 << (2 * longest + round(_FARTHEST_S * FRAME_HZ)).bit_length()
+    second = [_Spectra.of(bits, size) for bits in others]
+    return [
+        [_agreement(first, other) for other in second]
+        for first in (_Spectra.of(bits, size) for bits in ones)
+    ]
+
+
+class _Spectra(NamedTuple):
+    """A fingerprint as what sums over all shifts are made of: of its bits as 1 and -1 (32 bits,
+    frequencies), and of its silent frames.
+    """
+
+    frames: int
+    size: int
+    bits: npt.NDArray[np.complex128]
+    silent: npt.NDArray[np.complex128]
+
+    @classmethod
+    def of(cls, bits: Fingerprint, size: int) -> "_Spectra":
+        spread_BT = (bits >> np.arange(BITS, dtype=np.uint32)[:, None]) & np.uint32(1)
+        return cls(
+            len(bits),
+            size,
+            np.fft.rfft(2.0 * spread_BT - 1.0, size),
+            np.fft.rfft((bits == 0).astype(np.float64), size),
+        )
+
+
+def _agreement(one: _Spectra, other: _Spectra) -> FingerprintAgreement:
+    shifts = _shifts()
+    begin, end = np.maximum(0, -shifts), np.maximum(0, shifts)
+    common = np.minimum(one.frames - begin, other.frames - end)
+    least = min(round(_LEAST_S * FRAME_HZ), one.frames, other.frames)
+    # whole numbers: exact
+    equal_less_unequal = np.fft.irfft((one.bits.conj() * other.bits).sum(axis=0), one.size)[shifts]
+    unequal = (BITS * common - np.rint(equal_less_unequal)) / 2
+    silent = np.rint(np.fft.irfft(one.silent.conj() * other.silent, one.size)[shifts])
+    counts = (common >= least) & (common > silent) & (common > 0)
+    sounding = np.where(counts, common - silent, 1)
+    shares = np.where(counts, 1 - unequal / sounding / BITS, 0.0)
+    before = np.maximum.accumulate(np.concatenate(([0.0], shares[:-1])))
     found = FingerprintAgreement(0.0, 0.0)
-    differing, silent = _unequal_bits(one, other), _both_silent(one, other)
-    # of equals the smallest shift stands
-    for shift in sorted(range(-farthest, farthest + 1), key=abs):
-        common = min(len(one) - max(0, -shift), len(other) - max(0, shift))
-        if common < min(least, len(one), len(other)) or common <= 0:
-            continue
-        sounding = common - silent[shift]
-        if not sounding:
-            continue
-        share = 1 - float(differing[shift] / sounding) / BITS
-        if share > found.share:
-            found = FingerprintAgreement(round(share, 4), round(shift / FRAME_HZ, 2))
+    for index in np.flatnonzero(shares > before - _ROUNDING).tolist():
+        if shares[index] > found.share:
+            shift_s = round(int(shifts[index]) / FRAME_HZ, 2)
+            found = FingerprintAgreement(round(float(shares[index]), 4), shift_s)
     return found
 
 
-def _unequal_bits(one: Fingerprint, other: Fingerprint) -> npt.NDArray[np.int64]:
-    """In how many bits two fingerprints differ where both are, by shift; a negative shift stands
-    at the end, as Python counts.
-    """
-    first_TB, second_TB = _signs(one), _signs(other)
-    overlap = _correlated(np.ones((len(one), 1)), np.ones((len(other), 1)))
-    equal_minus_unequal = _correlated(first_TB, second_TB)
-    return (BITS * overlap - equal_minus_unequal) // 2
-
-
-def _both_silent(one: Fingerprint, other: Fingerprint) -> npt.NDArray[np.int64]:
-    """Frames in which both are silent, by shift."""
-    return _correlated((one == 0)[:, None].astype(np.float64), (other == 0)[:, None].astype(float))
-
-
-def _signs(bits: Fingerprint) -> npt.NDArray[np.float64]:
-    """Bits as 1 and -1 (T frames, 32)."""
-    spread_TB = (bits[:, None] >> np.arange(BITS, dtype=np.uint32)) & np.uint32(1)
-    return 2.0 * spread_TB - 1.0
-
-
-def _correlated(
-    one_TB: npt.NDArray[np.float64], other_TB: npt.NDArray[np.float64]
-) -> npt.NDArray[np.int64]:
-    """Sums of products of whole numbers, exact, by the shift of the second against the first."""
-    size = 1 << (len(one_TB) + len(other_TB) + round(_FARTHEST_S * FRAME_HZ)).bit_length()
-    spectra = np.fft.rfft(one_TB, size, axis=0).conj() * np.fft.rfft(other_TB, size, axis=0)
-    return np.rint(np.fft.irfft(spectra.sum(axis=1), size)).astype(np.int64)
+def _shifts() -> npt.NDArray[np.intp]:
+    """Frames that the second is later, the smallest first: of equals the smallest shift stands."""
+    farthest = round(_FARTHEST_S * FRAME_HZ)
+    return np.array(sorted(range(-farthest, farthest + 1), key=abs), np.intp)

@@ -20,7 +20,7 @@ from schemas.identity import Split
 from training.data.examples import AUDIO, guarded, members_of, parsed
 from training.data.index import CorpusIndex, Range, index_corpus, read_ranges
 from training.errors import BadData
-from training.metrics.copies import SEMITONES, SPEEDS, CopyProof, copy_proof
+from training.metrics.copies import SEMITONES, SPEEDS, CopyProof, copy_proofs
 from training.metrics.patches import Vectors, patch_vectors
 
 MOST: Final = 5  # songs that each clip's fingerprint is compared with
@@ -171,21 +171,24 @@ def _proved(
 ) -> tuple[NearestSample, ...]:
     changed = changed_fingerprints(clip.wave, clip.rate_hz, SPEEDS, SEMITONES)
     length_s = len(clip.wave) / clip.rate_hz
-    found = []
-    for one in near:
-        sample = training.samples[one.sample]
+    samples = [training.samples[one.sample] for one in near]
+    begins_s = [max(0.0, one.start_s - _BEFORE_S) for one in near]
+    bits = []
+    for sample, begin_s in zip(samples, begins_s, strict=True):
         sound = sound_of_sample(sample)
-        begin_s = max(0.0, one.start_s - _BEFORE_S)
-        end_s = one.start_s + SPEEDS[-1] * length_s + 2 * _BEFORE_S
+        end_s = begin_s + SPEEDS[-1] * length_s + 2 * _BEFORE_S
         part = sound.wave[round(begin_s * sound.rate_hz) : round(end_s * sound.rate_hz)]
-        proof = copy_proof(changed, fingerprint(part, sound.rate_hz))
-        found.append(
-            NearestSample(
-                sample,
-                round(min(1.0, one.similarity), 4),
-                proof._replace(shift_s=round(proof.shift_s + begin_s, 2)),
-            )
+        bits.append(fingerprint(part, sound.rate_hz))
+    found = [
+        NearestSample(
+            sample,
+            round(min(1.0, one.similarity), 4),
+            proof._replace(shift_s=round(proof.shift_s + begin_s, 2)),
         )
+        for sample, one, begin_s, proof in zip(
+            samples, near, begins_s, copy_proofs(changed, bits), strict=True
+        )
+    ]
     return tuple(sorted(found, key=lambda one: (not one.proof.is_copy, -one.similarity)))
 
 

@@ -5,7 +5,7 @@ other pitches and speeds as well; similarities beside those of music that nobody
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pipelines.audio.fingerprint import Fingerprint, agreement
+from pipelines.audio.fingerprint import Fingerprint, agreements
 
 # Share of bits: `schemas.label_recipe.NearRecipe` has the sources. Of 19 speeds at 7 pitches the
 # best agreement of two demo songs, which share instruments and progressions, is 0.62.
@@ -36,23 +36,23 @@ class CopyProof(NamedTuple):
         return self.agreement >= COPY
 
 
-def copy_proof(changed: Mapping[tuple[float, int], Fingerprint], other: Fingerprint) -> CopyProof:
-    """The best agreement of a piece's fingerprints, by speed and semitones, with another's.
-
-    A copy that is not changed is not compared further.
+def copy_proofs(
+    changed: Mapping[tuple[float, int], Fingerprint], others: Sequence[Fingerprint]
+) -> list[CopyProof]:
+    """For each of some pieces the best agreement of another's fingerprints, by speed and semitones,
+    with its own.
 
     >>> import numpy as np
     >>> bits = np.arange(1, 101, dtype=np.uint32)
-    >>> copy_proof({(1.0, 0): bits}, bits).is_copy
+    >>> copy_proofs({(1.0, 0): bits}, [bits])[0].is_copy
     True
     """
-    best = CopyProof(0.0)
-    for (speed, semitones), bits in changed.items():
-        found = agreement(bits, other)
-        if found.share > best.agreement:
-            best = CopyProof(found.share, found.shift_s, speed, semitones)
-        if best.is_copy and (best.speed, best.semitones) == (1.0, 0):
-            break
+    best = [CopyProof(0.0)] * len(others)
+    rows = agreements(list(changed.values()), others)
+    for (speed, semitones), row in zip(changed, rows, strict=True):
+        for number, found in enumerate(row):
+            if found.share > best[number].agreement:
+                best[number] = CopyProof(found.share, found.shift_s, speed, semitones)
     return best
 
 

@@ -76,8 +76,8 @@ def _levels(low: Wave, speed: float) -> npt.NDArray[np.float32]:
     if loudest <= 0:
         return np.zeros(power_TB.shape, np.float32)
     floor = 10 ** (_FLOOR_DB / 10)
-    level_TB: npt.NDArray[np.float32] = 10 * np.log10(power_TB / loudest + floor) - _FLOOR_DB
-    return level_TB.astype(np.float32)
+    level_TB = 10 * np.log10(power_TB / loudest + floor) - _FLOOR_DB
+    return np.asarray(level_TB, np.float32)
 
 
 def _vector(level_TB: npt.NDArray[np.float32]) -> Vectors | None:
