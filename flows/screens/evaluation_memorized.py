@@ -7,6 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from training.metrics.copies import BLURRED_COPY, COPY
+
 if TYPE_CHECKING:
     from training.evaluation.memorized import (
         CopyShares,
@@ -75,7 +77,9 @@ def memorized_section(found: "MemorizationReport") -> Iterator[str]:
     yield f"<div class=wide><table>{_HEAD}{rows}</table></div>"
     yield (
         f'<p class="facts">{escape(searched(found))}. A copy: at some pitch and speed at least '
-        "70 % of the fingerprint’s bits are equal, where other music has about half.</p>"
+        f"{100 * COPY:g} % of the fingerprint’s bits are equal, where other music has about half; "
+        "or it is blurred, as nets play what they know, but levels by time and pitch correlate by "
+        f"{BLURRED_COPY:g}.</p>"
     )
     shown = [clip for clip in found.clips if clip.audio and clip.nearest_audio]
     for clip in sorted(shown, key=lambda clip: clip.likelihood, reverse=True):
@@ -100,6 +104,7 @@ def _pair(clip: "MemorizedClip") -> Iterator[str]:
         f'class="prompt">{escape(clip.caption) or "<em>no prompt is known</em>"}</p>'
         f'<p class="marks"><span class="{grade}">{verdict}</span> '
         f"<span>fingerprints agree in {100 * nearest.agreement:.0f} %</span> "
+        f"<span>levels correlate by {nearest.correlation:.2f}</span> "
         f"<span>likeness {nearest.similarity:.2f}</span></p>"
         f"<dl><dt>played</dt><dd>{_player(clip.audio)}</dd>"
         f"<dt>learned</dt><dd>{_player(clip.nearest_audio)}{escape(nearest.key)}: "
@@ -117,8 +122,8 @@ def change(nearest: "NearestTraining") -> str:
     >>> from training.evaluation.memorized import NearestTraining
     >>> change(
     ...     NearestTraining(
-    ...         key="a", song_id="a", corpus="c", similarity=0.9, agreement=0.8, is_copy=True,
-    ...         semitones=2, speed=1.104, begins_s=1.5,
+    ...         key="a", song_id="a", corpus="c", similarity=0.9, agreement=0.8, correlation=0.7,
+    ...         is_copy=True, semitones=2, speed=1.104, begins_s=1.5,
     ...     )
     ... )
     'agrees best 2 semitones higher, at 1.10 × the speed, from 1.5 s'

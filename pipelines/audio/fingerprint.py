@@ -24,7 +24,7 @@ _LEAST_S: Final = 3.0  # of music in common: less is not evidence
 _FARTHEST_S: Final = 5.0  # shifts that are tried: half a clip of the usual length
 _ROUNDING: Final = 1e-4  # of shares
 Fingerprint = npt.NDArray[np.uint32]  # one number a frame
-Power = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Energies = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 
 class FingerprintAgreement(NamedTuple):
@@ -59,28 +59,38 @@ def changed_fingerprints(
     >>> [(change, len(bits)) for change, bits in found.items()]
     [((1.0, 0), 20), ((1.0, 2), 20), ((1.25, 0), 16), ((1.25, 2), 16)]
     """
+    energies = changed_energies(wave, rate_hz, speeds, semitones)
+    return {change: bits_of(energy_TB) for change, energy_TB in energies.items()}
+
+
+def changed_energies(
+    wave: Wave, rate_hz: int, speeds: Sequence[float], semitones: Sequence[int]
+) -> dict[tuple[float, int], Energies]:
+    """What the bits are made of, by speed and semitones: energies of 33 bands, 20 frames a second
+    (T frames, B bands).
+    """
     low = resampled(wave, rate_hz, _RATE_HZ)
     return {
-        (speed, higher): _bits(power_TK, higher)
+        (speed, higher): np.add.reduceat(power_TK, _edges(higher), axis=1)[:, :-1]
         for speed in speeds
         for power_TK in (_power(low, speed),)
         for higher in semitones
     }
 
 
-def _power(low: Wave, speed: float) -> Power:
+def _power(low: Wave, speed: float) -> Energies:
     """The power spectrum of each frame (T frames, K bins)."""
     side = _SIZE // 2
     padded = np.pad(low, (side, side))
     begins = np.round(np.arange(0, max(1, len(low)), _RATE_HZ / FRAME_HZ * speed)).astype(np.intp)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _SIZE)[begins]
     spectrum = np.fft.rfft(frames * np.hanning(_SIZE).astype(np.float32))
-    power_TK: Power = spectrum.real**2 + spectrum.imag**2
+    power_TK: Energies = spectrum.real**2 + spectrum.imag**2
     return power_TK
 
 
-def _bits(power_TK: Power, semitones: int) -> Fingerprint:
-    energy_TB = np.add.reduceat(power_TK, _edges(semitones), axis=1)[:, :-1]
+def bits_of(energy_TB: Energies) -> Fingerprint:
+    """The fingerprint that energies of 33 bands give."""
     between_TB = np.diff(energy_TB, axis=1)
     grown = np.diff(between_TB, axis=0, prepend=between_TB[:1]) > 0
     return np.packbits(grown, axis=1, bitorder="little").view("<u4")[:, 0].astype(np.uint32)

@@ -20,7 +20,7 @@ class PlayedClip(NamedTuple):
 
 class NearestTraining(Record):
     """A training sample near a clip: the likeness of their sounds, the share of equal fingerprint
-    bits, and how the clip differs from the sample where they agree best.
+    bits, how alike their levels are, and how the clip differs where they agree best.
     """
 
     key: str
@@ -28,6 +28,7 @@ class NearestTraining(Record):
     corpus: str  # address of its shard
     similarity: float  # cosine of the nearest patches
     agreement: float
+    correlation: float  # of levels by time and pitch
     is_copy: bool
     semitones: int  # that the clip is higher
     speed: float  # of the clip, times the sample's
@@ -53,8 +54,10 @@ class MemorizedClip(Record):
 
     @property
     def likelihood(self) -> tuple[bool, float]:
-        """What clips are ranked by: copies first, each by the agreement of fingerprints."""
-        return self.is_copy, max((one.agreement for one in self.nearest), default=0.0)
+        """What clips are ranked by: copies first, each by how well it agrees."""
+        return self.is_copy, max(
+            (one.agreement + one.correlation for one in self.nearest), default=0.0
+        )
 
     @property
     def similarity(self) -> float:
@@ -99,6 +102,7 @@ def nearest_training(
         corpus=corpus,
         similarity=similarity,
         agreement=proof.agreement,
+        correlation=proof.correlation,
         is_copy=proof.is_copy,
         semitones=-proof.semitones,
         speed=round(1 / proof.speed, 4),

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.audio.decode import Wave, decoded
-from pipelines.audio.fingerprint import changed_fingerprints, fingerprint
+from pipelines.audio.fingerprint import changed_energies
 from pipelines.engine import bucket
 from pipelines.errors import DeadInput
 from pipelines.search.exact import nearest
@@ -169,16 +169,16 @@ def _best_by_song(near: Sequence[_Near], training: TrainingPatches) -> list[_Nea
 def _proved(
     clip: SoundingClip, near: Sequence[_Near], training: TrainingPatches
 ) -> tuple[NearestSample, ...]:
-    changed = changed_fingerprints(clip.wave, clip.rate_hz, SPEEDS, SEMITONES)
+    changed = changed_energies(clip.wave, clip.rate_hz, SPEEDS, SEMITONES)
     length_s = len(clip.wave) / clip.rate_hz
     samples = [training.samples[one.sample] for one in near]
     begins_s = [max(0.0, one.start_s - _BEFORE_S) for one in near]
-    bits = []
+    energies = []
     for sample, begin_s in zip(samples, begins_s, strict=True):
         sound = sound_of_sample(sample)
         end_s = begin_s + SPEEDS[-1] * length_s + 2 * _BEFORE_S
         part = sound.wave[round(begin_s * sound.rate_hz) : round(end_s * sound.rate_hz)]
-        bits.append(fingerprint(part, sound.rate_hz))
+        energies.append(changed_energies(part, sound.rate_hz, (1.0,), (0,))[1.0, 0])
     found = [
         NearestSample(
             sample,
@@ -186,7 +186,7 @@ def _proved(
             proof._replace(shift_s=round(proof.shift_s + begin_s, 2)),
         )
         for sample, one, begin_s, proof in zip(
-            samples, near, begins_s, copy_proofs(changed, bits), strict=True
+            samples, near, begins_s, copy_proofs(changed, energies), strict=True
         )
     ]
     return tuple(sorted(found, key=lambda one: (not one.proof.is_copy, -one.similarity)))

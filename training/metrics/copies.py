@@ -5,11 +5,14 @@ other pitches and speeds as well; similarities beside those of music that nobody
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pipelines.audio.fingerprint import Fingerprint, agreements
+from pipelines.audio.fingerprint import Energies, agreements, bits_of
+from training.metrics.level_patterns import Change, level_correlations
 
 # Share of bits: `schemas.label_recipe.NearRecipe` has the sources. Of 19 speeds at 7 pitches the
 # best agreement of two demo songs, which share instruments and progressions, is 0.62.
 COPY: Final = 0.7
+# Correlation of levels: BLURRED
+BLURRED_COPY: Final = 0.45
 # What corpora are varied by, by default: `schemas.recipe.VaryRecipe`.
 SEMITONES: Final = (0, -1, 1, -2, 2, -3, 3)
 # 2.5 % apart: over 10 s a copy between two of them drifts by 0.06 s from the middle to the ends,
@@ -21,38 +24,54 @@ _FARTHEST: Final = (
 
 
 class CopyProof(NamedTuple):
-    """How well two pieces agree, and the change of the first under which they agree best: `speed` ×
-    its speed and `semitones` higher; the second then has the same music `shift_s` later.
+    """How well two pieces agree: equal bits of fingerprints, and correlation of levels; and the
+    change of the first under which they agree best: `speed` × its speed and `semitones` higher; the
+    second then has the same music `shift_s` later.
     """
 
     agreement: float
+    correlation: float = 0.0
     shift_s: float = 0.0
     speed: float = 1.0
     semitones: int = 0
 
     @property
     def is_copy(self) -> bool:
-        """Whether it is one piece of music."""
-        return self.agreement >= COPY
+        """Whether it is one piece of music: to the sound, or blurred."""
+        return self.agreement >= COPY or self.correlation >= BLURRED_COPY
 
 
-def copy_proofs(
-    changed: Mapping[tuple[float, int], Fingerprint], others: Sequence[Fingerprint]
-) -> list[CopyProof]:
-    """For each of some pieces the best agreement of another's fingerprints, by speed and semitones,
-    with its own.
+def copy_proofs(changed: Mapping[Change, Energies], others: Sequence[Energies]) -> list[CopyProof]:
+    """For each of some pieces how well another agrees with it at any of some speeds and semitones.
+    The change is that of the fingerprints where these prove a copy, else that of the levels.
 
     >>> import numpy as np
-    >>> bits = np.arange(1, 101, dtype=np.uint32)
-    >>> copy_proofs({(1.0, 0): bits}, [bits])[0].is_copy
-    True
+    >>> energy_TB = np.random.default_rng(0).random((100, 33))
+    >>> copy_proofs({(1.0, 0): energy_TB}, [energy_TB])[0][:3]
+    (1.0, 1.0, 0.0)
     """
+    best = _fingerprint_proofs(changed, others)
+    found = []
+    for proof, levels in zip(best, level_correlations(changed, others), strict=True):
+        if proof.agreement >= COPY:
+            found.append(proof._replace(correlation=levels.correlation))
+        else:
+            found.append(CopyProof(proof.agreement, *levels))
+    return found
+
+
+def _fingerprint_proofs(
+    changed: Mapping[Change, Energies], others: Sequence[Energies]
+) -> list[CopyProof]:
     best = [CopyProof(0.0)] * len(others)
-    rows = agreements(list(changed.values()), others)
+    rows = agreements(
+        [bits_of(energy_TB) for energy_TB in changed.values()],
+        [bits_of(energy_TB) for energy_TB in others],
+    )
     for (speed, semitones), row in zip(changed, rows, strict=True):
         for number, found in enumerate(row):
             if found.share > best[number].agreement:
-                best[number] = CopyProof(found.share, found.shift_s, speed, semitones)
+                best[number] = CopyProof(found.share, 0.0, found.shift_s, speed, semitones)
     return best
 
 

@@ -6,15 +6,24 @@ import numpy as np
 import pytest
 
 from pipelines.audio.decode import Wave, resampled
-from pipelines.audio.fingerprint import changed_fingerprints, fingerprint
+from pipelines.audio.fingerprint import (
+    Energies,
+    changed_energies,
+    changed_fingerprints,
+    fingerprint,
+)
 from pipelines.audio.rubberband import changed
 from schemas.recipe import RubberBandEngine
 from tests.support.melodies import RATE_HZ, melody
-from training.metrics.copies import SEMITONES, SPEEDS, copy_proofs, yardstick
+from training.metrics.copies import BLURRED_COPY, COPY, SEMITONES, SPEEDS, copy_proofs, yardstick
 from training.metrics.patches import patch_vectors
 
 SONG = melody(0, 10)
 HZ = 16_000
+
+
+def energies(wave: Wave) -> Energies:
+    return changed_energies(wave, RATE_HZ, (1.0,), (0,))[1.0, 0]
 
 
 def changed_song(speed: float, semitones: int) -> Wave:
@@ -30,19 +39,29 @@ def changed_song(speed: float, semitones: int) -> Wave:
 @pytest.mark.parametrize(("speed", "semitones"), [(1.0, 0), (1.0, 2), (1.1, 0), (0.83, -3)])
 def test_a_copy_is_proved_whatever_its_pitch_and_speed(speed: float, semitones: int) -> None:
     copy = changed_song(speed, semitones)
-    [proof] = copy_proofs(
-        changed_fingerprints(copy, HZ, SPEEDS, SEMITONES), [fingerprint(SONG, RATE_HZ)]
-    )
+    [proof] = copy_proofs(changed_energies(copy, HZ, SPEEDS, SEMITONES), [energies(SONG)])
     assert proof.is_copy
     assert proof.semitones == -semitones
     assert proof.speed == pytest.approx(1 / speed, abs=0.02)
 
 
 def test_other_music_is_no_copy_at_any_pitch_and_speed() -> None:
-    bits = changed_fingerprints(melody(1, 10), RATE_HZ, SPEEDS[::3], SEMITONES)
-    others = [fingerprint(melody(seed, 10), RATE_HZ) for seed in range(2, 6)]
-    proofs = copy_proofs(bits, others)
+    changed_one = changed_energies(melody(1, 10), RATE_HZ, SPEEDS[::3], SEMITONES)
+    proofs = copy_proofs(changed_one, [energies(melody(seed, 10)) for seed in range(2, 6)])
+    assert not any(proof.is_copy for proof in proofs)
     assert max(proof.agreement for proof in proofs) < 0.66
+
+
+def test_a_blurred_copy_is_proved_by_its_levels() -> None:
+    """Each level is told only within 15 dB: bits flip, and yet it is the same music."""
+    rng = np.random.default_rng(0)
+    exact_TB = energies(SONG)
+    blurred_TB = (exact_TB + 1e-3 * exact_TB.max()) * 10 ** (rng.normal(0, 0.75, exact_TB.shape))
+    [proof] = copy_proofs({(1.0, 0): blurred_TB}, [exact_TB])
+    assert proof.agreement < COPY
+    assert proof.correlation > BLURRED_COPY
+    assert proof.is_copy
+    assert (proof.shift_s, proof.speed, proof.semitones) == (0.0, 1.0, 0)
 
 
 def test_a_changed_fingerprint_of_no_change_is_the_fingerprint() -> None:
