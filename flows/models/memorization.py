@@ -113,13 +113,15 @@ def with_pairs(
 
 
 def check_memorized(report: "EvaluationReport", limit: float | None) -> None:
-    """Raise `UsageError` where a larger share of what was played than `limit` is a copy."""
+    """Raise `UsageError` where a larger share of what was played than `limit` is copied, or nearer
+    to what was learned from than 99 % of held-out music.
+    """
     if limit is None or report.memorized is None:
         return
-    copies = report.memorized.all_played.copies
-    if copies.value > limit:
+    shares = report.memorized.all_played
+    over = [one for one in (shares.copies, shares.nearer) if one and one.value > limit]
+    if over:
         raise UsageError(
-            f"{100 * copies.value:.1f} % of {copies.clips} clips are copies of music that was "
-            f"learned from, the limit is {100 * limit:g} % (max_memorized): learn from more songs, "
-            "or for fewer steps"
+            f"{100 * over[0].value:.1f} % of {over[0].clips} are {over[0].meaning}, the limit is "
+            f"{100 * limit:g} % (max_memorized): learn from more songs, or for fewer steps"
         )

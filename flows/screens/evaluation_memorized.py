@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from training.metrics.copies import BLURRED_COPY, COPY
+from training.metrics.copies import COPY
 
 if TYPE_CHECKING:
     from training.evaluation.memorized import (
@@ -78,8 +78,8 @@ def memorized_section(found: "MemorizationReport") -> Iterator[str]:
     yield (
         f'<p class="facts">{escape(searched(found))}. A copy: at some pitch and speed at least '
         f"{100 * COPY:g} % of the fingerprint’s bits are equal, where other music has about half; "
-        "or it is blurred, as nets play what they know, but levels by time and pitch correlate by "
-        f"{BLURRED_COPY:g}.</p>"
+        "what nets know by heart they may play blurred, so how well levels by time and pitch "
+        "correlate stands beside held-out music as well.</p>"
     )
     shown = [clip for clip in found.clips if clip.audio and clip.nearest_audio]
     for clip in sorted(shown, key=lambda clip: clip.likelihood, reverse=True):

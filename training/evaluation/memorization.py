@@ -80,7 +80,7 @@ def memorization(
     found = nearest_samples([*clips, *held_out], training)
     reported = [_clip(one, near) for one, near in zip(played, found, strict=False)]
     beside = [_clip(PlayedClip("", "", ""), near) for near in found[len(played) :]]
-    limit = yardstick([one.similarity for one in beside]) if beside else None
+    limit = yardstick([one.nearness for one in beside]) if beside else None
 
     def shares(name: str, of: Sequence[MemorizedClip]) -> CopyShares | None:
         return _shares(name, of, limit, seed) if of else None
@@ -159,7 +159,7 @@ def _clip(one: PlayedClip, near: Sequence[NearestSample]) -> MemorizedClip:
 
 def _shares(name: str, of: Sequence[MemorizedClip], limit: float | None, seed: int) -> CopyShares:
     copies = [float(one.is_copy) for one in of]
-    nearer = [float(limit is not None and one.similarity > limit) for one in of]
+    nearer = [float(limit is not None and one.nearness > limit) for one in of]
     copied = figure(f"copies, {name}", _COPIES, copies, Kind.SHARE, key=f"copies {name}", seed=seed)
     near = figure(f"nearer, {name}", _NEARER, nearer, Kind.SHARE, key=f"nearer {name}", seed=seed)
     return CopyShares(copies=copied, nearer=None if limit is None else near)

@@ -60,9 +60,9 @@ class MemorizedClip(Record):
         )
 
     @property
-    def similarity(self) -> float:
-        """Of the most similar sample; 0 for silence."""
-        return max((one.similarity for one in self.nearest), default=0.0)
+    def nearness(self) -> float:
+        """How well levels correlate with the nearest sample's; 0 for silence."""
+        return max((one.correlation for one in self.nearest), default=0.0)
 
 
 class CopyShares(Record):
@@ -84,7 +84,7 @@ class MemorizationReport(Record):
     samples: int  # originals and variants that were searched
     unusable: int
     roundtrip: bool  # held-out music went through the model's codec, as what it plays did
-    yardstick: float | None = None  # the similarity that 1 % of held-out pieces exceed
+    yardstick: float | None = None  # the correlation of levels that 1 % of held-out pieces exceed
     held_out: CopyShares | None = None
     played: CopyShares | None = None  # by prompts that were not learned from
     by_training_prompts: CopyShares | None = None

@@ -117,8 +117,8 @@ class _Near(NamedTuple):
 def nearest_samples(
     clips: Sequence[SoundingClip], training: TrainingPatches
 ) -> list[tuple[NearestSample, ...]]:
-    """For each clip the nearest sample of each of the 5 nearest songs, the surest copy first, then
-    by similarity; none for silence.
+    """For each clip the nearest sample of each of the 5 nearest songs, proved copies first, then
+    by how well levels correlate; none for silence.
 
     Raises `BadData` where no training sample can be used.
     """
@@ -189,7 +189,11 @@ def _proved(
             samples, near, begins_s, copy_proofs(changed, energies), strict=True
         )
     ]
-    return tuple(sorted(found, key=lambda one: (not one.proof.is_copy, -one.similarity)))
+    return tuple(
+        sorted(
+            found, key=lambda one: (not one.proof.is_copy, -one.proof.correlation, one.sample.key)
+        )
+    )
 
 
 def sound_of_sample(sample: TrainingSample) -> SoundingClip:
