@@ -159,7 +159,7 @@ def _clip(one: PlayedClip, near: Sequence[NearestSample]) -> MemorizedClip:
 
 def _shares(name: str, of: Sequence[MemorizedClip], limit: float | None, seed: int) -> CopyShares:
     copies = [float(one.is_copy) for one in of]
-    nearer = [float(limit is not None and one.nearness > limit) for one in of]
+    nearer = [float(limit is not None and (one.is_copy or one.nearness > limit)) for one in of]
     copied = figure(f"copies, {name}", _COPIES, copies, Kind.SHARE, key=f"copies {name}", seed=seed)
     near = figure(f"nearer, {name}", _NEARER, nearer, Kind.SHARE, key=f"nearer {name}", seed=seed)
     return CopyShares(copies=copied, nearer=None if limit is None else near)
