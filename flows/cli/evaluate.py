@@ -125,6 +125,42 @@ def evaluate(
             help="Another report of the same prompts: who does what is asked more often?",
         ),
     ] = None,
+    memorized: Annotated[
+        bool,
+        typer.Option(
+            "--memorized",
+            help=(
+                "Look for songs learned by heart: what is played beside all samples of the train "
+                "shards, and beside held-out music."
+            ),
+        ),
+    ] = False,
+    learned_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHARDS",
+            help="Where songs learned by heart are looked for, if not in SHARDS. Repeatable.",
+        ),
+    ] = None,
+    prompts_from_train: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=(
+                "Training captions that a model plays as well, where copies are likeliest; half "
+                "as many as --prompts, if not given."
+            ),
+        ),
+    ] = None,
+    max_memorized: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Fail where a larger share of what is played is copied; implies --memorized.",
+        ),
+    ] = None,
     device: Device = "auto",
     seed: Annotated[
         int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")
@@ -143,6 +179,7 @@ def evaluate(
         EvaluationRequest,
         run_evaluation,
     )
+    from flows.models.memorization import check_memorized
     from flows.screens.evaluation import print_report
 
     chosen = load_recipe(
@@ -156,6 +193,10 @@ def evaluate(
         ceilings=ceilings,
         show=show,
         most=most,
+        memorized=memorized,
+        learned_from=tuple(learned_from or ()),
+        prompts_from_train=prompts_from_train,
+        max_memorized=max_memorized,
         device=device,
         seed=seed,
     )
@@ -172,9 +213,10 @@ def evaluate(
     report = run_evaluation(request, counting(as_json))
     if as_json:
         typer.echo(report.model_dump_json())
-        return
-    print_report(report)
-    typer.echo(f"look and listen:  {out / PAGE}")
+    else:
+        print_report(report)
+        typer.echo(f"look and listen:  {out / PAGE}")
+    check_memorized(report, max_memorized)
 
 
 def ablate(

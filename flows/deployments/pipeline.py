@@ -25,11 +25,13 @@ from flows.errors import UsageError
 from flows.launchers import Launching
 from flows.launchers.command import train_job
 from flows.models.evaluation import PAGE, REPORT, EvaluationChoice, EvaluationRequest
+from flows.models.memorization import check_memorized
 from flows.models.training_run import train_recipe
 from flows.screens.model_card import DOCUMENT
 from pipelines.engine.child_process import module_command
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
+from training.evaluation.report import EvaluationReport
 from training.run.recipe import TrainRecipe
 
 CORPUS: Final = "corpus"
@@ -66,6 +68,8 @@ def pipeline(
     if Store(model).exists(DOCUMENT):
         evaluate_model(model, corpus, report, evaluation)
         trained = {**trained, **described(model, report)}
+        found = EvaluationReport.model_validate_json(Store(report).read_bytes(REPORT))
+        check_memorized(found, evaluation.options.max_memorized)
     else:
         report = ""
         get_run_logger().warning(

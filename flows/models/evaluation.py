@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from flows.build.recipe_files import load_recipe
 from flows.errors import UsageError
+from flows.models.memorization import MemorizationRequest, look_for_memorized, with_pairs
 from schemas.recipe import Recipe
 from schemas.record import Record
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # torch comes with them: wrong usage is to be reported at onc
     from training.evaluation.ceilings import CodecOn
     from training.evaluation.clips import ScoredListing
     from training.evaluation.evaluate import Evaluated
+    from training.evaluation.memorization import FoundMemorized
     from training.evaluation.report import EvaluationReport
 
 REPORT: Final = "report.json"
@@ -44,8 +46,19 @@ class EvaluationOptions(Record):
     ceilings: bool = True  # recordings of the prompts are scored too, and their codec round trip
     show: Annotated[int, Field(ge=0)] = 200  # clips on the page, with their sound
     most: Annotated[int, Field(ge=2)] = 1000  # samples of reference
+    memorized: bool = False  # look for songs learned by heart
+    learned_from: tuple[str, ...] = ()  # corpora to look in; the shards, if empty
+    # training captions that a model is to play as well; half as many as `prompts`, if none
+    prompts_from_train: Annotated[int, Field(ge=0)] | None = None
+    # share of clips that may be copies; looks for them where it is set
+    max_memorized: Annotated[float, Field(ge=0, le=1)] | None = None
     device: str = "auto"  # where a model plays
     seed: Annotated[int, Field(ge=0)] = 0  # of a model's noise, and of the draws behind intervals
+
+    @property
+    def looks_for_memorized(self) -> bool:
+        """Whether clips are compared with what was learned from."""
+        return self.memorized or self.max_memorized is not None
 
 
 class EvaluationRequest(Record):
@@ -81,7 +94,25 @@ def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Evaluatio
             from training.evaluation.comparison import with_comparison
 
             found = found._replace(report=with_comparison(found.report, other))
-        return write_report(found, request.out, request.options.show)
+        memorized = (
+            look_for_memorized(scored.listing, _memorization(request), Path(folder), progress)
+            if request.options.looks_for_memorized
+            else None
+        )
+        return write_report(found, request.out, request.options.show, memorized)
+
+
+def _memorization(request: EvaluationRequest) -> MemorizationRequest:
+    options = request.options
+    prompts = options.prompts_from_train
+    return MemorizationRequest(
+        model=request.target if _is_model(request.target) else "",
+        shards=request.shards,
+        learned_from=options.learned_from,
+        prompts=(options.prompts + 1) // 2 if prompts is None else prompts,
+        device=options.device,
+        seed=options.seed,
+    )
 
 
 class _ScoredSounds(NamedTuple):
@@ -197,7 +228,9 @@ def _check_out(target: Path, out: Path) -> None:
         raise UsageError(f"--out {out} holds something else than a report: name a new folder")
 
 
-def write_report(found: "Evaluated", out: Path, show: int) -> "EvaluationReport":
+def write_report(
+    found: "Evaluated", out: Path, show: int, memorized: "FoundMemorized | None" = None
+) -> "EvaluationReport":
     """Write page, figures, and the audio of the first `show` clips into a folder.
 
     An earlier report there is replaced once it is whole.
@@ -209,6 +242,9 @@ def write_report(found: "Evaluated", out: Path, show: int) -> "EvaluationReport"
     (fresh / AUDIO).mkdir(parents=True)
     try:
         report = _with_audio(found, fresh, show)
+        if memorized:
+            pairs = with_pairs(memorized, fresh, AUDIO, show)
+            report = report.replaced(memorized=pairs)
         (fresh / REPORT).write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
         (fresh / PAGE).write_text(page(report, found.estimated), encoding="utf-8")
         shutil.rmtree(out / AUDIO, ignore_errors=True)

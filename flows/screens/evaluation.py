@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from flows.screens.evaluation_memorized import memorized_lines
 from flows.screens.plain import message
 from flows.screens.terminal import console
 
@@ -51,6 +52,8 @@ def print_report(report: "EvaluationReport") -> None:
             f"{one.both + one.second_alone} by {message(report.compared_with)}; McNemar's p "
             f"{one.p:.3g}"
         )
+    for line in memorized_lines(report.memorized) if report.memorized else ():
+        console.print(message(line))
 
 
 def _figures(report: "EvaluationReport") -> Table:

@@ -5,6 +5,7 @@ from html import escape
 from typing import Final
 from urllib.parse import quote
 
+from flows.screens.evaluation_memorized import memorized_section
 from flows.screens.evaluation_picture import picture
 from flows.screens.evaluation_style import STYLE
 from flows.screens.evaluation_tables import control_table, space_table
@@ -40,6 +41,7 @@ def page(report: EvaluationReport, estimated: Sequence[EstimatedClip]) -> str:
         *([swap_tables(report.swaps, report.ceilings)] if report.swaps else []),
         comparison_table(report),
         space_table(report),
+        *(memorized_section(report.memorized) if report.memorized else ()),
         *_clips(report, shown),
         *_problems(report),
         *_tools(report),

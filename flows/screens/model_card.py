@@ -58,11 +58,15 @@ class Evaluation(Record):
     clips: int  # swaps left out
     figures: tuple[Figure, ...]
     distances: dict[str, float]  # and likenesses, in the embedder's space, which is named
+    memorized: tuple[Figure, ...] = ()  # shares of copies of what was learned from
+    memorized_samples: int = 0  # that were searched
 
     @property
     def values(self) -> dict[str, float]:
         """All of it by name."""
-        return {figure.name: figure.value for figure in self.figures} | self.distances
+        return {
+            figure.name: figure.value for figure in (*self.figures, *self.memorized)
+        } | self.distances
 
 
 class ModelFacts(Record):
@@ -180,6 +184,8 @@ def model_card(facts: ModelFacts) -> str:
     ]
     if facts.evaluation:
         lines += ["", "## Does it play what is asked", "", *_measured(facts.evaluation)]
+        if facts.evaluation.memorized:
+            lines += ["", "## Songs learned by heart", "", *_memorized(facts.evaluation)]
     lines += ["", "## Learned from", ""]
     for corpus in facts.corpora:
         lines += _lineage(corpus)
@@ -221,6 +227,24 @@ def _measured(found: Evaluation) -> list[str]:
         (
             f"By `obbligato evaluate` against {against}, seed {found.seed}: report.json sha256 "
             f"{_code(found.report_sha256)}{weights}."
+        ),
+    ]
+
+
+def _memorized(found: Evaluation) -> list[str]:
+    rows = [
+        f"| {plain_line(one.name)} | {plain_line(one.meaning)} | {100 * one.value:.1f} % | "
+        f"{100 * one.low:.1f} – {100 * one.high:.1f} | {one.clips} |"
+        for one in found.memorized
+    ]
+    return [
+        "| of | | | 95 % | clips |",
+        "|---|---|---:|---:|---:|",
+        *rows,
+        "",
+        (
+            f"Compared with {found.memorized_samples} training samples, at other pitches and "
+            "speeds as well; held-out music shows what chance is."
         ),
     ]
 

@@ -22,6 +22,7 @@ from pipelines.storage.store import Store, digest
 from training.diffusion.model import LatentDiffusion
 from training.errors import TrainingError
 from training.evaluation.report import EvaluationReport
+from training.metrics.summary import Figure
 from training.run import metrics_log
 from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey, dataset_json
@@ -87,7 +88,15 @@ def evaluation_of(report: bytes) -> Evaluation:
             for name, value in distances.items()
             if value is not None
         },
+        memorized=_memorized(found),
+        memorized_samples=found.memorized.samples if found.memorized else 0,
     )
+
+
+def _memorized(report: EvaluationReport) -> tuple[Figure, ...]:
+    found = report.memorized
+    sets = (found.played, found.by_training_prompts, found.held_out) if found else ()
+    return tuple(one for shares in sets if shares for one in (shares.copies, shares.nearer) if one)
 
 
 def _stored_evaluation(checkpoint: Checkpoint) -> Evaluation | None:

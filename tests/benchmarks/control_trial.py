@@ -1,4 +1,4 @@
-"""What a trained model follows beyond the prompts of its own corpus: unseen progressions, and curves.
+"""What a trained model follows beyond the prompts of its corpus: unseen progressions, and curves.
 
     python -m tests.benchmarks.control_trial unseen RUN SHARDS [--each 12] [--judge madmom]
     python -m tests.benchmarks.control_trial curves RUN SHARDS [--songs 50]
@@ -137,9 +137,12 @@ def _row(name: str, ear: str, heard: Sequence[Heard]) -> str:
     followed = [_followed(one, other) for one, other in zip(heard[::2], heard[1::2], strict=False)]
     figures = [_overlaps(heard, rule) for rule in (ChordRule.MAJMIN, ChordRule.SEVENTHS)]
     pairs = f"{sum(followed):g} of {len(followed)}" if _is_paired(heard) else "–"
-    return " | ".join(
-        (f"| {name}", f"{rate:.2f}", str(len(heard)), ear, pairs, *map(_mean, figures)),
-    ) + " |"
+    return (
+        " | ".join(
+            (f"| {name}", f"{rate:.2f}", str(len(heard)), ear, pairs, *map(_mean, figures)),
+        )
+        + " |"
+    )
 
 
 def _is_paired(heard: Sequence[Heard]) -> bool:
@@ -204,7 +207,9 @@ def _drawn(kind: Kind, rng: np.random.Generator) -> list[str]:
             for _ in range(4)
         ]
         if kind.slash:
-            chords = [one.replaced(bass=(one.root + int(rng.choice([4, 7]))) % 12) for one in chords]
+            chords = [
+                one.replaced(bass=(one.root + int(rng.choice([4, 7]))) % 12) for one in chords
+            ]
             chords = [_with_true_third(one) for one in chords]
         labels = [one.harte for one in chords]
         if labels != labels[::-1] and all(one != other for one, other in pairwise(labels)):
@@ -349,7 +354,9 @@ def _curve_rows(
         for sample_controls, scores in ((samples[index].controls, own), (strange, other)):
             scores.append(_curve_score(sample_controls, one.controls, condition, mask))
     known = [[score for score in scores if score is not None] for scores in (own, other)]
-    return f"| {condition} | {mask.name} | {len(known[0])} | {_mean(known[0])} | {_mean(known[1])} |"
+    return (
+        f"| {condition} | {mask.name} | {len(known[0])} | {_mean(known[0])} | {_mean(known[1])} |"
+    )
 
 
 def _curve_score(

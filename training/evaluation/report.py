@@ -9,6 +9,7 @@ from schemas.errors import SchemaError
 from schemas.labels import Labels
 from schemas.record import Record
 from training.evaluation.clips import CheckpointFacts
+from training.evaluation.memorized import MemorizationReport
 from training.metrics.controls import PromptControls
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport
@@ -137,6 +138,7 @@ class EvaluationReport(Record):
     ceilings: CeilingCounts | None = None  # of what figures say of recordings and of the codec
     compared_with: str = ""  # the other system of `compared`
     compared: tuple[Comparison, ...] = ()
+    memorized: MemorizationReport | None = None
     clips: tuple[ClipReport, ...]
     problems: tuple[UnscoredClip, ...]
     tools: dict[str, str]
