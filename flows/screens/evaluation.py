@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from flows.screens.evaluation_sound import sound_lines
 from flows.screens.plain import message
 from flows.screens.terminal import console
 
@@ -26,20 +27,8 @@ def print_report(report: "EvaluationReport") -> None:
     console.print(
         _figures(report) if report.figures else "no prompt states a tempo, key, chords or a meter"
     )
-    space = report.space
-    if space.prompt_cosine:
-        name, score = "CLAP score" if space.is_clap else "cosine with prompts", space.prompt_cosine
-        interval = f"({score.low:.3f} – {score.high:.3f})"
-        console.print(
-            f"{name} {score.value:.3f} {interval} of {score.clips} clips, by {space.embedder}"
-        )
-    if space.frechet is not None:
-        console.print(
-            f"Fréchet distance {space.frechet:.4f} ({space.frechet_clips} clips, "
-            f"{space.reference_clips} of reference)"
-        )
-    if space.kl_sets is not None:
-        console.print(f"KL of {space.classes} classes {space.kl_sets:.4f}")
+    for line in sound_lines(report):
+        console.print(message(line))
     for swap in report.swaps.swaps if report.swaps else ():
         console.print(
             f"swap of {swap.control}: followed in {100 * swap.followed.value:.0f} % of {swap.pairs}"

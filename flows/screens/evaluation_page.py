@@ -6,11 +6,13 @@ from typing import Final
 from urllib.parse import quote
 
 from flows.screens.evaluation_picture import picture
+from flows.screens.evaluation_sound import judge_tables, sound_tables
 from flows.screens.evaluation_style import STYLE
 from flows.screens.evaluation_tables import control_table, space_table, swap_tables
 from pipelines.labels.lead_sheet import heading, lead_sheet
 from schemas.chord import Chord
 from schemas.fact import write_number
+from schemas.labels import Labels
 from schemas.pitch import pretty
 from training.evaluation.estimated import EstimatedClip
 from training.evaluation.report import ClipReport, EvaluationReport
@@ -30,7 +32,9 @@ def page(report: EvaluationReport, estimated: Sequence[EstimatedClip]) -> str:
     body = [
         *_head(report),
         control_table(report),
+        judge_tables(report.judges),
         space_table(report),
+        sound_tables(report.sound),
         *([swap_tables(report.swaps)] if report.swaps else []),
         *_clips(report, shown),
         *_problems(report),
@@ -95,11 +99,18 @@ def _clip(clip: ClipReport, one: EstimatedClip) -> Iterator[str]:
     yield f'<p class="marks">{"".join(_marks(clip))}</p>'
     if one.chroma is not None:
         yield f'<div class="wide">{picture(one.chroma, clip.labels, clip.timing)}</div>'
-    estimated = "\n".join((heading(clip.labels), *lead_sheet(clip.labels)))
+    judged = "".join(
+        f"<dt>heard by {escape(name)}</dt><dd>{_sheet(labels)}</dd>"
+        for name, labels in clip.judged.items()
+    )
     yield (
         f"<dl><dt>asked</dt><dd>{escape(requested_line(clip.asked))}</dd>"
-        f"<dt>heard</dt><dd><pre>{escape(estimated)}</pre></dd></dl></article>"
+        f"<dt>heard</dt><dd>{_sheet(clip.labels)}</dd>{judged}</dl></article>"
     )
+
+
+def _sheet(labels: Labels) -> str:
+    return f"<pre>{escape(chr(10).join((heading(labels), *lead_sheet(labels))))}</pre>"
 
 
 def _marks(clip: ClipReport) -> Iterator[str]:

@@ -2,10 +2,15 @@
 
 from typing import Final
 
+from pydantic import Field
+
 from schemas.labels import Labels
 from schemas.record import Record
 from training.evaluation.clips import CheckpointFacts, Timing
+from training.evaluation.judge_report import JudgeReport
+from training.evaluation.sound_report import SoundReport
 from training.metrics.controls import PromptControls
+from training.metrics.frechet_infinity import ExtrapolatedDistance
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport
 
@@ -39,12 +44,22 @@ class SpaceFigures(Record):
     embedder: str
     version: str
     licence: str
+    # whether a clip's vector is made of labels (our annotators', or those of its shard): likeness
+    # then repeats what the control metrics say
+    reads_labels: bool = False
+    dimension: int = 0
+    window_s: float = 0.0  # of sound that the embedder reads at once; of a clip the mean over them
     # mean over clips; the CLAP score, where the embedder is CLAP
     prompt_cosine: Figure | None = None
-    frechet: float | None = None  # squared, as Fréchet audio distances are reported
+    # squared, as Fréchet audio distances are reported; of all vectors, more on one side or not
+    frechet: float | None = None
     frechet_clips: int = 0
     reference_clips: int = 0
-    classes: int = 0
+    # the same of equally many vectors on both sides, and without the bias of few: FAD∞
+    frechet_infinity: ExtrapolatedDistance | None = None
+    # that of two halves of the reference, at the same sizes: the zero of the scale
+    frechet_zero: ExtrapolatedDistance | None = None
+    classes: int = 0  # names whose texts a clip's vector is compared with, by softmax
     kl_sets: float | None = None  # of mean class distributions, reference from clips, in nats
     kl_pairs: Figure | None = None  # mean over clips whose reference is known
 
@@ -52,6 +67,21 @@ class SpaceFigures(Record):
     def is_clap(self) -> bool:
         """Whether cosines with prompts are what is known as the CLAP score."""
         return self.embedder.startswith("clap")
+
+    @property
+    def cosine_name(self) -> str:
+        """What the mean cosine of prompts and clips is called.
+
+        >>> SpaceFigures(embedder="clap x", version="1", licence="?", window_s=10).cosine_name
+        'CLAP score (mean over 10 s windows)'
+        >>> SpaceFigures(embedder="b", version="1", licence="?", reads_labels=True).cosine_name
+        'cosine of prompts and labels'
+        """
+        if self.reads_labels:
+            return "cosine of prompts and labels"
+        if self.is_clap:
+            return f"CLAP score (mean over {self.window_s:g} s windows)"
+        return "cosine of prompts and clips"
 
 
 class ClipReport(Record):
@@ -69,6 +99,8 @@ class ClipReport(Record):
     scores: dict[str, float]
     published: dict[str, float]
     cosine: float | None = None
+    # by ears that did not label the data, by their names
+    judged: dict[str, Labels] = Field(default_factory=dict)
     audio: str = ""  # path within the report's folder, where its sound was copied
 
 
@@ -88,7 +120,9 @@ class EvaluationReport(Record):
     figures: tuple[Figure, ...]
     published: tuple[Figure, ...]
     space: SpaceFigures
+    sound: SoundReport = SoundReport()
     swaps: SwapReport | None = None
+    judges: tuple[JudgeReport, ...] = ()
     clips: tuple[ClipReport, ...]
     problems: tuple[UnscoredClip, ...]
     tools: dict[str, str]
