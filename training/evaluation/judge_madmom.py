@@ -15,6 +15,8 @@ import importlib
 from functools import lru_cache
 from typing import Any, Final
 
+import numpy as np
+
 from pipelines.annotators import RATE_HZ, Rhythm
 from pipelines.annotators.batch import WaveBatch
 from pipelines.annotators.madmom import LICENCE, VERSION  # it answers madmom's look-up of itself
@@ -110,6 +112,8 @@ def annotate_key(batch: WaveBatch) -> list[KeyLabel]:
 
 def _key(wave: Wave) -> KeyLabel:
     chances = _processor("features.key", "CNNKeyRecognitionProcessor")(_signal(wave))
+    if not np.isfinite(chances).all():  # of a clip too short for its network
+        return KeyLabel(**_claim("CNNKey", False))
     name = importlib.import_module("madmom.features.key").key_prediction_to_label(chances)
     tonic, mode = name.split()
     claim = {**_claim("CNNKey", True), "confidence": round(float(chances.max()), 3)}

@@ -31,6 +31,7 @@ JUDGES: Final = Door[Any](
     },
     needs=(),  # each part is looked for by itself
 )
+_AT_ONCE: Final = 4  # clips that a child is given at once: madmom takes about 5 CPU seconds for one
 PARTS: Final = ("annotate_beats", "annotate_chords", "annotate_key")
 
 
@@ -62,11 +63,11 @@ def judged(windows: Sequence[AnnotateWindow], name: str, recipe: Recipe) -> Judg
     request = JudgeRequest(name, recipe.annotate)
     found: list[Labels | None] = []
     try:
-        with bucket.child(recipe.limits) as child:
+        with bucket.model_child(recipe.limits, recipe.annotate.device, _AT_ONCE) as child:
             [parts] = child.run(judge_parts, [name], None)
             if isinstance(parts, Death):
                 return Judged(name, not_run=f"{parts.code}: {parts.message}")
-            for batch in bucket.batches(windows, recipe.annotate.batch):
+            for batch in bucket.batches(windows, _AT_ONCE):
                 found += [
                     None if isinstance(one, Death) else one
                     for one in child.run(judge_windows, batch, request)
