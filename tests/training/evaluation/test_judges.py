@@ -104,6 +104,9 @@ def test_clips_are_judged_in_a_child_and_a_broken_one_costs_itself(tmp_path: Pat
     windows = [AnnotateWindow(name, str(tmp_path / name), 0.0, 1.0) for name in ("a.wav", "b.wav")]
     found = judged(windows, MINOR, Recipe())
     assert [one and one.chords.segments[0].label for one in found.labels] == ["E:min7", None]
+    deaf = judged(windows[1:], MINOR, Recipe())
+    assert deaf.labels == ()
+    assert deaf.not_run.startswith("it can hear no clip; of the first undecodable")
 
 
 def test_what_is_not_installed_or_hears_nothing_is_told_and_no_name_is_refused(
