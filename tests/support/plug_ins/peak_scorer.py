@@ -11,7 +11,7 @@ from training.evaluation.scorers import (
     Rows,
     ScorerFacts,
     ScorerValues,
-    Unit,
+    ValueUnit,
 )
 
 
@@ -23,7 +23,7 @@ class PeakScorer:
 
     def score(self, observed: ObservedClips) -> list[ScorerValues]:
         peaks = tuple(observed.made_NK[:, 0].tolist())
-        return [ScorerValues("peak", "of full scale", Better.HIGHER, Unit.CLIP, peaks)]
+        return [ScorerValues("peak", "of full scale", Better.HIGHER, ValueUnit.CLIP, peaks)]
 
 
 def open_scorer(source: str = "", device: str = "cpu") -> PeakScorer:

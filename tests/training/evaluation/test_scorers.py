@@ -13,7 +13,7 @@ from schemas.recipe import Recipe
 from tests.support.tiny_ast import CLASSES, FRAMES, save_ast
 from training.errors import TrainingError
 from training.evaluation.heard import HeardSound, listened
-from training.evaluation.scorers import ObservedClips, Unit, audioset, scorer_choice
+from training.evaluation.scorers import ObservedClips, ValueUnit, audioset, scorer_choice
 from training.evaluation.scorers.audioset import AudioSetTagger
 from training.evaluation.scorers.child import ScoredFile
 from training.evaluation.scorers.opened import NO_SCORERS, open_scorers
@@ -76,7 +76,7 @@ def test_kl_is_nought_for_the_reference_itself_and_grows_from_it(tagger: AudioSe
     other = {one.name: one for one in tagger.score(ObservedClips(rows[1:], rows, ((0, 1),)))}
     assert other["KL-AST, pairs"].values == pytest.approx((kl_divergence(rows[0], rows[2]),))
     assert other["KL-AST, sets"].values[0] > 1e-3
-    assert other["KL-AST, sets"].unit is Unit.SETS
+    assert other["KL-AST, sets"].unit is ValueUnit.SETS
     assert tagger.score(ObservedClips(rows, np.zeros((0, 0)))) == []
 
 

@@ -29,7 +29,7 @@ class Better(StrEnum):
     LOWER = "lower"
 
 
-class Unit(StrEnum):
+class ValueUnit(StrEnum):
     """What each value of a figure belongs to."""
 
     CLIP = "clip"
@@ -52,7 +52,7 @@ class ScorerValues(NamedTuple):
     name: str
     meaning: str
     better: Better
-    unit: Unit
+    unit: ValueUnit
     values: tuple[float, ...]
 
 

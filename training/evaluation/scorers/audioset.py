@@ -25,7 +25,7 @@ from training.evaluation.scorers import (
     Rows,
     ScorerFacts,
     ScorerValues,
-    Unit,
+    ValueUnit,
 )
 from training.metrics.tagging import kl_divergence, mean_distribution, pair_divergences
 
@@ -99,7 +99,7 @@ class AudioSetTagger:
                 "KL-AST, sets",
                 f"nats, of the mean over {classes} classes of the tagger",
                 Better.LOWER,
-                Unit.SETS,
+                ValueUnit.SETS,
                 (kl_divergence(mean_distribution(reference), mean_distribution(made)),),
             )
         ]
@@ -111,7 +111,7 @@ class AudioSetTagger:
                     "KL-AST, pairs",
                     f"nats over {classes} classes, clips beside the samples of their captions",
                     Better.LOWER,
-                    Unit.PAIR,
+                    ValueUnit.PAIR,
                     tuple(apart),
                 )
             )

@@ -13,7 +13,7 @@ from training.evaluation.scorers import (
     Better,
     ScorerChoice,
     ScorerFacts,
-    Unit,
+    ValueUnit,
     child,
     scorer_choice,
 )
@@ -30,7 +30,7 @@ class ScorerFigure(Record):
 
     figure: Figure
     better: Better
-    unit: Unit
+    unit: ValueUnit
 
 
 class ScorerReport(Record):
