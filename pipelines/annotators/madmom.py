@@ -1,4 +1,5 @@
-"""madmom's beat and downbeat networks: the one module that imports it.
+"""madmom's beat and downbeat networks. Whoever imports madmom imports this first: it answers
+madmom's look-up of its own version.
 
 S. Böck, F. Krebs and G. Widmer, "Joint beat and downbeat tracking with recurrent neural networks",
 ISMIR 2016.

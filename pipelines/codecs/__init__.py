@@ -31,7 +31,7 @@ class Codec(Protocol):
 
     @property
     def facts(self) -> CodecFacts:
-        """Rate, shape, licence."""
+        """Rate, shape, licence, and the level that `encode` brings waves to."""
 
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, F) of about unit scale, of mono waves within [-1, 1]; silence fills the

@@ -20,6 +20,7 @@ from pipelines.codecs import CodecFacts
 from pipelines.errors import PipelineError
 from pipelines.pretrained.checksum import STORED, first_line, weights_hash
 from pipelines.pretrained.hub import pinned
+from schemas.codec import WaveLevel
 
 if TYPE_CHECKING:
     from transformers import SpeechT5HifiGan
@@ -28,6 +29,10 @@ DEFAULT_SOURCE: Final = "cvssp/audioldm-s-full-v2"
 LICENCE: Final = "CC-BY-NC-SA-4.0"  # of the published weights
 _WINDOW: Final = 1024  # of the published spectrogram, as is the floor
 _FLOOR: Final = 1e-5
+# Of our code: raised when latents change. 2: waves are levelled as the published reader does.
+_VERSION: Final = 2
+_PEAK: Final = 0.5  # of each clip, in the published reader, as is what keeps silence finite
+_LEAST_PEAK: Final = 1e-8
 
 
 class AudioLdmCodec:
@@ -50,25 +55,30 @@ class AudioLdmCodec:
     def facts(self) -> CodecFacts:
         """As published: 16 kHz; 8 channels × 16 bands at 25 frames a second.
 
-        The version is a hash of the autoencoder's weights.
+        The version is that of our code, and a hash of the autoencoder's weights.
         """
         shape, voice = self._autoencoder.config, self._vocoder.config
         return CodecFacts(
             name="audioldm",
-            version=weights_hash(self._autoencoder),
+            version=f"{_VERSION}+{weights_hash(self._autoencoder)}",
             licence=LICENCE,
             rate_hz=voice.sampling_rate,
             channels=shape.latent_channels,
             bands=voice.model_in_dim // self._halved,
             samples_per_frame=self._hop * self._halved,
+            level=WaveLevel.MEAN_OFF_PEAK_HALF,
         )
 
     @torch.no_grad()
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, T, F): the middle of what the autoencoder holds likely."""
+        """Latents (B, C, T, F): the middle of what the autoencoder holds likely.
+
+        Each wave is brought to the level of `facts` first, so how loud it was is not kept.
+        """
         facts = self.facts
         samples = facts.frames(waves_BS.shape[1]) * facts.samples_per_frame
-        mel_BMN = self.spectrogram(pad(waves_BS.float(), (0, samples - waves_BS.shape[1])))
+        levelled_BS = peak_half(waves_BS.float())
+        mel_BMN = self.spectrogram(pad(levelled_BS, (0, samples - waves_BS.shape[1])))
         held = self._autoencoder.encode(mel_BMN.transpose(1, 2)[:, None]).latent_dist.mode()
         return cast(torch.Tensor, held * self._autoencoder.config.scaling_factor)
 
@@ -105,6 +115,19 @@ class AudioLdmCodec:
             _WINDOW // 2 + 1, bands, 0.0, rate_hz / 2, rate_hz, norm="slaney", mel_scale="slaney"
         )
         return torch.from_numpy(bank_KM.T.copy()).float()
+
+
+def peak_half(waves_BS: torch.Tensor) -> torch.Tensor:
+    """Each wave with its mean taken off and a peak of 0.5; silence stays silence.
+
+    `normalize_wav` of the readers published with AudioLDM and TANGO.
+
+    >>> peak_half(torch.tensor([[0.25, 0.75], [0.0, 0.0]])).round(decimals=4).tolist()
+    [[-0.5, 0.5], [0.0, 0.0]]
+    """
+    centred_BS = waves_BS - waves_BS.mean(dim=1, keepdim=True)
+    peak_B1 = centred_BS.abs().amax(dim=1, keepdim=True)
+    return centred_BS / (peak_B1 + _LEAST_PEAK) * _PEAK
 
 
 def open_codec(source: str = "", device: str = "cpu") -> AudioLdmCodec:

@@ -260,7 +260,7 @@ def _written(
     folder: Path,
     curves: Sequence[AskedCurves | None] = (),
 ) -> list[MadeClip]:
-    made = []
+    made: list[MadeClip] = []
     for part in bucket.batches(requests, 16):
         for request, wave in zip(part, generator.play(part), strict=True):
             path = folder / f"{request.key}.flac"
@@ -346,7 +346,8 @@ def _curve_rows(
     samples: Sequence[Sample], heard: Sequence[EstimatedClip], condition: Condition, mask: Mask
 ) -> str:
     """Over what was asked for; where nothing was, over the whole clip."""
-    own, other = [], []
+    own: list[float | None] = []
+    other: list[float | None] = []
     for index, one in enumerate(heard):
         if one.controls is None:
             continue

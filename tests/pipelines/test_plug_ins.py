@@ -44,6 +44,14 @@ from schemas.recipe import AnnotateRecipe, EncodeRecipe, Recipe
 from tests.support.building import ROOT
 from training.diffusion import frozen_encoder
 from training.diffusion.text_encoder import TEXT_ENCODERS, TextEncoderModule, open_text_encoder
+from training.evaluation.scorers import (
+    SCORERS,
+    ObservedClips,
+    ScorerChoice,
+    ScorerModule,
+    audioset,
+    open_scorer,
+)
 from training.run import recipe as training
 
 PAGE = ROOT / "pipelines/plug-ins.md"
@@ -54,6 +62,7 @@ DOORS: list[tuple[Door[object], list[str]]] = [
     (CODECS, ["audioldm", "dac", "encodec", "mel", "vae"]),
     (EMBEDDERS, ["bridge", "clap"]),
     (LAUNCHERS, ["kubernetes", "local", "slurm"]),
+    (SCORERS, ["ast"]),
     (TEXT_ENCODERS, ["transformers"]),
 ]
 every_door = pytest.mark.parametrize(
@@ -163,6 +172,15 @@ def test_the_pages_text_encoder_reads_bytes(from_page: Callable[[str], None]) ->
     assert tokens.mask_BL.sum(1).tolist() == [3, 1]
 
 
+def test_the_pages_scorer_tells_a_sine_from_a_square(from_page: Callable[[str], None]) -> None:
+    from_page("obbligato-crest")
+    scorer = open_scorer(ScorerChoice(name="crest"))
+    wave = np.sin(2 * np.pi * 441 * np.arange(44_100) / 44_100)
+    rows = scorer.observe([wave, np.sign(wave) / 2])
+    [found] = scorer.score(ObservedClips(rows, np.zeros((0, 1))))
+    assert found.values == pytest.approx((3.01, 0.0), abs=0.1)
+
+
 def test_a_plug_in_is_not_handed_the_name_of_our_own_weights(install: Install) -> None:
     install(
         "obbligato-echo",
@@ -208,7 +226,7 @@ def test_an_embedders_package_is_known_where_its_child_runs(install: Install) ->
     assert edges_hz[vector.argmax()] < 440 < edges_hz[vector.argmax() + 1]
 
 
-@pytest.mark.parametrize("package", ["krumhansl", "folded", "bytes", "ssh", "muq"])
+@pytest.mark.parametrize("package", ["krumhansl", "folded", "bytes", "ssh", "muq", "crest"])
 def test_every_module_of_the_page_is_python(package: str) -> None:
     name = f"obbligato-{package}/obbligato_{package}.py"
     compile(page_files()[name], name, "exec")
@@ -223,10 +241,12 @@ def test_our_own_modules_are_what_the_protocols_ask() -> None:
     embedder: EmbedderModule = bridge
     launcher: LauncherModule[LocalSettings] = local
     encoder: TextEncoderModule = frozen_encoder
+    scorer: ScorerModule = audioset
     assert [BEATS.offer("obbligato"), CHORDS.offer("obbligato")] == [beats, chords]
     assert [KEY.offer("obbligato"), CODECS.offer("mel")] == [key, codec]
     assert [EMBEDDERS.offer("bridge"), TEXT_ENCODERS.offer("transformers")] == [embedder, encoder]
     assert LAUNCHERS.offer("local") is launcher
+    assert SCORERS.offer("ast") is scorer
 
 
 @every_door

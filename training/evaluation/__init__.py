@@ -1,5 +1,5 @@
 """Evaluation: clips that any system made are listened to, and scored by what their prompts ask for.
 
-`evaluating.py` is the place to start reading: it takes `Made` clips from a folder (`folders.py`) or
-from a model, and gives a `Report`.
+`evaluate.py` is the place to start reading: it takes `MadeClip`s from a folder (`folders.py`) or
+from a model (`generated.py`), and gives an `EvaluationReport`.
 """

@@ -10,7 +10,9 @@ from pipelines.embedders import Vectors
 from schemas.recipe import Recipe
 from training.evaluation.clips import MadeClip, ScoredListing
 from training.evaluation.estimated import EstimatedClip, estimate
+from training.evaluation.judge_report import by_judges, judge_reports, judged_clips
 from training.evaluation.judged import asked_timeline, swapped_pairs, timeline_pairs
+from training.evaluation.judges import check_judges
 from training.evaluation.reference import Reference
 from training.evaluation.report import (
     ClipReport,
@@ -19,9 +21,12 @@ from training.evaluation.report import (
     SpaceFigures,
     UnscoredClip,
 )
+from training.evaluation.scorers.opened import NO_SCORERS, Scorers
+from training.evaluation.sound_report import sound_report
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors, text_vectors
 from training.metrics.controls import estimated_controls
 from training.metrics.frechet import frechet_distance
+from training.metrics.frechet_infinity import beside_zero
 from training.metrics.outcomes import Metric, Variant, scores
 from training.metrics.summary import Kind, Pair, control_figures, figure
 from training.metrics.swap import SwapReport, swap_report
@@ -57,6 +62,8 @@ def evaluate(
     *,
     reference: Reference | None = None,
     classifier: Classifier | None = None,
+    scorers: Scorers = NO_SCORERS,
+    judges: Sequence[str] = (),
     seed: int = 0,
     watch: Callable[[int], None] = lambda _: None,
 ) -> Evaluated:
@@ -65,20 +72,24 @@ def evaluate(
     A clip that is a swap of another serves the swap test alone: beside its original it is not
     another clip, and their intervals, the chance of hitting by luck and distances of sets would
     take it for one. The recipe names annotators and embedder. `classifier` reads the embedder's
-    vectors; by default it names instruments, voices and genres by their texts' likeness. Draws of
-    intervals depend on the seed alone.
+    vectors; by default it names instruments, voices and genres by their texts' likeness. `scorers`
+    are those that the reference was read with. `judges` name annotators of another make, which
+    label the clips once more. Draws of intervals depend on the seed alone.
     """
     # first: a missing embedder is reported before hours of annotation
     described = embedder_of(recipe)
+    check_judges(judges)
     estimated, problems = _estimated(listing.made, recipe, watch)
     pairs = [
         Pair(one.made.requested, estimated_controls(one.labels)) for one in estimated if one.labels
     ]
     counted = [pair for one, pair in zip(estimated, pairs, strict=True) if not one.made.swap_of]
     space = _EmbedderView.of(estimated, recipe)
+    witnesses = by_judges(estimated, judges, recipe)
+    judged = judged_clips(witnesses, len(estimated))
     clips = tuple(
-        _clip(one, pair, embedded.cosine)
-        for one, pair, embedded in zip(estimated, pairs, space.rows, strict=True)
+        _clip(one, pair, embedded.cosine).replaced(judged=heard)
+        for one, pair, embedded, heard in zip(estimated, pairs, space.rows, judged, strict=True)
     )
     without_prompt = sum(not one.made.caption for one in estimated)
     skipped = [UnscoredClip(name=one.name, reason=one.reason) for one in listing.skipped]
@@ -101,6 +112,8 @@ def evaluate(
         timeline=timeline_figures(timeline_pairs(estimated), seed=seed),
         space=space.counted().figures(recipe, reference, classifier, seed),
         swaps=_swaps(clips, seed),
+        sound=sound_report(estimated, reference, scorers, recipe, seed=seed),
+        judges=judge_reports(witnesses, estimated, seed=seed),
         clips=clips,
         problems=(*skipped, *problems),
         tools={**annotator_tools(recipe), described.name: described.version},
@@ -203,6 +216,9 @@ class _EmbedderView(NamedTuple):
             embedder=described.name,
             version=described.version,
             licence=described.licence,
+            reads_labels=described.reads_labels,
+            dimension=described.dimension,
+            window_s=described.window_s,
             prompt_cosine=figure(
                 "cosine", "of prompt and clip", known, Kind.MEAN, key="cosine", seed=seed
             )
@@ -214,7 +230,7 @@ class _EmbedderView(NamedTuple):
             return found
         made, beside = np.stack(usable), reference.vectors_ND
         classify = classifier or _named_classes(recipe)
-        pairs = self._pairs(reference)
+        pairs, equal = self._pairs(reference), beside_zero(beside, made, seed=seed)
         apart: list[float] = []
         if pairs:
             rows, vectors = zip(*pairs, strict=True)
@@ -223,6 +239,8 @@ class _EmbedderView(NamedTuple):
             frechet=round(frechet_distance(beside, made), 6),
             frechet_clips=len(usable),
             reference_clips=len(reference.keys),
+            frechet_infinity=equal.apart if equal else None,
+            frechet_zero=equal.zero if equal else None,
             classes=classify(made).shape[1],
             kl_sets=round(
                 kl_divergence(

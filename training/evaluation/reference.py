@@ -23,7 +23,10 @@ from schemas.sample import Sample
 from training.errors import TrainingError
 from training.evaluation.clips import MadeClip
 from training.evaluation.estimated import estimate
+from training.evaluation.heard import HeardSound, listened
 from training.evaluation.originals import held_out, originals
+from training.evaluation.scorers.child import ScoredFile
+from training.evaluation.scorers.opened import NO_SCORERS, Scorers
 from training.evaluation.spaces import Sounding, embedder_of, sound_vectors
 from training.metrics.controls import PromptControls
 
@@ -33,7 +36,9 @@ _BATCH: Final = 64  # files on disk at a time
 
 
 class Reference(NamedTuple):
-    """Samples by their vectors; `keys` and `captions` (all of each) are in the rows' order."""
+    """Samples by their vectors; `keys`, `captions` (all of each) and `heard` are in the rows'
+    order.
+    """
 
     name: str
     split: str  # empty where shards name none
@@ -41,6 +46,7 @@ class Reference(NamedTuple):
     keys: tuple[str, ...]
     captions: tuple[frozenset[str], ...]
     unusable: int
+    heard: tuple[HeardSound, ...] = ()
 
     def row_of(self, key: str, caption: str) -> int | None:
         """The sample of a key, or else the only one that has a caption."""
@@ -58,7 +64,9 @@ class _WrittenAudio(NamedTuple):
     ours: Sample | None
 
 
-def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
+def read_reference(
+    target: str, recipe: Recipe, most: int = MOST, scorers: Scorers = NO_SCORERS
+) -> Reference:
     """The first samples of a target's test shards; where it has none, of validation; else of all
     shards. Originals alone.
 
@@ -68,16 +76,23 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
     keys: list[str] = []
     captions: list[frozenset[str]] = []
     vectors: list[Vectors] = []
+    heard: list[HeardSound] = []
     seen = 0
     with temporary_folder() as folder:
         for batch in bucket.batches(islice(_written(shards, folder), most), _BATCH):
             seen += len(batch)
             known = _sounding(batch, recipe)
             measured = [out for out in batch if out.path in known]
-            for out, vector in zip(
-                measured, sound_vectors([known[out.path] for out in measured], recipe), strict=True
+            sounds = [known[out.path] for out in measured]
+            files = [ScoredFile(sound.path, sound.duration_s) for sound in sounds]
+            for out, vector, sound in zip(
+                measured,
+                sound_vectors(sounds, recipe),
+                listened(files, recipe, scorers),
+                strict=True,
             ):
                 if vector is not None:
+                    heard.append(sound)
                     keys.append(out.key)
                     captions.append(
                         frozenset(caption.text for caption in out.ours.captions)
@@ -90,7 +105,13 @@ def read_reference(target: str, recipe: Recipe, most: int = MOST) -> Reference:
     if not vectors:
         raise TrainingError(f"{target} holds no sample that can stand as a reference")
     return Reference(
-        target, split, np.stack(vectors), tuple(keys), tuple(captions), seen - len(keys)
+        target,
+        split,
+        np.stack(vectors),
+        tuple(keys),
+        tuple(captions),
+        seen - len(keys),
+        tuple(heard),
     )
 
 

@@ -9,8 +9,11 @@ from schemas.errors import SchemaError
 from schemas.labels import Labels
 from schemas.record import Record
 from training.evaluation.clips import CheckpointFacts
+from training.evaluation.judge_report import JudgeReport
 from training.evaluation.memorized import MemorizationReport
+from training.evaluation.sound_report import SoundReport
 from training.metrics.controls import PromptControls
+from training.metrics.frechet_infinity import ExtrapolatedDistance
 from training.metrics.summary import Figure
 from training.metrics.swap import SwapReport
 from training.metrics.timing import AskedCurves, Timing
@@ -45,12 +48,22 @@ class SpaceFigures(Record):
     embedder: str
     version: str
     licence: str
+    # whether a clip's vector is made of labels (our annotators', or those of its shard): likeness
+    # then repeats what the control metrics say
+    reads_labels: bool = False
+    dimension: int = 0
+    window_s: float = 0.0  # of sound that the embedder reads at once; of a clip the mean over them
     # mean over clips; the CLAP score, where the embedder is CLAP
     prompt_cosine: Figure | None = None
-    frechet: float | None = None  # squared, as Fréchet audio distances are reported
+    # squared, as Fréchet audio distances are reported; of all vectors, more on one side or not
+    frechet: float | None = None
     frechet_clips: int = 0
     reference_clips: int = 0
-    classes: int = 0
+    # the same of equally many vectors on both sides, and without the bias of few: FAD∞
+    frechet_infinity: ExtrapolatedDistance | None = None
+    # that of two halves of the reference, at the same sizes: the zero of the scale
+    frechet_zero: ExtrapolatedDistance | None = None
+    classes: int = 0  # names whose texts a clip's vector is compared with, by softmax
     kl_sets: float | None = None  # of mean class distributions, reference from clips, in nats
     kl_pairs: Figure | None = None  # mean over clips whose reference is known
 
@@ -58,6 +71,21 @@ class SpaceFigures(Record):
     def is_clap(self) -> bool:
         """Whether cosines with prompts are what is known as the CLAP score."""
         return self.embedder.startswith("clap")
+
+    @property
+    def cosine_name(self) -> str:
+        """What the mean cosine of prompts and clips is called.
+
+        >>> SpaceFigures(embedder="clap x", version="1", licence="?", window_s=10).cosine_name
+        'CLAP score (mean over 10 s windows)'
+        >>> SpaceFigures(embedder="b", version="1", licence="?", reads_labels=True).cosine_name
+        'cosine of prompts and labels'
+        """
+        if self.reads_labels:
+            return "cosine of prompts and labels"
+        if self.is_clap:
+            return f"CLAP score (mean over {self.window_s:g} s windows)"
+        return "cosine of prompts and clips"
 
 
 class ClipReport(Record):
@@ -80,6 +108,8 @@ class ClipReport(Record):
         default_factory=dict
     )  # how it fares against the asked timeline
     cosine: float | None = None
+    # by ears that did not label the data, by their names
+    judged: dict[str, Labels] = Field(default_factory=dict)
     audio: str = ""  # path within the report's folder, where its sound was copied
 
 
@@ -134,11 +164,13 @@ class EvaluationReport(Record):
     published: tuple[Figure, ...]
     timeline: tuple[Figure, ...] = ()  # against when it was asked
     space: SpaceFigures
+    sound: SoundReport = SoundReport()
     swaps: SwapReport | None = None
     ceilings: CeilingCounts | None = None  # of what figures say of recordings and of the codec
     compared_with: str = ""  # the other system of `compared`
     compared: tuple[Comparison, ...] = ()
     memorized: MemorizationReport | None = None
+    judges: tuple[JudgeReport, ...] = ()
     clips: tuple[ClipReport, ...]
     problems: tuple[UnscoredClip, ...]
     tools: dict[str, str]

@@ -74,6 +74,7 @@ def distance(one: Gaussian, other: Gaussian) -> float:
 def frechet_distance(one_ND: npt.ArrayLike, other_MD: npt.ArrayLike) -> float:
     """The distance of two sets of vectors.
 
-    It grows as sets get smaller: compare only figures of sets of the same size.
+    It grows as sets get smaller: compare only figures of sets of the same size, or those of
+    `frechet_infinity`.
     """
     return distance(fitted(one_ND), fitted(other_MD))

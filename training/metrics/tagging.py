@@ -94,7 +94,9 @@ def zero_shot(class_vectors_CD: npt.ArrayLike) -> Classifier:
 
 
 def cosines(texts_ND: npt.ArrayLike, sounds_ND: npt.ArrayLike) -> list[float]:
-    """Cosine of each text with its sound, of unit vectors: their mean is the CLAP score."""
+    """Cosine of each text with its sound, of unit vectors: of CLAP's, their mean is the CLAP
+    score.
+    """
     products: Sequence[float] = np.einsum(
         "nd,nd->n", np.asarray(texts_ND, np.float64), np.asarray(sounds_ND, np.float64)
     ).tolist()

@@ -27,7 +27,7 @@ from pipelines.storage.arrow import first_row, side_by_side
 from pipelines.storage.duckdb_scratch import scratch
 from pipelines.storage.store import Store
 from schemas.agreement import KindAgreement, LabelAgreement, Relabelled
-from schemas.codec import CodecFacts
+from schemas.codec import CodecFacts, WaveLevel
 from schemas.counts import CaptionCounts, Counts, DistinctCounts, ParaphraseCounts, added, by_name
 from schemas.dataset import Dataset, DatasetShard, LicenceTotals, SampleTotals, SplitTotals
 from schemas.identity import Bucket, VariantKind, variant_kind
@@ -362,9 +362,13 @@ def _latents(facts: CodecFacts | None) -> list[str]:
         ),
         (
             f"by the codec {facts.name} {facts.version} ({facts.licence}) "
-            f"of the audio in mono at {facts.rate_hz} Hz."
+            f"of the audio in mono at {facts.rate_hz} Hz{_levelled(facts)}."
         ),
     ]
+
+
+def _levelled(facts: CodecFacts) -> str:
+    return "" if facts.level is WaveLevel.AS_IS else f", its level brought to: {facts.level}"
 
 
 def _source_licences(licences: LicenceTotals) -> list[str]:

@@ -77,6 +77,7 @@ STAGE: Final = Stage(
     run=encode_bucket,
     tools=tools,
     enabled=lambda recipe: recipe.encodes,
-    # rate and shape may be set beside the weights
-    extra_fingerprint=lambda job: codec_facts(job.recipe).model_dump(),
+    # Rate and shape may be set beside the weights. Left as they were, fields that came later are
+    # not in it: latents of before stay good.
+    extra_fingerprint=lambda job: codec_facts(job.recipe).model_dump(exclude_defaults=True),
 )

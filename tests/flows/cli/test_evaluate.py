@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.errors import UsageError
 from flows.screens.evaluation_picture import png
+from pipelines.errors import PipelineError
 from pipelines.synthesis.songs import write_songs
 from schemas.chord import NO_CHORD
 from schemas.labels import Labels
@@ -25,6 +26,8 @@ PLAIN = [
     f"--set=annotate.{name}=tests.support.plug_ins.plain_annotator"
     for name in ("beats", "chords", "key")
 ]
+PEAK = "tests.support.plug_ins.peak_scorer"  # the greatest sample of each clip
+MINOR = "tests.support.plug_ins.minor_judge"  # hears E minor sevenths in everything, nothing else
 HOSTILE = (
     '<script>alert("x")</script> <img src=x onerror=alert(1)> '
     "in C major at 120 BPM & more. The chords are C."
@@ -105,7 +108,8 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         song_id="00112233445566ab",
     )
     shards = write_build(folder / "shards", our_sample(), other)
-    output = run("evaluate", made, shards, "--out", folder / "report", *PLAIN)
+    ears = ["--scorer", PEAK, "--scorer", f"ast={made}", "--judge", MINOR]
+    output = run("evaluate", made, shards, "--out", folder / "report", *PLAIN, *ears)
     return folder / "report", output
 
 
@@ -157,6 +161,54 @@ def test_likeness_is_measured_beside_the_shards(scored: tuple[Path, str]) -> Non
     assert space["kl_pairs"]["clips"] == 1
     # one pair tells no spread
     assert space["kl_pairs"]["low"] == space["kl_pairs"]["value"] == space["kl_pairs"]["high"]
+
+
+def test_level_and_scorers_are_told_beside_the_reference_and_what_does_not_run(
+    scored: tuple[Path, str],
+) -> None:
+    sound = json.loads((scored[0] / "report.json").read_text())["sound"]
+    waves = [melody(seed, 2.4) for seed in (0, 1, 3)]  # the third is a swap
+    levels = [10 * np.log10(np.mean(wave**2)) for wave in waves]
+    assert sound["level"]["made"]["mean_db"] == pytest.approx(np.mean(levels), abs=0.1)
+    assert sound["level"]["reference"]["clips"] == 2
+    assert len(sound["level"]["octaves"]) == 8
+    peak, ast = sound["scorers"]
+    [figure] = peak["figures"]
+    assert figure["figure"]["value"] == pytest.approx(
+        np.mean([np.abs(wave).max() for wave in waves]), abs=1e-2
+    )
+    assert (figure["unit"], figure["better"], figure["figure"]["clips"]) == ("clip", "higher", 3)
+    page = (scored[0] / "index.html").read_text()
+    assert "no Audio Spectrogram Transformer at" in ast["not_run"]
+    assert "ast: not run: no Audio Spectrogram Transformer at" in scored[1].replace("\n", " ")
+    assert "not run: no Audio Spectrogram Transformer at" in page
+    assert "<td class=name>peak</td>" in page
+
+
+def test_a_judge_s_labels_stand_beside_ours_and_are_scored_by_the_same_rules(
+    scored: tuple[Path, str],
+) -> None:
+    report = json.loads((scored[0] / "report.json").read_text())
+    [judge] = report["judges"]
+    assert (judge["name"], judge["hears"], judge["clips"]) == (MINOR, ["chords"], 3)
+    theirs, ours = (
+        {row["name"]: row["value"] for row in judge[side]} for side in ("figures", "ours")
+    )
+    assert (theirs["PCM"], ours["PCM"]) == (0.0, 1.0)  # a C is asked
+    heard = [clip["judged"][MINOR]["chords"]["segments"][0]["label"] for clip in report["clips"]]
+    assert heard == ["E:min7"] * 4
+    page = (scored[0] / "index.html").read_text()
+    assert page.count(f"<dt>heard by {MINOR}</dt>") == 4
+    assert f"PCM 0.0 % as {MINOR} hears it, 100.0 % as we do" in scored[1].replace("\n", " ")
+
+
+def test_a_scorer_or_judge_that_is_not_there_is_refused_before_anything_is_heard(
+    tmp_path: Path,
+) -> None:
+    rendered(tmp_path / "made", "x.wav")
+    for option in ("scorer", "judge"):
+        with pytest.raises(PipelineError, match=f"no {option} called 'nobody'"):
+            run("evaluate", tmp_path / "made", "--out", tmp_path / "x", f"--{option}", "nobody")
 
 
 def test_a_swap_is_told_with_what_stayed(scored: tuple[Path, str]) -> None:

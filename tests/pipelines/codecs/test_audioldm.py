@@ -12,8 +12,9 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 from transformers.audio_utils import mel_filter_bank, spectrogram
 
 from pipelines.codecs import open_codec
-from pipelines.codecs.audioldm import LICENCE, AudioLdmCodec
+from pipelines.codecs.audioldm import LICENCE, AudioLdmCodec, peak_half
 from pipelines.errors import PipelineError
+from schemas.codec import CodecFacts, WaveLevel
 from tests.pipelines.codecs.waves import chord, sines
 
 SCALE = 0.9227914214134216  # the published factor
@@ -97,7 +98,8 @@ def test_latents_are_the_autoencoder_s_middle_times_its_factor_and_waves_the_voc
     wave = sines(440.0, duration_s=0.32)
     latents = codec.encode(wave)
     with torch.no_grad():
-        held = autoencoder.encode(codec.spectrogram(wave).transpose(1, 2)[:, None]).latent_dist.mean
+        mel = codec.spectrogram(peak_half(wave)).transpose(1, 2)[:, None]
+        held = autoencoder.encode(mel).latent_dist.mean
         assert torch.allclose(latents, held * SCALE, atol=1e-6)
         expected = vocoder(autoencoder.decode(held).sample[:, 0])
     assert torch.allclose(codec.decode(latents), expected.reshape(1, -1)[:, :5120], atol=1e-5)
@@ -107,6 +109,26 @@ def test_waves_are_as_long_as_their_frames(codec: AudioLdmCodec) -> None:
     latents = codec.encode(torch.cat([sines(440.0), sines(220.0)])[:, :5000])
     assert latents.shape[2] == codec.facts.frames(5000) == 8
     assert codec.decode(latents).shape == (2, 8 * 640)
+
+
+def test_latents_do_not_tell_how_loud_a_clip_was_nor_its_offset(codec: AudioLdmCodec) -> None:
+    """As in the published reader: the mean is taken off, and each clip has a peak of 0.5."""
+    loud = sines(440.0, duration_s=0.32)
+    quiet = 0.02 * loud + 0.01
+    assert torch.allclose(codec.encode(quiet), codec.encode(loud), atol=1e-4)
+    assert codec.facts.level is WaveLevel.MEAN_OFF_PEAK_HALF
+    levelled = peak_half(torch.cat([quiet, loud]))
+    assert torch.allclose(levelled.abs().amax(1), torch.tensor(0.5))
+    assert torch.allclose(levelled.mean(1), torch.tensor(0.0), atol=1e-6)
+    assert not peak_half(torch.zeros(1, 8)).any()
+
+
+def test_latents_of_before_are_another_codec_s(codec: AudioLdmCodec) -> None:
+    """A dataset.json without a level reads as it was encoded: as is."""
+    before = codec.facts.model_dump(mode="json", exclude={"level"})
+    read = CodecFacts.model_validate(before)
+    assert read.level is WaveLevel.AS_IS
+    assert read != codec.facts
 
 
 def test_nothing_of_it_learns(codec: AudioLdmCodec) -> None:
