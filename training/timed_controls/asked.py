@@ -1,0 +1,314 @@
+"""A caption and options to what a model is conditioned on over the time of a piece.
+
+`asked_piece` is the place to start reading.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from schemas.labels import ChordSegment, Labels
+from training.conditions import Condition
+from training.conditions.clip_controls import ClipControls, ControlCurves, KeySpan, Known, Span
+from training.errors import TrainingError
+from training.prompt_controls.controls import STATED_CONFIDENCE, ControlOrigin, ResolvedControls
+from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics
+from training.prompt_controls.grid import Grid, grid_from_chords
+from training.prompt_controls.keys import best_key
+from training.prompt_controls.predicting import Predictor
+from training.prompt_controls.requested import Provenance, read_requested
+from training.prompt_controls.resolve import resolve_controls
+from training.timed_controls.beats import TimedBeats, beats_of_file, beats_of_parts
+from training.timed_controls.chords import TimedChords, chords_of_file, chords_of_parts
+from training.timed_controls.curves import (
+    densities_of_file,
+    densities_of_parts,
+    density_curve,
+    level_curve,
+    levels_of_file,
+    levels_of_text,
+)
+from training.timed_controls.files import HERE, AllowedFiles
+from training.timed_controls.keys import keys_of_parts
+from training.timed_controls.melody import melody_curve, melody_of_file, melody_of_parts
+from training.timed_controls.options import ControlOptions
+from training.timed_controls.parts import joined, read_parts
+
+_USUAL_BAR: Final = 4  # beats, where nobody says
+
+
+class Filling(NamedTuple):
+    """What fills in what nobody says: a corpus, a seed, and perhaps learned predictors."""
+
+    statistics: CorpusStatistics = NEUTRAL
+    seed: int = 0
+    predictors: Predictor | None = None
+
+
+class AskedPiece(NamedTuple):
+    """A piece to be made: its text, its controls, which of these somebody asked for, and what to
+    tell a reader.
+    """
+
+    prompt: str
+    controls: ClipControls
+    stated: frozenset[Condition]
+    lines: tuple[str, ...]
+
+
+def asked_piece(
+    caption: str,
+    options: ControlOptions,
+    *,
+    duration_s: float,
+    filling: Filling | None = None,
+    files: AllowedFiles = HERE,
+) -> AskedPiece:
+    """The piece that a caption and options without sections ask for.
+
+    Tempo, meter, key and chords that nobody says are filled in as `resolve_controls` does, for all
+    of the time; a control that is asked for within spans is known there alone; curves that nobody
+    says are not known. Raises `TrainingError` for what cannot be read.
+
+    >>> piece = asked_piece("Calm", ControlOptions(bpm=60, chords="0-4: Am F"), duration_s=8)
+    >>> piece.controls.known[Condition.CHORDS]
+    (Span(start_s=0.0, end_s=4.0),)
+    >>> [one.label for one in piece.controls.labels.chords.segments]
+    ['A:min', 'F:maj', 'N']
+    """
+    reading = OptionReader(caption, options, duration_s, files)
+    chosen = filling or Filling()
+    beats, keys = reading.beats(), reading.keys()
+    resolved = resolve_controls(
+        caption,
+        bpm=options.bpm,
+        meter=options.meter,
+        key=keys[0].key.name if keys else options.key,
+        chords=None if reading.has_timed_chords() else options.chords,
+        duration_s=duration_s,
+        statistics=chosen.statistics,
+        seed=chosen.seed,
+        predictors=chosen.predictors,
+        asked_grid=beats.grid if beats else None,
+    )
+    chords = reading.chords(grid_of(resolved.labels))
+    known = _known(beats, chords, keys, duration_s)
+    if chords:
+        resolved = _with_chords(resolved, chords, caption)
+        if chords.have_times and not beats:
+            resolved, free = _on_chords(resolved, chords)
+            known |= {Condition.BEATS: ()} if free else {}
+    curves = reading.curves(grid_of(resolved.labels))
+    controls = ClipControls(resolved.labels, curves, known, keys if len(keys) > 1 else ())
+    lines = (*_lines(resolved, keys), *curve_lines(curves), *known_lines(known))
+    return AskedPiece(caption, controls, reading.stated(), lines)
+
+
+class OptionReader(NamedTuple):
+    """The options that may have times, read."""
+
+    caption: str
+    options: ControlOptions
+    duration_s: float
+    files: AllowedFiles
+
+    def beats(self) -> TimedBeats | None:
+        """The grid that is asked for, if one is."""
+        written = self.options.beats
+        if written is None:
+            return None
+        if self.options.bpm is not None:
+            raise TrainingError("--bpm and --beats both say how fast: give one of them")
+        stated = read_requested(self.caption, meter=self.options.meter).meter
+        per_bar = stated.fact.beats_per_bar if stated else _USUAL_BAR
+        path = self.files.path(written, "--beats")
+        if path:
+            return beats_of_file(path, per_bar, self.duration_s)
+        return beats_of_parts(
+            read_parts(written, "--beats", self.duration_s), per_bar, self.duration_s
+        )
+
+    def keys(self) -> tuple[KeySpan, ...]:
+        """Keys of parts; none where one key is asked for all of the time, or none is."""
+        parts = read_parts(self.options.key or "", "--key", self.duration_s)
+        return keys_of_parts(parts) if parts[0].span else ()
+
+    def has_timed_chords(self) -> bool:
+        """Whether chords have times, by a file or in parts."""
+        written = self.options.chords or ""
+        if self.files.path(written, "--chords"):
+            return True
+        return read_parts(written, "--chords", self.duration_s)[0].span is not None
+
+    def chords(self, grid: Grid) -> TimedChords | None:
+        """Chords that have times."""
+        if not self.has_timed_chords():
+            return None
+        written = self.options.chords or ""
+        path = self.files.path(written, "--chords")
+        if path:
+            return chords_of_file(path, self.duration_s)
+        return chords_of_parts(read_parts(written, "--chords", self.duration_s), grid)
+
+    def curves(self, grid: Grid) -> ControlCurves:
+        """Melody, dynamics and density, in frames."""
+        return ControlCurves(
+            dynamics_db=self._dynamics(), melody=self._melody(grid), onsets_per_s=self._onsets()
+        )
+
+    def _melody(self, grid: Grid) -> tuple[int | None, ...]:
+        written = self.options.melody
+        if written is None:
+            return ()
+        path = self.files.path(written, "--melody")
+        notes = (
+            melody_of_file(path, self.duration_s)
+            if path
+            else melody_of_parts(read_parts(written, "--melody", self.duration_s), grid)
+        )
+        return melody_curve(notes, self.duration_s)
+
+    def _dynamics(self) -> tuple[float | None, ...]:
+        written = self.options.intensity
+        if written is None:
+            return ()
+        path = self.files.path(written, "--intensity")
+        runs = (
+            levels_of_file(path, self.duration_s)
+            if path
+            else levels_of_text(written, self.duration_s)
+        )
+        return level_curve(runs, self.duration_s)
+
+    def _onsets(self) -> tuple[float | None, ...]:
+        written = self.options.density
+        if written is None:
+            return ()
+        path = self.files.path(written, "--density")
+        densities = (
+            densities_of_file(path, self.duration_s)
+            if path
+            else densities_of_parts(
+                read_parts(written, "--density", self.duration_s), self.duration_s
+            )
+        )
+        return density_curve(densities, self.duration_s)
+
+    def stated(self) -> frozenset[Condition]:
+        """The controls that options ask for."""
+        options = self.options
+        asked = {
+            Condition.BEATS: options.bpm or options.meter or options.beats,
+            Condition.CHORDS: options.chords,
+            Condition.KEY: options.key,
+            Condition.DYNAMICS: options.intensity,
+            Condition.MELODY: options.melody,
+            Condition.ONSETS: options.density,
+        }
+        return frozenset(condition for condition, value in asked.items() if value)
+
+
+def grid_of(labels: Labels) -> Grid:
+    """The beats of resolved labels as a grid."""
+    return Grid(
+        labels.beats.times_s,
+        labels.beats.numbers,
+        labels.tempo.bpm or 120.0,
+        labels.meter.beats_per_bar or 4,
+        labels.duration_s,
+    )
+
+
+def _with_chords(resolved: ResolvedControls, chords: TimedChords, caption: str) -> ResolvedControls:
+    """Controls with chords that somebody states, and the key that fits them where nobody says."""
+    origins = resolved.origins.replaced(chords=ControlOrigin(source=Provenance.FLAG))
+    labels = with_chords(resolved.labels, chords.segments, STATED_CONFIDENCE)
+    sounding = [one.chord for one in chords.segments if one.chord]
+    if origins.key.source not in (Provenance.FLAG, Provenance.CAPTION) and sounding:
+        origins = origins.replaced(key=ControlOrigin(source=Provenance.CHORDS))
+        key = best_key(sounding)
+        labels = labels.replaced(
+            key=labels.key.replaced(
+                tonic=key.tonic, mode=key.mode, confidence=origins.key.confidence
+            )
+        )
+    return ResolvedControls(labels=labels, origins=origins, notes=(*resolved.notes, *chords.notes))
+
+
+def with_chords(labels: Labels, segments: tuple[ChordSegment, ...], confidence: float) -> Labels:
+    """Labels with other chords."""
+    chords = labels.chords.replaced(segments=segments, confidence=confidence)
+    return labels.replaced(chords=chords)
+
+
+def _on_chords(resolved: ResolvedControls, chords: TimedChords) -> tuple[ResolvedControls, bool]:
+    """Controls with the beats on which chords of a file change, in the tempo that somebody states;
+    where nobody states one, the beats are the model's own.
+    """
+    if resolved.origins.tempo.confidence < STATED_CONFIDENCE:
+        note = "the chords have times and nobody says a tempo: beats are the model's own"
+        return resolved.replaced(notes=(*resolved.notes, note)), True
+    labels, grid = resolved.labels, grid_of(resolved.labels)
+    starts = [one.start_s for one in chords.segments if one.chord]
+    grid = grid_from_chords(starts, grid.bpm, grid.beats_per_bar, grid.duration_s)
+    beats = labels.beats.replaced(times_s=grid.times_s, numbers=grid.numbers)
+    return resolved.replaced(labels=labels.replaced(beats=beats)), False
+
+
+def _known(
+    beats: TimedBeats | None,
+    chords: TimedChords | None,
+    keys: Sequence[KeySpan],
+    duration_s: float,
+) -> dict[Condition, tuple[Span, ...]]:
+    """When beats, chords and key are known; those that are for all of the time are left out."""
+    spans = {
+        Condition.BEATS: beats.spans if beats else None,
+        Condition.CHORDS: chords.spans if chords else None,
+        Condition.KEY: joined([Span(one.start_s, one.end_s) for one in keys], duration_s)
+        if keys
+        else None,
+    }
+    return {condition: found for condition, found in spans.items() if found is not None}
+
+
+def _lines(resolved: ResolvedControls, keys: Sequence[KeySpan]) -> tuple[str, ...]:
+    """Lines of resolved controls, keys with their times."""
+    tempo, meter, key, progression, *notes = resolved.lines()
+    if keys:
+        key = f"key {keys_in_words(keys)} (flag)"
+    return (tempo, meter, key, progression, *notes)
+
+
+def keys_in_words(keys: Sequence[KeySpan]) -> str:
+    """Keys with their times."""
+    return ", ".join(f"{one.key.name} {one.start_s:g}–{one.end_s:g} s" for one in keys)
+
+
+def curve_lines(curves: ControlCurves) -> tuple[str, ...]:
+    """A line for each curve that is asked for: its range, and for how much of the time."""
+    out: list[str] = []
+    named = (
+        ("melody", "", curves.melody),
+        ("dynamics", " dB", curves.dynamics_db),
+        ("density", " notes a second", curves.onsets_per_s),
+    )
+    for name, unit, values in named:
+        known = [value for value in values if value is not None]
+        if not known:
+            continue
+        figures = "" if name == "melody" else f" {min(known):g} to {max(known):g}{unit}"
+        out.append(f"{name}{figures} for {len(known) / curves.rate_hz:g} s (flag)")
+    return tuple(out)
+
+
+def known_lines(known: Known) -> tuple[str, ...]:
+    """A note for each control that is known for a part of the time."""
+    return tuple(
+        f"note: {condition} asked for {_in_words(spans)}: the rest is the model's own"
+        for condition, spans in known.items()
+        if spans
+    )
+
+
+def _in_words(spans: Sequence[Span]) -> str:
+    return ", ".join(f"{one.start_s:g}–{one.end_s:g} s" for one in spans)
