@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from schemas.labels import ChordSegment, Labels
+from schemas.pitch import Key
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, KeySpan, Known, Span
 from training.errors import TrainingError
+from training.prompt_controls.chart import in_symbols
 from training.prompt_controls.controls import STATED_CONFIDENCE, ControlOrigin, ResolvedControls
 from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics
 from training.prompt_controls.grid import Grid, grid_from_chords
@@ -99,7 +101,7 @@ def asked_piece(
             known |= {Condition.BEATS: ()} if free else {}
     curves = reading.curves(grid_of(resolved.labels))
     controls = ClipControls(resolved.labels, curves, known, keys if len(keys) > 1 else ())
-    lines = (*_lines(resolved, keys), *curve_lines(curves), *known_lines(known))
+    lines = (*_lines(resolved, chords, keys), *curve_lines(curves), *known_lines(known))
     return AskedPiece(caption, controls, reading.stated(), lines)
 
 
@@ -271,16 +273,32 @@ def _known(
     return {condition: found for condition, found in spans.items() if found is not None}
 
 
-def _lines(resolved: ResolvedControls, keys: Sequence[KeySpan]) -> tuple[str, ...]:
-    """Lines of resolved controls, keys with their times."""
+def _lines(
+    resolved: ResolvedControls, chords: TimedChords | None, keys: Sequence[KeySpan]
+) -> tuple[str, ...]:
+    """Lines of resolved controls; those asked for a part of the time with their times."""
     tempo, meter, key, progression, *notes = resolved.lines()
     if keys:
-        key = f"key {keys_in_words(keys)} (flag)"
+        key = f"key {_keys_in_words(keys)} (flag)"
+    if chords and chords.spans:
+        progression = f"chords {_chords_in_words(chords, resolved.labels.key.key)} (flag)"
     return (tempo, meter, key, progression, *notes)
 
 
-def keys_in_words(keys: Sequence[KeySpan]) -> str:
-    """Keys with their times."""
+def _chords_in_words(chords: TimedChords, key: Key | None) -> str:
+    """The chords of each span, with its times."""
+    out: list[str] = []
+    for span in chords.spans or ():
+        labels = [
+            one.label
+            for one in chords.segments
+            if span.start_s <= (one.start_s + one.end_s) / 2 < span.end_s
+        ]
+        out.append(f"{in_symbols(labels, key)} {span.start_s:g}–{span.end_s:g} s")
+    return ", ".join(out)
+
+
+def _keys_in_words(keys: Sequence[KeySpan]) -> str:
     return ", ".join(f"{one.key.name} {one.start_s:g}–{one.end_s:g} s" for one in keys)
 
 
@@ -296,7 +314,9 @@ def curve_lines(curves: ControlCurves) -> tuple[str, ...]:
         known = [value for value in values if value is not None]
         if not known:
             continue
-        figures = "" if name == "melody" else f" {min(known):g} to {max(known):g}{unit}"
+        low, high = (f"{round(value, 1):g}" for value in (min(known), max(known)))
+        span = low if low == high else f"{low} to {high}"
+        figures = "" if name == "melody" else f" {span}{unit}"
         out.append(f"{name}{figures} for {len(known) / curves.rate_hz:g} s (flag)")
     return tuple(out)
 

@@ -20,10 +20,13 @@ _SHOWN: Final = 40  # characters of what cannot be read, in its error
 
 
 class AllowedFiles(NamedTuple):
-    """Where files may be: what a table of prompts names must lie in its folder, links followed."""
+    """Where files may be: what a table of prompts names must lie in its folder, links followed,
+    but for what the user's own options name.
+    """
 
     folder: Path = Path()
     is_bound: bool = False
+    own: frozenset[str] = frozenset()
 
     def path(self, value: str, flag: str) -> Path | None:
         """The file that a value means, or none where it is a text.
@@ -32,6 +35,8 @@ class AllowedFiles(NamedTuple):
         """
         if not value.strip().lower().endswith(ENDINGS):
             return None
+        if value in self.own:
+            return Path(os.path.expanduser(value.strip()))
         path = self.folder / os.path.expanduser(value.strip())
         inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder))
         if self.is_bound and not inside:

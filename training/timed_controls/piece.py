@@ -1,6 +1,6 @@
 """Pieces of several sections: each resolved like a piece of its own, then joined in time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from schemas.labels import Claim, Labels
@@ -62,7 +62,7 @@ def piece_of(
     sections = read_sections(options.sections, duration_s, files)
     prompt = " ".join(filter(None, map(_sentence, (caption, *(one.caption for one in sections)))))
     common = _CommonControls.of(
-        caption or prompt, options, sections, duration_s, filling or Filling(), files
+        caption or prompt, options, sections, duration_s, filling or Filling()
     )
     pieces = [common.piece(one) for one in sections]
     controls = _joined(pieces, sections, common.labels)
@@ -109,7 +109,6 @@ class _CommonControls(NamedTuple):
 
     labels: Labels  # of a piece without sections
     filling: Filling
-    files: AllowedFiles
 
     @classmethod
     def of(
@@ -119,7 +118,6 @@ class _CommonControls(NamedTuple):
         sections: Sequence[PieceSection],
         duration_s: float,
         filling: Filling,
-        files: AllowedFiles,
     ) -> "_CommonControls":
         """Tempo, meter and key of the piece, the key of the first section that has one."""
         resolved = resolve_controls(
@@ -132,7 +130,7 @@ class _CommonControls(NamedTuple):
             seed=filling.seed,
             predictors=filling.predictors,
         )
-        common = cls(resolved.labels, filling, files)
+        common = cls(resolved.labels, filling)
         keyed = [one for one in sections if _says_key(one)]
         if not keyed or read_requested(words, key=options.key).key:
             return common
@@ -155,7 +153,7 @@ class _CommonControls(NamedTuple):
             given.over(options),
             duration_s=round(section.span.end_s - section.span.start_s, 3),
             filling=self.filling,
-            files=self.files,
+            files=section.files,
         )
         labels = made.controls.labels
         if not has_tempo:
@@ -167,8 +165,23 @@ class _CommonControls(NamedTuple):
             labels = labels.replaced(meter=_as_sure(labels.meter, common.meter))
         if not _says_key(section):
             labels = labels.replaced(key=_as_sure(labels.key, common.key))
-        stated = OptionReader("", given, labels.duration_s, self.files).stated()
-        return made._replace(controls=made.controls._replace(labels=labels), stated=stated)
+        stated = OptionReader("", given, labels.duration_s, section.files).stated()
+        inherited = {"tempo": not has_tempo, "meter": not has_meter, "key": not _says_key(section)}
+        return made._replace(
+            controls=made.controls._replace(labels=labels),
+            stated=stated,
+            lines=tuple(_as_of_piece(line, inherited) for line in made.lines),
+        )
+
+
+def _as_of_piece(line: str, inherited: Mapping[str, bool]) -> str:
+    """A line on a control that a section has from the piece.
+
+    >>> _as_of_piece("tempo 90 BPM (flag)", {"tempo": True})
+    'tempo 90 BPM (the piece)'
+    """
+    value, _, _ = line.rpartition(" (")
+    return f"{value} (the piece)" if inherited.get(line.partition(" ")[0]) else line
 
 
 def _says_key(section: PieceSection) -> bool:

@@ -30,6 +30,7 @@ class PieceSection(NamedTuple):
     span: Span
     caption: str
     options: ControlOptions
+    files: AllowedFiles  # that it may name: those of a file of sections lie beside it
 
 
 def read_sections(
@@ -43,7 +44,10 @@ def read_sections(
     found: list[PieceSection] = []
     for text in written:
         path = files.path(text, _FLAG)
-        found += _of_file(path, duration_s) if path else [_of_text(text, duration_s)]
+        if path:
+            found += _of_file(path, duration_s, files._replace(folder=path.parent))
+        else:
+            found.append(_of_text(text, duration_s, files))
     if len(found) > MOST_SECTIONS:
         raise TrainingError(f"{len(found)} sections are more than the {MOST_SECTIONS} of a piece")
     found.sort(key=lambda one: one.span)
@@ -66,7 +70,7 @@ def last_end_s(written: Sequence[str], files: AllowedFiles) -> float | None:
 _ENDLESS_S: Final = 1e6
 
 
-def _of_text(text: str, duration_s: float) -> PieceSection:
+def _of_text(text: str, duration_s: float, files: AllowedFiles) -> PieceSection:
     head, colon, rest = text.partition(":")
     [part, *others] = read_parts(f"{head}{colon} {rest.replace(':', _KEPT)}", _FLAG, duration_s)
     if part.span is None or others:
@@ -89,15 +93,15 @@ def _of_text(text: str, duration_s: float) -> PieceSection:
         else:
             words.append(piece.strip())
     caption = "; ".join(filter(None, words))
-    return PieceSection(part.span, caption, ControlOptions.of_cells(cells))
+    return PieceSection(part.span, caption, ControlOptions.of_cells(cells), files)
 
 
 _KEPT: Final = "\x00"  # in place of colons after a section's head, while parts are looked for
 
 
-def _of_file(path: Path, duration_s: float) -> list[PieceSection]:
+def _of_file(path: Path, duration_s: float, files: AllowedFiles) -> list[PieceSection]:
     rows = _toml_rows(path) if path.suffix.lower() == ".toml" else _table_rows(path)
-    found = [_of_row(place, row, duration_s) for place, row in rows]
+    found = [_of_row(place, row, duration_s, files) for place, row in rows]
     if not found:
         raise TrainingError(f"{readable(str(path))} holds no section")
     return found
@@ -131,7 +135,9 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         raise TrainingError(f"{name} {error.message}") from error
 
 
-def _of_row(place: str, row: Mapping[str, Any], duration_s: float) -> PieceSection:
+def _of_row(
+    place: str, row: Mapping[str, Any], duration_s: float, files: AllowedFiles
+) -> PieceSection:
     strange = sorted(set(map(str, row)) - _NAMES)
     if strange:
         raise TrainingError(
@@ -147,7 +153,8 @@ def _of_row(place: str, row: Mapping[str, Any], duration_s: float) -> PieceSecti
         options = ControlOptions.of_cells(row)
     except TrainingError as error:
         raise TrainingError(f"{place}: {error}") from error
-    return PieceSection(Span(start_s, end_s), str(row.get("caption") or "").strip(), options)
+    caption = str(row.get("caption") or "").strip()
+    return PieceSection(Span(start_s, end_s), caption, options, files)
 
 
 def _seconds(value: object, name: str, place: str) -> float | None:
