@@ -163,8 +163,6 @@ def _play_table(asking: "Asking", path: Path, output: _Output) -> None:
     asked, failed = prompt_table.row_jobs(asking, table, output.pieces)
     for one in failed:
         typer.echo(message(f"{path}, row {one.number}: {one.reason}"), err=True)
-    if not asked:
-        raise UsageError(f"--from {path}: none of its {len(table.rows)} rows can be played")
     played = list(_played(asking.generator, [one.job for one in asked], output))
     files = [Path(one.file).name for one in played]
     manifest.write_text(prompt_table.manifest_text(asked, files), encoding="utf-8")

@@ -62,8 +62,8 @@ def read_prompts(path: Path) -> PromptTable:
     """The rows of a table of prompts (CSV, TSV, JSON lines, Parquet), each by its number.
 
     Columns have the names of `sample`'s options, beside `caption`, `seconds` and `seed`; those of
-    a manifest that `evaluate folder` reads are known. Raises `UsageError` for what is not such a
-    table.
+    a manifest that `evaluate folder` reads are known. Raises `UsageError` for a name that is
+    not of a table, and `TrainingError` for what cannot be read as one.
     """
     name = readable(str(path))
     if path.suffix.lower() not in MANIFESTS or not path.is_file():
@@ -75,13 +75,13 @@ def read_prompts(path: Path) -> PromptTable:
         with path.open("rb") as opened:
             for number, row in table_rows(path.suffix.lower(), opened):
                 if len(rows) >= MOST_ROWS:
-                    raise UsageError(f"--from {name} has more than {MOST_ROWS} rows: part it")
+                    raise TrainingError(f"--from {name} has more than {MOST_ROWS} rows: part it")
                 columns |= dict.fromkeys(_plain_name(key) for key in row)
                 rows.append(_read_row(number, row))
     except (DeadInput, OSError) as error:
-        raise UsageError(f"--from {name}: {error}") from error
+        raise TrainingError(f"--from {name}: {error}") from error
     if not rows:
-        raise UsageError(f"--from {name} has no rows below its column names")
+        raise TrainingError(f"--from {name} has no rows below its column names")
     unread = [one for one in columns if one not in _KNOWN | _BESIDE | {BROKEN, EXTRA}]
     return PromptTable(path, tuple(rows), tuple(map(readable, unread)))
 
@@ -155,7 +155,8 @@ class RowJobs(NamedTuple):
 def row_jobs(asking: Asking, table: PromptTable, count: int = 1) -> RowJobs:
     """Jobs of all rows, `count` of each; options hold where a row says nothing.
 
-    A file that a row names must lie in the folder of the table.
+    A file that a row names must lie in the folder of the table. Raises `TrainingError` where no row
+    can be played.
     """
     own = frozenset(value for value in asking.options if isinstance(value, str))
     files = AllowedFiles(table.path.parent, is_bound=True, own=own | set(asking.options.sections))
@@ -170,6 +171,12 @@ def row_jobs(asking: Asking, table: PromptTable, count: int = 1) -> RowJobs:
         for number in range(count):
             key = f"{row.number}-{number}" if count > 1 else str(row.number)
             jobs.append(RowJob(row.number, PieceJob(request, seed, key), options, files))
+    if not jobs:
+        first = failed[0]
+        raise TrainingError(
+            f"--from {readable(str(table.path))}: none of its {len(table.rows)} rows can be played; "
+            f"row {first.number}: {first.reason}"
+        )
     return RowJobs(tuple(jobs), tuple(failed))
 
 
