@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from training.generation.generate import Generator
 
 
-class _Output(NamedTuple):
+class _PieceOutput(NamedTuple):
     """Where pieces go, in which form, how many at once, and whether they are heard again."""
 
     folder: Path
@@ -85,14 +85,14 @@ def sample(
         SamplerOptions(guidance, steps, sampler),
         Predictors.of(predictors) if predictors else None,
     )
-    output = _Output(out, audio_format, batch, count, heard, as_json)
+    output = _PieceOutput(out, audio_format, batch, count, heard, as_json)
     if table is None:
         _play_one(asking, caption, output)
     else:
         _play_table(asking, table, output)
 
 
-def _play_one(asking: "Asking", caption: str, output: _Output) -> None:
+def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
     """Play one caption, as often as wanted."""
     from flows.models.playing import PieceJob
     from pipelines.labels.lead_sheet import heading, lead_sheet
@@ -115,7 +115,7 @@ def _play_one(asking: "Asking", caption: str, output: _Output) -> None:
 
 
 def _played(
-    generator: "Generator", jobs: "list[PieceJob]", output: _Output
+    generator: "Generator", jobs: "list[PieceJob]", output: _PieceOutput
 ) -> "Iterator[PlayedFile]":
     """Files of jobs, each told as it is written."""
     from flows.models.playing import play_jobs
@@ -127,7 +127,7 @@ def _played(
         yield played
 
 
-def _hear(played: "list[PlayedFile]", output: _Output) -> list[dict[str, Any] | None]:
+def _hear(played: "list[PlayedFile]", output: _PieceOutput) -> list[dict[str, Any] | None]:
     """The labels that annotators find in each piece, shown beside those that were asked for."""
     from flows.models.playing import hear
     from pipelines.labels.asked_and_heard import asked_beside_heard
@@ -148,7 +148,7 @@ def _hear(played: "list[PlayedFile]", output: _Output) -> list[dict[str, Any] | 
     return found
 
 
-def _play_table(asking: "Asking", path: Path, output: _Output) -> None:
+def _play_table(asking: "Asking", path: Path, output: _PieceOutput) -> None:
     """Play the rows of a table, write the manifest of what was made, and name the rows that could
     not be played.
     """

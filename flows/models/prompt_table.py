@@ -174,8 +174,8 @@ def row_jobs(asking: Asking, table: PromptTable, count: int = 1) -> RowJobs:
     if not jobs:
         first = failed[0]
         raise TrainingError(
-            f"--from {readable(str(table.path))}: none of its {len(table.rows)} rows can be played; "
-            f"row {first.number}: {first.reason}"
+            f"--from {readable(str(table.path))}: none of its {len(table.rows)} rows can be "
+            f"played; row {first.number}: {first.reason}"
         )
     return RowJobs(tuple(jobs), tuple(failed))
 

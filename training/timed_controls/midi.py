@@ -45,7 +45,7 @@ def midi_notes(path: Path) -> tuple[PlayedNote, ...]:
     Raises `TrainingError` for what is not such a file, is cut short, or holds no note.
     """
     name = readable(str(path))
-    reader = _Reader(file_bytes(path), name)
+    reader = _MidiReader(file_bytes(path), name)
     events, ticks_per_beat = reader.events()
     notes: list[PlayedNote] = []
     sounding: dict[tuple[int, int], float] = {}
@@ -67,7 +67,7 @@ def midi_notes(path: Path) -> tuple[PlayedNote, ...]:
     return tuple(notes)
 
 
-class _Reader:
+class _MidiReader:
     """Bytes, read in order; what is not there is an error of the file."""
 
     def __init__(self, content: bytes, name: str) -> None:
