@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.labels import ChordSegment, Labels
 from schemas.pitch import Key
@@ -24,6 +24,8 @@ from training.timed_controls.files import HERE, AllowedFiles
 from training.timed_controls.option_reader import OptionReader, grid_of
 from training.timed_controls.options import ControlOptions
 from training.timed_controls.parts import joined
+
+_MOST_SHOWN: Final = 8  # parts in a line
 
 
 class Filling(NamedTuple):
@@ -84,9 +86,9 @@ def asked_piece(
     known = _known(beats, chords, keys, duration_s)
     if chords:
         resolved = _with_chords(resolved, chords, caption)
-        if chords.have_times and not beats:
-            resolved, free = _on_chords(resolved, chords)
-            known |= {Condition.BEATS: ()} if free else {}
+    own_times = reading.has_melody_file() or (chords is not None and chords.have_times)
+    if own_times and not beats:
+        resolved, known = _on_own_times(resolved, chords, known)
     curves = reading.curves(grid_of(resolved.labels))
     controls = ClipControls(resolved.labels, curves, known, keys if len(keys) > 1 else ())
     lines = (*_lines(resolved, chords, keys), *curve_lines(curves), *known_lines(known))
@@ -115,18 +117,27 @@ def with_chords(labels: Labels, segments: tuple[ChordSegment, ...], confidence: 
     return labels.replaced(chords=chords)
 
 
-def _on_chords(resolved: ResolvedControls, chords: TimedChords) -> tuple[ResolvedControls, bool]:
-    """Controls with the beats on which chords of a file change, in the tempo that somebody states;
-    where nobody states one, the beats are the model's own.
+def _on_own_times(
+    resolved: ResolvedControls,
+    chords: TimedChords | None,
+    known: dict[Condition, tuple[Span, ...]],
+) -> tuple[ResolvedControls, dict[Condition, tuple[Span, ...]]]:
+    """Controls beside chords or a melody of a file: in the tempo that somebody states, with the
+    beats on which the chords change; where nobody states one, the beats are the model's own.
     """
     if resolved.origins.tempo.confidence < STATED_CONFIDENCE:
-        note = "the chords have times and nobody says a tempo: beats are the model's own"
-        return resolved.replaced(notes=(*resolved.notes, note)), True
+        note = "a file has times of its own and nobody says a tempo: beats are the model's own"
+        notes = (*resolved.notes, note)
+        return resolved.replaced(notes=notes), known | {Condition.BEATS: ()}
+    if chords is None or not chords.have_times:
+        return resolved, known
     labels, grid = resolved.labels, grid_of(resolved.labels)
     starts = [one.start_s for one in chords.segments if one.chord]
+    if not starts:
+        return resolved, known
     grid = grid_from_chords(starts, grid.bpm, grid.beats_per_bar, grid.duration_s)
     beats = labels.beats.replaced(times_s=grid.times_s, numbers=grid.numbers)
-    return resolved.replaced(labels=labels.replaced(beats=beats)), False
+    return resolved.replaced(labels=labels.replaced(beats=beats)), known
 
 
 def _known(
@@ -159,9 +170,12 @@ def _lines(
 
 
 def _chords_in_words(chords: TimedChords, key: Key | None) -> str:
-    """The chords of each span, with its times."""
+    """The chords of each span, with its times; of many spans, how many there are."""
+    spans = chords.spans or ()
+    if len(spans) > _MOST_SHOWN:
+        return f"in {len(spans)} parts of the time"
     out: list[str] = []
-    for span in chords.spans or ():
+    for span in spans:
         labels = [
             one.label
             for one in chords.segments
@@ -204,4 +218,6 @@ def known_lines(known: Known) -> tuple[str, ...]:
 
 
 def _in_words(spans: Sequence[Span]) -> str:
+    if len(spans) > _MOST_SHOWN:
+        return f"{len(spans)} parts of the time"
     return ", ".join(f"{one.start_s:g}–{one.end_s:g} s" for one in spans)

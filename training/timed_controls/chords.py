@@ -1,5 +1,6 @@
 """Chords with times: from a text in parts, from a Harte .lab file, from CSV."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -126,10 +127,17 @@ def _shared(chart: Chart, span: Span, grid: Grid) -> list[tuple[Span, str]]:
     each_s = (span.end_s - span.start_s) / len(labels)
     even = [span.start_s + number * each_s for number in range(1, len(labels))]
     inside = [time_s for time_s in grid.times_s if span.start_s < time_s < span.end_s]
-    on_beats = [min(inside, key=lambda beat_s: abs(beat_s - time_s)) for time_s in even if inside]
+    on_beats = [_nearest(time_s, inside) for time_s in even if inside]
     changes = on_beats if len(set(on_beats)) == len(even) else even
     edges = [span.start_s, *changes, span.end_s]
     return [(Span(*edge), label) for edge, label in zip(pairwise(edges), labels, strict=True)]
+
+
+def _nearest(time_s: float, times_s: Sequence[float]) -> float:
+    """Of times in order, the one nearest to a time, the earlier of two as near."""
+    index = bisect_left(times_s, time_s)
+    around = times_s[max(0, index - 1) : index + 1]
+    return min(around, key=lambda other_s: abs(other_s - time_s))
 
 
 def laid_out(found: Sequence[tuple[Span, str]], duration_s: float, source: str) -> TimedChords:

@@ -63,6 +63,10 @@ class OptionReader(NamedTuple):
             return True
         return read_parts(written, "--chords", self.duration_s)[0].span is not None
 
+    def has_melody_file(self) -> bool:
+        """Whether a melody has times of its own."""
+        return self.files.path(self.options.melody or "", "--melody") is not None
+
     def chords(self, grid: Grid) -> TimedChords | None:
         """Chords that have times."""
         if not self.has_timed_chords():

@@ -26,45 +26,29 @@ def labels(chords: str, *, bpm: float, key: str, beats: int = 4) -> Labels:
     )
 
 
-TOTAL = ("50%", "by", "quality", "too")
 ASKED = labels("A:min F:maj N C:maj G:7", bpm=90, key="A minor")
 HEARD = labels("A:min7 F:maj C:maj C:min G:7/3", bpm=180, key="C major", beats=3)
 
 
 def test_each_bar_says_what_was_asked_what_is_heard_and_whether_they_agree() -> None:
-    assert [line.split() for line in asked_beside_heard(ASKED, HEARD)] == [
-        ["asked", "heard"],
-        ["key", "A", "minor", "C", "major", "~"],
-        ["tempo", "90", "BPM", "180", "BPM", "~"],
-        ["meter", "4", "beats", "a", "bar", "3", "beats", "a", "bar", "×"],
-        ["1", "0.00", "s", "Am", "Am7", "~"],
-        ["2", "2.00", "s", "F", "F", "="],
-        ["3", "4.00", "s", "C"],
-        ["4", "6.00", "s", "C", "Cm", "×"],
-        ["5", "8.00", "s", "G7", "G7/B", "="],
-        [
-            *[
-                "chords",
-                "as",
-                "asked",
-                "for",
-                "75%",
-                "of",
-                "the",
-                "time",
-                "by",
-                "root",
-                "and",
-                "third,",
-            ],
-            *TOTAL,
-        ],
+    assert [" ".join(line.split()) for line in asked_beside_heard(ASKED, HEARD)] == [
+        "asked heard",
+        "key A minor C major ~",
+        "tempo 90 BPM 180 BPM ~",
+        "meter 4 beats a bar 3 beats a bar ×",
+        "1 0.00 s Am Am7 ~",
+        "2 2.00 s F F =",
+        "3 4.00 s C",
+        "4 6.00 s C Cm ×",
+        "5 8.00 s G7 G7/B =",
+        "chords as asked for 75% of the time by root and third, 50% by quality too",
     ]
 
 
 def test_only_what_was_asked_for_counts() -> None:
     part = chord_agreement(ASKED.chords, HEARD.chords, [(0, 3)])
-    assert (part.thirds, part.exact) == (1.0, pytest.approx(1 / 3))
+    assert part.thirds == 1
+    assert part.exact == pytest.approx(1 / 3)
     assert chord_agreement(ASKED.chords, HEARD.chords, [(4, 6)]) == (None, None)
     bars = [line.split() for line in asked_beside_heard(ASKED, HEARD, [(2, 3)])][4:9]
     assert [bar[3:] for bar in bars] == [["Am7"], ["F", "F", "="], ["C"], ["Cm"], ["G7/B"]]

@@ -59,6 +59,10 @@ def test_chords_of_a_file_give_the_key_and_leave_the_beats_to_the_model(tmp_path
     stated = asked_piece("At 60 BPM", ControlOptions(chords=str(lab)), duration_s=8).controls
     assert Condition.BEATS not in stated.known
     assert stated.labels.beats.times_s[:2] == (0.3, 1.3)
+    notes = tmp_path / "a.csv"
+    notes.write_text("0,1,C\n")
+    sung = asked_piece("", ControlOptions(melody=str(notes)), duration_s=8).controls
+    assert sung.known == {Condition.BEATS: ()}
 
 
 def test_beats_that_are_asked_for_carry_the_chords(tmp_path: Path) -> None:
