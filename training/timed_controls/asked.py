@@ -26,6 +26,7 @@ from training.timed_controls.options import ControlOptions
 from training.timed_controls.parts import joined
 
 _MOST_SHOWN: Final = 8  # parts in a line
+_ANCHORS: Final = 200  # chords that a grid is laid on
 
 
 class Filling(NamedTuple):
@@ -135,7 +136,7 @@ def _on_own_times(
     starts = [one.start_s for one in chords.segments if one.chord]
     if not starts:
         return resolved, known
-    grid = grid_from_chords(starts, grid.bpm, grid.beats_per_bar, grid.duration_s)
+    grid = grid_from_chords(starts[:_ANCHORS], grid.bpm, grid.beats_per_bar, grid.duration_s)
     beats = labels.beats.replaced(times_s=grid.times_s, numbers=grid.numbers)
     return resolved.replaced(labels=labels.replaced(beats=beats)), known
 
