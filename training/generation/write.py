@@ -33,7 +33,7 @@ class AskedKey(AskedSpan):
     key: Key
 
 
-class AskedCurves(Record):
+class PieceCurves(Record):
     """Curves that were asked for, in frames of 1 / `rate_hz` s from the start; empty where one was
     not, and none in frames in which it was not.
     """
@@ -55,7 +55,7 @@ class GeneratedPiece(Record):
     number: str  # of the pieces of this seed
     sampling: SamplingConfig
     datasets: tuple[str, ...]  # names of the corpora that the model learned from
-    curves: AskedCurves = AskedCurves()
+    curves: PieceCurves = PieceCurves()
     # when a control was asked for: what is not named, for all of the time
     known: dict[Condition, tuple[AskedSpan, ...]] = Field(default_factory=dict)
     keys: tuple[AskedKey, ...] = ()  # where the piece changes its key
@@ -87,7 +87,7 @@ def write_piece(
         number=request.key,
         sampling=sampling,
         datasets=tuple(dataset.name or dataset.target for dataset in generator.survey.datasets),
-        curves=AskedCurves(
+        curves=PieceCurves(
             dynamics_db=curves.dynamics_db,
             melody=curves.melody,
             onsets_per_s=curves.onsets_per_s,
