@@ -1,127 +1,182 @@
-"""`obbligato sample`: music from a model, by a caption and controls."""
+"""`obbligato sample`: music from a model, by a caption and controls, or by a table of them."""
 
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from flows.cli import sample_options as asks
 from flows.cli.options import A_RUN, Device, Json, existing, print_json, written
+from flows.errors import UsageError
+from flows.screens.plain import message
+
+if TYPE_CHECKING:
+    from flows.models.playing import PieceJob, PlayedFile
+    from flows.models.sampling import Asking
+    from training.generation.generate import Generator
 
 
-class AudioFormat(StrEnum):
-    """Files that music is written to."""
+class _PieceOutput(NamedTuple):
+    """Where pieces go, in which form, how many at once, and whether they are heard again."""
 
-    WAV = "wav"
-    FLAC = "flac"
+    folder: Path
+    audio_format: str
+    batch: int
+    pieces: int
+    heard: bool
+    as_json: bool
+
+    def say(self, line: str) -> None:
+        """A line for the reader: beside the result where that is for a program."""
+        typer.echo(line, err=self.as_json)
 
 
 def sample(
-    caption: Annotated[str, typer.Argument(metavar="CAPTION", help="What to play, in words.")],
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model", metavar="RUN", help="Folder of a training run, or one of its checkpoints."
-        ),
-    ],
+    caption: asks.Caption = "",
+    *,
+    model: asks.Model,
+    table: asks.Table = None,
     out: Annotated[Path, written("Folder for the music.")] = Path("played"),
-    bpm: Annotated[float | None, typer.Option(help="Tempo in beats per minute.")] = None,
-    meter: Annotated[str | None, typer.Option(help="Such as 3/4, or beats per bar.")] = None,
-    key: Annotated[str | None, typer.Option(help="Such as 'A minor'.")] = None,
-    chords: Annotated[
-        str | None,
-        typer.Option(
-            help=(
-                "Such as 'Am F C G': one a bar, from the top again; 'Am:2 F' and bar lines as well."
-            )
-        ),
-    ] = None,
-    predictors: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Learned predictors for what nobody says; without, what is usual in the corpus.",
-        ),
-    ] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many different pieces.")] = 1,
-    seconds: Annotated[
-        float | None,
-        typer.Option(min=0.5, help="Length in seconds; without, what the model was trained on."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same music.")] = 0,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="How closely to follow; without, the recipe's.")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps from noise to music; without, the recipe's.")
-    ] = None,
-    sampler: Annotated[
-        str | None, typer.Option(help="ddim or dpm-solver++; without, the recipe's.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pieces made at once.")] = 4,
-    audio_format: Annotated[
-        AudioFormat, typer.Option("--format", help="Of the files.")
-    ] = AudioFormat.FLAC,
+    bpm: asks.Bpm = None,
+    meter: asks.Meter = None,
+    key: asks.Key = None,
+    chords: asks.Chords = None,
+    beats: asks.Beats = None,
+    melody: asks.Melody = None,
+    intensity: asks.Intensity = None,
+    density: asks.Density = None,
+    section: asks.Sections = None,
+    predictors: asks.Predicted = None,
+    seconds: asks.Seconds = None,
+    count: asks.Count = 1,
+    seed: asks.Seed = 0,
+    guidance: asks.Guidance = None,
+    steps: asks.Steps = None,
+    sampler: asks.Sampler = None,
+    batch: asks.Batch = 4,
+    audio_format: asks.Format = asks.AudioFormat.FLAC,
+    heard: asks.Heard = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Play a caption: music with its lead sheet.
+    """Play a caption, sections or a table of prompts: music with its lead sheet.
 
-    What neither caption nor options say is filled from the corpus of the model.
+    What neither caption nor options say of tempo, meter, key and chords is filled from the corpus
+    of the model. What is asked for a part of the time is the model's own elsewhere.
     """
-    from flows.models.sampling import sampling_request
-    from pipelines.labels.lead_sheet import heading, lead_sheet
+    if table is None and not caption.strip() and not section:
+        raise UsageError("nothing to play: give a caption, --section, or a table with --from")
+    if table is not None and caption.strip():
+        raise UsageError("a caption and --from: write the caption into the table")
+    from flows.models.sampling import Asking, SamplerOptions
     from training.control_predictors.predictors import Predictors
-    from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
-    from training.generation.write import write_piece
+    from training.generation.generate import Generator
+    from training.timed_controls.options import ControlOptions
 
-    generator = Generator.of(existing(model, A_RUN), device)
-    resolved, sampling = sampling_request(
-        generator,
-        caption,
-        bpm=bpm,
-        meter=meter,
-        key=key,
-        chords=chords,
-        seconds=seconds,
-        guidance=guidance,
-        steps=steps,
-        sampler=sampler,
-        seed=seed,
-        predictors=Predictors.of(predictors) if predictors else None,
+    options = ControlOptions(
+        bpm, meter, key, chords, beats, melody, intensity, density, tuple(section or ())
     )
-    labels, explained = (
-        resolved.labels,
-        (*resolved.lines(), *unconditioned_notes(resolved.labels, generator.recipe.model)),
+    asking = Asking(
+        Generator.of(existing(model, A_RUN), device),
+        options,
+        seconds,
+        seed,
+        SamplerOptions(guidance, steps, sampler),
+        Predictors.of(predictors) if predictors else None,
     )
-    typer.echo("\n".join((*explained, f"     {heading(labels)}", *lead_sheet(labels))), err=as_json)
-    files: list[str] = []
-    for start in range(0, count, batch):
-        requests = [
-            GenerationRequest(str(number), caption, labels)
-            for number in range(start, min(count, start + batch))
-        ]
-        for request, wave in zip(
-            requests, generator.play(requests, seed=seed, sampling=sampling), strict=True
-        ):
-            files.append(
-                write_piece(
-                    out,
-                    request,
-                    wave,
-                    generator,
-                    seed=seed,
-                    sampling=sampling,
-                    audio_format=audio_format,
-                )
-            )
-            typer.echo(files[-1], err=as_json)
-    if as_json:
-        print_json(
-            {
-                "files": files,
-                "controls": explained,
-                "labels": labels.model_dump(mode="json"),
-                "model": generator.name,
-            }
-        )
+    output = _PieceOutput(out, audio_format, batch, count, heard, as_json)
+    if table is None:
+        _play_one(asking, caption, output)
+    else:
+        _play_table(asking, table, output)
+
+
+def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
+    """Play one caption, as often as wanted."""
+    from flows.models.playing import PieceJob
+    from pipelines.labels.lead_sheet import heading, lead_sheet
+
+    request = asking.request(caption)
+    labels = request.piece.controls.labels
+    output.say("\n".join((*request.lines, f"     {heading(labels)}", *lead_sheet(labels))))
+    jobs = [PieceJob(request, asking.seed, str(number)) for number in range(output.pieces)]
+    played = list(_played(asking.generator, jobs, output))
+    answer: dict[str, Any] = {
+        "files": [one.file for one in played],
+        "controls": request.lines,
+        "labels": labels.model_dump(mode="json"),
+        "model": asking.generator.name,
+    }
+    if output.heard:
+        answer["heard"] = _hear(played, output)
+    if output.as_json:
+        print_json(answer)
+
+
+def _played(
+    generator: "Generator", jobs: "list[PieceJob]", output: _PieceOutput
+) -> "Iterator[PlayedFile]":
+    """Files of jobs, each told as it is written."""
+    from flows.models.playing import play_jobs
+
+    for played in play_jobs(
+        generator, jobs, output.folder, batch=output.batch, audio_format=output.audio_format
+    ):
+        output.say(played.file)
+        yield played
+
+
+def _hear(played: "list[PlayedFile]", output: _PieceOutput) -> list[dict[str, Any] | None]:
+    """The labels that annotators find in each piece, shown beside those that were asked for."""
+    from flows.models.playing import hear
+    from pipelines.labels.asked_and_heard import asked_beside_heard
+    from training.conditions import Condition
+
+    found: list[dict[str, Any] | None] = []
+    for one, heard in zip(played, hear([one.file for one in played]), strict=True):
+        output.say(f"\n{one.file}")
+        if heard.labels is None:
+            output.say(message(f"cannot be heard: {heard.problem}"))
+            found.append(None)
+            continue
+        controls = one.job.request.piece.controls
+        spans = controls.known.get(Condition.CHORDS)
+        for line in asked_beside_heard(controls.labels, heard.labels, spans):
+            output.say(line)
+        found.append(heard.labels.model_dump(mode="json"))
+    return found
+
+
+def _play_table(asking: "Asking", path: Path, output: _PieceOutput) -> None:
+    """Play the rows of a table, write the manifest of what was made, and name the rows that could
+    not be played.
+    """
+    from flows.models import prompt_table
+
+    table = prompt_table.read_prompts(path)
+    manifest = output.folder / prompt_table.MANIFEST
+    if manifest.exists() and manifest.resolve() == path.resolve():
+        raise UsageError(f"{path} would be replaced by the manifest: give another folder to --out")
+    if table.unread:
+        output.say(message(f"note: columns that are not read: {', '.join(table.unread)}"))
+    asked, failed = prompt_table.row_jobs(asking, table, output.pieces)
+    for one in failed:
+        typer.echo(message(f"{path}, row {one.number}: {one.reason}"), err=True)
+    played = list(_played(asking.generator, [one.job for one in asked], output))
+    files = [Path(one.file).name for one in played]
+    manifest.write_text(prompt_table.manifest_text(asked, files), encoding="utf-8")
+    output.say(f"{manifest}: score it with `obbligato evaluate {manifest}`")
+    answer: dict[str, Any] = {
+        "files": [one.file for one in played],
+        "rows": [one.number for one in asked],
+        "failed": [{"row": one.number, "reason": one.reason} for one in failed],
+        "manifest": str(manifest),
+        "model": asking.generator.name,
+    }
+    if output.heard:
+        answer["heard"] = _hear(played, output)
+    if output.as_json:
+        print_json(answer)
+    if failed:
+        raise typer.Exit(1)

@@ -3,52 +3,142 @@
 from typing import NamedTuple
 
 from flows.build.recipe_files import validated_as
+from training.conditions import Condition
 from training.control_predictors.predictors import Predictors
 from training.diffusion.sampling import SamplingConfig
-from training.generation.generate import Generator
-from training.prompt_controls.controls import ResolvedControls
-from training.prompt_controls.resolve import resolve_controls
+from training.errors import TrainingError
+from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
+from training.munet.config import MuNetConfig
+from training.timed_controls.asked import AskedPiece, Filling
+from training.timed_controls.files import HERE, AllowedFiles
+from training.timed_controls.options import ControlOptions
+from training.timed_controls.piece import piece_of
+from training.timed_controls.sections import last_end_s
+
+LONGEST_S = 3600.0  # nothing longer is played at once
+
+
+class SamplerOptions(NamedTuple):
+    """How a model samples; none is the model's own."""
+
+    guidance: float | None = None
+    steps: int | None = None
+    sampler: str | None = None
 
 
 class SamplingRequest(NamedTuple):
-    """Controls for a model, and how it samples."""
+    """A piece to be made by a model, how it samples, and what to tell a reader."""
 
-    controls: ResolvedControls
+    piece: AskedPiece
     sampling: SamplingConfig
+    lines: tuple[str, ...]
+
+    def numbered(self, key: str) -> GenerationRequest:
+        """The piece under a key, on which its noise depends."""
+        controls = self.piece.controls
+        return GenerationRequest(
+            key,
+            self.piece.prompt,
+            controls.labels,
+            controls.curves,
+            controls.known,
+            controls.keys,
+        )
 
 
 def sampling_request(
     generator: Generator,
     caption: str,
+    options: ControlOptions,
     *,
-    bpm: float | None,
-    meter: str | int | None,
-    key: str | None,
-    chords: str | None,
-    seconds: float | None,
-    guidance: float | None,
-    steps: int | None,
-    sampler: str | None,
-    seed: int,
+    seconds: float | None = None,
+    seed: int = 0,
+    sampler: SamplerOptions | None = None,
     predictors: Predictors | None = None,
+    files: AllowedFiles = HERE,
 ) -> SamplingRequest:
-    """A request of a model. Options that are None are the model's own, or filled.
+    """A request of a model.
 
-    Raises `TrainingError` and `UsageError` where one cannot be read.
+    Its length is `seconds`, else that of its sections, else what the model was trained on. Raises
+    `TrainingError` and `UsageError` where something cannot be read.
     """
-    options = {"guidance": guidance, "steps": steps, "sampler": sampler}
     values = generator.recipe.sampling.model_dump()
-    values |= {name: value for name, value in options.items() if value is not None}
+    chosen = (sampler or SamplerOptions())._asdict()
+    values |= {name: value for name, value in chosen.items() if value is not None}
     sampling = validated_as(SamplingConfig, values, "see `obbligato sample --help`")
-    controls = resolve_controls(
+    duration_s = seconds
+    if duration_s is None and options.sections:
+        duration_s = last_end_s(options.sections, files)
+    if duration_s is None:
+        duration_s = generator.recipe.data.seconds
+    if duration_s > LONGEST_S:
+        raise TrainingError(f"{duration_s:g} s is more than the {LONGEST_S:g} s of a piece")
+    piece = piece_of(
         caption,
-        bpm=bpm,
-        meter=meter,
-        key=key,
-        chords=chords,
-        duration_s=seconds or generator.recipe.data.seconds,
-        statistics=generator.survey.statistics,
-        seed=seed,
-        predictors=predictors,
+        options,
+        duration_s=duration_s,
+        filling=Filling(generator.survey.statistics, seed, predictors),
+        files=files,
     )
-    return SamplingRequest(controls, sampling)
+    config = generator.recipe.model
+    lines = (
+        *piece.lines,
+        *unconditioned_notes(piece.controls.labels, config),
+        *untaken_notes(piece, config),
+    )
+    return SamplingRequest(piece, sampling, lines)
+
+
+class Asking(NamedTuple):
+    """A model, and what is asked of it where nothing else is said."""
+
+    generator: Generator
+    options: ControlOptions
+    seconds: float | None
+    seed: int
+    sampler: SamplerOptions
+    predictors: Predictors | None
+
+    def request(self, caption: str) -> SamplingRequest:
+        """What is asked for with a caption.
+
+        Raises `TrainingError` and `UsageError` where something cannot be read.
+        """
+        return self.request_of_row(caption, self.options, self.seconds, self.seed, HERE)
+
+    def request_of_row(
+        self,
+        caption: str,
+        options: ControlOptions,
+        seconds: float | None,
+        seed: int,
+        files: AllowedFiles,
+    ) -> SamplingRequest:
+        """What is asked for with options in place of these."""
+        return sampling_request(
+            self.generator,
+            caption,
+            options,
+            seconds=seconds,
+            seed=seed,
+            sampler=self.sampler,
+            predictors=self.predictors,
+            files=files,
+        )
+
+
+def untaken_notes(piece: AskedPiece, config: MuNetConfig) -> tuple[str, ...]:
+    """Notes on what was asked for that a model does not take, or not for a part of the time."""
+    taken = {*config.rows, *config.controls}
+    out = [
+        f"note: this model takes no {condition}: what is asked for is in the text at most"
+        for condition in Condition
+        if condition in piece.stated and condition not in taken
+    ]
+    for condition, spans in piece.controls.known.items():
+        if spans and condition in config.controls and condition not in config.rows:
+            out.append(
+                f"note: this model takes {condition} for all of the time alone: what is asked for "
+                "in parts is all that it is given"
+            )
+    return tuple(out)

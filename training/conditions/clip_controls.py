@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Beats, Chords, Labels
+from schemas.pitch import Key
 from training.conditions import Condition
 
 
@@ -14,6 +15,14 @@ class Span(NamedTuple):
 
     start_s: float
     end_s: float
+
+
+class KeySpan(NamedTuple):
+    """A part of a clip in one key, in seconds from its start."""
+
+    start_s: float
+    end_s: float
+    key: Key
 
 
 Known = Mapping[Condition, tuple[Span, ...]]
@@ -37,12 +46,14 @@ class ClipControls(NamedTuple):
     """What a clip is conditioned on beside its text.
 
     `known` says when a control is: a control that it does not name, for all of the clip; one with
-    no span, never.
+    no span, never. Where a clip changes its key, `keys` holds each with its time; else it is empty,
+    and the labels hold the one key.
     """
 
     labels: Labels
     curves: ControlCurves = ControlCurves()
     known: Known = ALWAYS
+    keys: tuple[KeySpan, ...] = ()
 
     def without(self, conditions: Collection[Condition]) -> "ClipControls":
         """The same with some controls never known."""

@@ -23,7 +23,7 @@ from schemas.controls import NO_PITCH
 from schemas.labels import Beats
 from schemas.pitch import Key, Mode
 from training.conditions import Condition
-from training.conditions.clip_controls import ClipControls, ControlCurves, Span
+from training.conditions.clip_controls import ClipControls, ControlCurves, KeySpan, Span
 
 Array = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.floating]
@@ -212,10 +212,20 @@ def _slope(times_s: Numbers, positions: Numbers) -> float:
 
 def _key_rows(controls: ClipControls, grid: FrameGrid) -> Array:
     label = controls.labels.key
+    if controls.keys:
+        return _changing_key_rows(controls.keys, label.confidence, grid)
     if label.key is None:
         return np.zeros((grid.frames, 2 * _CLASSES + 1), np.float32)
     row = np.concatenate([_key_vector(label.key), [label.confidence]])
     return np.tile(row.astype(np.float32), (grid.frames, 1))
+
+
+def _changing_key_rows(keys: Sequence[KeySpan], confidence: float, grid: FrameGrid) -> Array:
+    """Keys, each for the share of a frame in which it holds."""
+    shares_NT = grid.shares([one.start_s for one in keys], [one.end_s for one in keys])
+    vectors_NW = np.stack([_key_vector(one.key) for one in keys])
+    known_T1 = shares_NT.sum(0)[:, None].clip(max=1) * confidence
+    return np.concatenate([shares_NT.T @ vectors_NW, known_T1], axis=1, dtype=np.float32)
 
 
 def _key_vector(key: Key) -> Array:

@@ -18,7 +18,7 @@ from schemas.labels import Labels
 from training.conditions import Condition
 from training.conditions.beats import MAX_BEATS, batched_beats
 from training.conditions.chords import MAX_CHORDS, batched_chords
-from training.conditions.clip_controls import ALWAYS, ClipControls, ControlCurves, Known
+from training.conditions.clip_controls import ALWAYS, ClipControls, ControlCurves, KeySpan, Known
 from training.conditions.rows import FrameGrid, frame_rows
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import SamplingConfig, sampled_latents
@@ -46,11 +46,12 @@ class GenerationRequest(NamedTuple):
     labels: Labels
     curves: ControlCurves = ControlCurves()
     known: Known = ALWAYS
+    keys: tuple[KeySpan, ...] = ()
 
     @property
     def controls(self) -> ClipControls:
         """All but the prompt."""
-        return ClipControls(self.labels, self.curves, self.known)
+        return ClipControls(self.labels, self.curves, self.known, self.keys)
 
 
 def unconditioned_notes(labels: Labels, config: MuNetConfig) -> tuple[str, ...]:

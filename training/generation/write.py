@@ -1,17 +1,47 @@
 """Pieces that a model generated, as files: the sound, and what was requested beside it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import soundfile
+from pydantic import Field
 
+from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Labels
-from schemas.record import Record
+from schemas.pitch import Key
+from schemas.record import PositiveSeconds, Record, Seconds
+from training.conditions import Condition
+from training.conditions.clip_controls import Span
 from training.diffusion.sampling import SamplingConfig
 from training.generation.generate import GenerationRequest, Generator, Wave
 
 _SLUG: Final = 40  # characters of a prompt in a file's name
+
+
+class AskedSpan(Record):
+    """A part of a piece, in seconds."""
+
+    start_s: Seconds
+    end_s: PositiveSeconds
+
+
+class AskedKey(AskedSpan):
+    """A part of a piece in one key."""
+
+    key: Key
+
+
+class PieceCurves(Record):
+    """Curves that were asked for, in frames of 1 / `rate_hz` s from the start; empty where one was
+    not, and none in frames in which it was not.
+    """
+
+    dynamics_db: tuple[float | None, ...] = ()
+    melody: tuple[int | None, ...] = ()
+    onsets_per_s: tuple[float | None, ...] = ()
+    rate_hz: float = CONTROL_RATE_HZ
 
 
 class GeneratedPiece(Record):
@@ -25,6 +55,11 @@ class GeneratedPiece(Record):
     number: str  # of the pieces of this seed
     sampling: SamplingConfig
     datasets: tuple[str, ...]  # names of the corpora that the model learned from
+    curves: PieceCurves = PieceCurves()
+    # when a control was asked for: what is not named, for all of the time
+    known: dict[Condition, tuple[AskedSpan, ...]] = Field(default_factory=dict)
+    keys: tuple[AskedKey, ...] = ()  # where the piece changes its key
+    heard: Labels | None = None  # what annotators heard, where they were asked to
 
 
 def write_piece(
@@ -42,6 +77,7 @@ def write_piece(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug(request.prompt)}-{seed}-{request.key}"
+    curves = request.curves
     piece = GeneratedPiece(
         prompt=request.prompt,
         labels=request.labels,
@@ -51,13 +87,36 @@ def write_piece(
         number=request.key,
         sampling=sampling,
         datasets=tuple(dataset.name or dataset.target for dataset in generator.survey.datasets),
+        curves=PieceCurves(
+            dynamics_db=curves.dynamics_db,
+            melody=curves.melody,
+            onsets_per_s=curves.onsets_per_s,
+            rate_hz=curves.rate_hz,
+        ),
+        known={name: _spans(spans) for name, spans in request.known.items()},
+        keys=tuple(AskedKey(**one._asdict()) for one in request.keys),
     )
     sound = f"{path}.{audio_format}"
     soundfile.write(
         sound, wave, generator.codec.facts.rate_hz, format=audio_format.upper(), subtype="PCM_16"
     )
-    Path(f"{path}.json").write_text(piece.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    _write(Path(f"{path}.json"), piece)
     return sound
+
+
+def _spans(spans: Sequence[Span]) -> tuple[AskedSpan, ...]:
+    return tuple(AskedSpan(**one._asdict()) for one in spans)
+
+
+def add_heard(sound: str, heard: Labels) -> None:
+    """Put what annotators heard in a piece into the JSON beside it."""
+    path = Path(sound).with_suffix(".json")
+    piece = GeneratedPiece.model_validate_json(path.read_text(encoding="utf-8"))
+    _write(path, piece.replaced(heard=heard))
+
+
+def _write(path: Path, piece: GeneratedPiece) -> None:
+    path.write_text(piece.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def slug(prompt: str) -> str:

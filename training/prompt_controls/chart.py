@@ -114,10 +114,10 @@ class _Counted(NamedTuple):
 
 def _counted(symbol: str, number: int, flag: str) -> _Counted:
     """A chord and for how many bars it stands. `number` counts from 1, for the error."""
-    label = _label(symbol)
+    label = chord_label(symbol)
     times = None if label else _TIMES.fullmatch(symbol.replace("*", ":"))
     if times:
-        label = _label(times[1])
+        label = chord_label(times[1])
     if label is None:
         raise TrainingError(
             f"{flag}: {symbol!r} (the {_ordinal(number)}) is not a chord: expected a lead-sheet "
@@ -133,8 +133,12 @@ def _counted(symbol: str, number: int, flag: str) -> _Counted:
     return _Counted(label, bars, times is not None)
 
 
-def _label(symbol: str) -> str | None:
-    """The Harte label of a symbol, or none where it is not a chord."""
+def chord_label(symbol: str) -> str | None:
+    """The Harte label of a symbol, or none where it is not a chord.
+
+    >>> chord_label("F#m7"), chord_label("A:min/b3"), chord_label("N.C."), chord_label("H")
+    ('F#:min7', 'A:min/b3', 'N', None)
+    """
     if symbol in _NO_CHORD_SIGNS:
         return NO_CHORD
     if ":" in symbol:

@@ -60,6 +60,7 @@ def resolve_controls(
     varied: bool = False,
     predictors: Predictor | None = None,
     changed_from: str = "",
+    asked_grid: Grid | None = None,
 ) -> ResolvedControls:
     """The controls that a caption and flags request; flags win, and the corpus fills gaps.
 
@@ -79,6 +80,8 @@ def resolve_controls(
     leave open is filled as for that one: nothing differs but the change and what follows from it.
     Chords that nobody states follow a changed key, and keep their bars in a changed meter; changed
     chords begin when those of that caption do.
+
+    With `asked_grid`, its beats are the clip's, with their tempo and meter.
 
     The same arguments give the same controls. Draws depend on caption and seed alone, so a flag
     more changes nothing that it does not bear on. With `varied`, tempo and meter are drawn too
@@ -109,6 +112,7 @@ def resolve_controls(
         round(duration_s, TIME_DECIMALS),
         varied,
         predictors,
+        asked_grid=asked_grid,
     )
     return (
         asking.changed_to(requested_of(caption)).resolved() if changed_from else asking.resolved()
@@ -135,6 +139,7 @@ class _ControlResolver(NamedTuple):
     varied: bool
     predictors: Predictor | None
     original: _UnchangedPrompt | None = None
+    asked_grid: Grid | None = None
 
     def resolved(self) -> ResolvedControls:
         bar = self.meter()
@@ -169,6 +174,8 @@ class _ControlResolver(NamedTuple):
         )
 
     def meter(self) -> Filled[int]:
+        if self.asked_grid:
+            return Filled(self.asked_grid.beats_per_bar, Provenance.FLAG)
         stated = self.requested.meter
         if stated:
             return Filled(stated.fact.beats_per_bar, stated.source)
@@ -184,6 +191,8 @@ class _ControlResolver(NamedTuple):
         return filled_meter(self.statistics, self._variety("meter"))
 
     def tempo(self, beats_per_bar: int) -> Filled[float]:
+        if self.asked_grid:
+            return Filled(self.asked_grid.bpm, Provenance.FLAG)
         stated, chart = self.requested.bpm, self.requested.chart
         if stated:
             return Filled(stated.fact.bpm, stated.source)
@@ -227,6 +236,8 @@ class _ControlResolver(NamedTuple):
         return Filled(found.value, narrowed.source if narrowed else found.source)
 
     def grid(self, bpm: float, beats_per_bar: int) -> Grid:
+        if self.asked_grid:
+            return self.asked_grid
         if self.requested.timed:
             return grid_from_chords(
                 [start_s for _, start_s in self.requested.timed],

@@ -202,7 +202,12 @@ def sample(
     bpm: float | None = None,
     meter: str | int | None = None,
     key: str | None = None,
-    chords: str | None = None,
+    chords: Address | None = None,
+    beats: Address | None = None,
+    melody: Address | None = None,
+    intensity: Address | float | None = None,
+    density: Address | float | None = None,
+    sections: Sequence[Address] = (),
     seconds: float | None = None,
     seed: int = 0,
     guidance: float | None = None,
@@ -214,8 +219,13 @@ def sample(
 
     `model` is a checkpoint, or the folder of a training run. `bpm`, `meter` (as in ``"3/4"``),
     `key` (``"A minor"``) and `chords` (``"Am F C G"``: one a bar, from the top again) win over the
-    caption; what neither says is filled from the corpus of the model. `seconds`, `guidance`,
-    `steps` and `sampler` are the model's own where they are None.
+    caption; what neither says is filled from the corpus of the model. `chords` and `key` may have
+    times (``"0-4: Am F; 6-8: C"``); `beats` are tempos with times (``"0-5: 90; 5-10: 120"``),
+    `melody` notes (``"C4 D4 E4:2"``), `intensity` a level or points in dB (``"0:-30 5:-12"``),
+    `density` notes a second. Each may be a file, as for ``obbligato sample``. What is asked for a
+    part of the time is the model's own elsewhere. `sections` are parts with words and controls of
+    their own (``"0-5: A calm flute; chords=Am F"``). `seconds`, `guidance`, `steps` and `sampler`
+    are the model's own where they are None.
 
     Raises `TrainingError` where there is no such model, or a request cannot be read.
 
@@ -226,26 +236,39 @@ def sample(
     from pipelines.extras import naming_extras
 
     with naming_extras("train"):
-        from flows.models.sampling import sampling_request
-        from training.generation.generate import GenerationRequest, Generator
+        from flows.models.sampling import SamplerOptions, sampling_request
+        from training.generation.generate import Generator
+        from training.timed_controls.options import ControlOptions
 
         generator = Generator.of(_address(model), device)
-    controls, sampling = sampling_request(
+    request = sampling_request(
         generator,
         caption,
-        bpm=bpm,
-        meter=meter,
-        key=key,
-        chords=chords,
+        ControlOptions(
+            bpm=bpm,
+            meter=meter,
+            key=key,
+            chords=_text(chords),
+            beats=_text(beats),
+            melody=_text(melody),
+            intensity=_text(intensity),
+            density=_text(density),
+            sections=tuple(os.fspath(section) for section in sections),
+        ),
         seconds=seconds,
-        guidance=guidance,
-        steps=steps,
-        sampler=sampler,
         seed=seed,
+        sampler=SamplerOptions(guidance, steps, sampler),
     )
-    request = GenerationRequest("0", caption, controls.labels)
-    [wave] = generator.play([request], seed=seed, sampling=sampling)
-    return SampledPiece(controls.labels, wave, generator.codec.facts.rate_hz)
+    [wave] = generator.play([request.numbered("0")], seed=seed, sampling=request.sampling)
+    labels = request.piece.controls.labels
+    return SampledPiece(labels, wave, generator.codec.facts.rate_hz)
+
+
+def _text(value: Address | float | None) -> str | None:
+    """A text, a file or a number as the command line would have it."""
+    if value is None:
+        return None
+    return os.fspath(value) if isinstance(value, str | os.PathLike) else f"{value:g}"
 
 
 def _address(address: Address) -> str:
