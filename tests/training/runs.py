@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tests.training.data.shards import write_shard
+from training.conditions import CONTROLS
 from training.munet.config import MuNetConfig
 from training.run.presets import ready_recipe
 from training.run.recipe import TrainRecipe
@@ -17,6 +18,8 @@ NET = MuNetConfig(
     norm_groups=4,
     text_width=384,
     control_width=16,
+    rows=CONTROLS,
+    row_width=8,
     frame_rate_hz=8.0,
 )
 

@@ -40,7 +40,7 @@ READY: Final = {
         model=preset(Preset.TINY),
         objective=_OURS,
         prompts=_PROMPTS,
-        sampling=_SAMPLING,
+        sampling=_SAMPLING.replaced(steps=25),
         run=RunRecipe(steps=1600, checkpoint_every=200, validate_every=200, play_every=800),
         data=DataRecipe(batch=16, micro_batch=16, workers=1),
         text=TextRecipe(cache_mb=1500),

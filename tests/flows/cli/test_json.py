@@ -97,7 +97,19 @@ def test_an_ablation_answers_each_condition(
 ) -> None:
     found, _ = answer("ablate", trained[0], shards, "--rounds", 1)
     conditions = found["conditions"]
-    assert [one["condition"] for one in conditions] == ["text", "beats", "chords"]
+    assert [(one["condition"], one["how"]) for one in conditions] == [
+        ("text", "another song's"),
+        ("beats", "another song's"),
+        ("chords", "another song's"),
+        ("chords", "reversed"),
+        ("chords", "a place later"),
+        ("beats", "half a beat late"),
+        ("key", "another song's"),
+        ("key", "a tritone off"),
+        ("dynamics", "another song's"),
+        ("melody", "another song's"),
+        ("onsets", "another song's"),
+    ]
     assert all(one["is_used"] == (one["low"] > 0) for one in conditions)
     assert {one["songs"] for one in conditions} == {4}
 

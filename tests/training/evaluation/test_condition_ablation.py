@@ -131,11 +131,16 @@ def test_a_model_that_listens_loses_by_each_condition_of_another_song(
         for one in ablate_conditions(listening, str(songs), split=Split.TRAIN, rounds=2)
         if one.how == ANOTHER
     }
-    assert found.keys() == set(RISE)
-    for condition, rise in RISE.items():
+    assert found.keys() == set(Condition)
+    for condition, rise in (dict.fromkeys(Condition, 0.0) | RISE).items():
         one = found[condition]
         assert (one.songs, one.right, one.wrong) == (4, 1.0, 1.0 + rise)
-        assert (one.low, one.difference, one.high, one.is_used) == (rise, rise, rise, True)
+        assert (one.low, one.difference, one.high, one.is_used) == (
+            rise,
+            rise,
+            rise,
+            condition in RISE,
+        )
 
 
 def test_a_net_s_loss_depends_on_all_that_it_is_told_and_a_blind_twin_s_on_the_text_alone(
