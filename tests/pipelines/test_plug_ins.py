@@ -175,8 +175,9 @@ def test_the_pages_text_encoder_reads_bytes(from_page: Callable[[str], None]) ->
 def test_the_pages_scorer_tells_a_sine_from_a_square(from_page: Callable[[str], None]) -> None:
     from_page("obbligato-crest")
     scorer = open_scorer(ScorerChoice(name="crest"))
-    wave = np.sin(2 * np.pi * 441 * np.arange(44_100) / 44_100)
-    rows = scorer.observe([wave, np.sign(wave) / 2])
+    wave = np.sin(2 * np.pi * 441 * np.arange(44_100) / 44_100).astype(np.float32)
+    square = (np.sign(wave) / 2).astype(np.float32)
+    rows = scorer.observe([wave, square])
     [found] = scorer.score(ObservedClips(rows, np.zeros((0, 1))))
     assert found.values == pytest.approx((3.01, 0.0), abs=0.1)
 

@@ -8,6 +8,7 @@ import torch
 from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
 CLASSES = 5
+HEAD = "classifier.dense.weight"
 FRAMES = 64  # 0.64 s of sound
 
 
@@ -21,12 +22,14 @@ def save_ast(folder: Path) -> Path:
         intermediate_size=32,
         max_length=FRAMES,
         num_mel_bins=32,
-        num_labels=CLASSES,
+        id2label={number: f"class {number}" for number in range(CLASSES)},
     )
     model = ASTForAudioClassification(config)
     with torch.no_grad():  # logits of the published model's size, so that classes are told apart
-        model.classifier.dense.weight.normal_()
+        [weight] = [one for name, one in model.named_parameters() if name == HEAD]
+        weight.normal_()
     model.save_pretrained(folder)
-    ASTFeatureExtractor(max_length=FRAMES, num_mel_bins=32).save_pretrained(folder)
+    features = ASTFeatureExtractor(max_length=FRAMES, num_mel_bins=32)  # type: ignore[no-untyped-call]
+    features.save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: bsd-3-clause\n---\n# Random weights\n")
     return folder

@@ -48,7 +48,7 @@ def test_a_clip_s_distribution_is_the_softmax_of_the_mean_logits_of_overlapping_
     folder: Path, tagger: AudioSetTagger
 ) -> None:
     wave = noise(0, 2 * PIECE)
-    model = ASTForAudioClassification.from_pretrained(folder).eval()
+    model = ASTForAudioClassification.from_pretrained(folder).train(False)
     features = ASTFeatureExtractor.from_pretrained(folder)
     pieces = [wave[start : start + PIECE] for start in (0, PIECE // 2, PIECE)]
     given = features(pieces, sampling_rate=16_000, return_tensors="pt")["input_values"]
@@ -106,7 +106,8 @@ def test_scorers_run_beside_each_other_and_the_missing_say_why(
     report = reported(sets, scorers, Recipe(), seed=0)
     peak, ast, missing = report.scorers
     [figure] = peak.figures
-    assert (figure.figure.value, figure.figure.clips) == (pytest.approx(0.3, abs=1e-3), 1)
+    assert figure.figure.value == pytest.approx(0.3, abs=1e-3)
+    assert figure.figure.clips == 1
     assert peak.unusable == ast.unusable == 1
     by_name = {one.figure.name: one.figure for one in ast.figures}
     assert by_name["KL-AST, sets"].value > 0
