@@ -70,7 +70,7 @@ def sampling_request(
     if duration_s is None and options.sections:
         duration_s = last_end_s(options.sections, files)
     if duration_s is None:
-        duration_s = generator.recipe.data.seconds
+        duration_s = generator.seconds
     if duration_s > LONGEST_S:
         raise TrainingError(f"{duration_s:g} s is more than the {LONGEST_S:g} s of a piece")
     piece = piece_of(

@@ -26,6 +26,13 @@ class Condition(StrEnum):
     ONSETS = "onsets"
 
 
+class ChordRoots(StrEnum):
+    """How the root of a chord becomes a vector of its token."""
+
+    SINUSOIDS = "sinusoids"
+    TABLE = "table"
+
+
 CONTROLS: Final = tuple(condition for condition in Condition if condition is not Condition.TEXT)
 # measured on the sound: what is asked for by a curve, or not at all
 CURVES: Final = (Condition.DYNAMICS, Condition.MELODY, Condition.ONSETS)

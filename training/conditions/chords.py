@@ -15,6 +15,7 @@ from torch.nn.functional import one_hot
 
 from schemas.chord import ChordQuality
 from schemas.labels import Chords, ChordSegment
+from training.conditions import ChordRoots
 from training.conditions.embeddings import FundamentalMusicEmbedding, MusicPositionalEncoding
 from training.conditions.tokens import Tokens, joined_rows, padded_length
 
@@ -101,9 +102,13 @@ class ChordEmbedding(nn.Module):
     "No chord" has a quality, but neither root nor bass: zeros stand for both.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, roots: ChordRoots = ChordRoots.SINUSOIDS) -> None:
         super().__init__()
-        self.root = FundamentalMusicEmbedding(width)
+        self.root = (
+            FundamentalMusicEmbedding(width)
+            if roots is ChordRoots.SINUSOIDS
+            else nn.Embedding(12, width)
+        )
         self.when = MusicPositionalEncoding(width)
         self.mix = nn.Linear(2 * width + len(QUALITIES) + 1 + 12, width)
         self.null_D = nn.Parameter(torch.randn(width) * 0.02)

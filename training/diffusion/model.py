@@ -115,7 +115,9 @@ class LatentDiffusion(nn.Module):
             BeatEmbedding(config.control_width) if Condition.BEATS in config.controls else None
         )
         self.chords = (
-            ChordEmbedding(config.control_width) if Condition.CHORDS in config.controls else None
+            ChordEmbedding(config.control_width, config.chord_roots)
+            if Condition.CHORDS in config.controls
+            else None
         )
         self.objective = Objective(objective)
 

@@ -72,7 +72,7 @@ def _play_request(
     generator: Generator, one: TargetPrompt, captions: Mapping[str, str], seed: int
 ) -> _PlayRequest | Skipped:
     original = captions.get(one.swap_of, "")
-    length_s, statistics = generator.recipe.data.seconds, generator.survey.statistics
+    length_s, statistics = generator.seconds, generator.survey.statistics
     try:
         resolved = resolve_controls(
             one.caption,

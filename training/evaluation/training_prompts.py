@@ -35,7 +35,7 @@ def play_training_prompts(
     Originals of so many songs, drawn by the seed; each asked for by its longest caption and told
     all of its labels. Those shorter than what the model learned at a time are left out.
     """
-    length_s = generator.recipe.data.seconds
+    length_s = generator.seconds
     drawn = islice(_drawn_originals(training, length_s, seed), most)
     made: list[PlayedClip] = []
     for part in bucket.batches(drawn, generator.recipe.data.micro_batch):

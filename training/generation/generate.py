@@ -126,6 +126,14 @@ class Generator(NamedTuple):
         )
         return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
 
+    @property
+    def seconds(self) -> float:
+        """How long a piece is where nobody says: what was learned at a time, without the padding
+        that followed where all samples were shorter.
+        """
+        learned_s, longest_s = self.recipe.data.seconds, self.survey.longest_s
+        return min(learned_s, longest_s) if longest_s else learned_s
+
     def play(
         self,
         requests: Sequence[GenerationRequest],

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
 from schemas.record import Record
-from training.conditions import CONTROLS, Condition
+from training.conditions import CONTROLS, ChordRoots, Condition
 from training.errors import TrainingError
 
 # recipes come with models of others too: beyond this, shapes alone are no small matter
@@ -81,6 +81,13 @@ class MuNetConfig(Record):
     )
     row_width: int = Field(
         96, ge=1, le=WIDEST, description="Channels that frame rows are mixed into."
+    )
+    chord_roots: ChordRoots = Field(
+        ChordRoots.SINUSOIDS,
+        description=(
+            "Roots in the tokens of chords: sinusoids (Mustango's embedding of pitches, to which "
+            "C and C sharp are all but alike), or a table of twelve learned vectors."
+        ),
     )
     frame_rate_hz: float | None = Field(
         None,

@@ -61,6 +61,7 @@ class CorpusSurvey(Record):
     statistics: CorpusStatistics
     # of the latents, by channel, 0.01 and 99.99 %: what is played stays within
     latent_range: tuple[tuple[float, float], ...] = ()
+    longest_s: float = 0.0  # the longest sample looked at; 0 where nobody looked
 
 
 class CorpusState(NamedTuple):
@@ -126,6 +127,7 @@ def survey_corpora(
         latents=all(_has_latents(corpus, codec) for corpus in corpora),
         mean_sentences=mean_sentences(good),
         statistics=corpus_statistics(good),
+        longest_s=max((sample.duration_s for sample in good), default=0.0),
     )
 
 

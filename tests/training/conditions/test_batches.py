@@ -7,6 +7,7 @@ import torch
 
 from schemas.chord import Chord, ChordQuality
 from tests.training.condition_labels import beats, chords
+from training.conditions import ChordRoots
 from training.conditions.beats import MAX_BEATS, MAX_NUMBER, BeatEmbedding, batched_beats
 from training.conditions.chords import (
     MAX_CHORDS,
@@ -128,3 +129,13 @@ def test_joined_batches_are_what_one_batch_would_have_been() -> None:
     assert torch.allclose(
         tokens.states_BLD[tokens.mask_BL], together.states_BLD[together.mask_BL], atol=1e-6
     )
+
+
+def test_roots_of_a_table_are_learned_each_for_itself() -> None:
+    embed = ChordEmbedding(8, ChordRoots.TABLE)
+    states = embed(batched_chords([chords("C", "C#")])).states_BLD[0, :2]
+    states[0].sum().backward()
+    [moved] = [one.grad for name, one in embed.named_parameters() if name == "root.weight"]
+    assert moved is not None
+    assert moved[0].any()
+    assert not moved[1:].any()

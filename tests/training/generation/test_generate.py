@@ -1,15 +1,20 @@
 """A model that plays from its checkpoint."""
 
+import io
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from schemas.labels import Labels
-from tests.training.data.shards import sample_of
+from tests.training.data.shards import latent, sample_of
 from tests.training.runs import corpus, edited, recipe
+from training.conditions import Condition
+from training.conditions.clip_controls import ALWAYS, Span
+from training.conditions.rows import row_width
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator
 from training.generation.write import GeneratedPiece, write_piece
@@ -55,6 +60,43 @@ def test_same_seed_same_music_whatever_else_is_made_beside_it(generator: Generat
     assert np.abs(two - alone).max() < 5e-3  # rounding, which Griffin-Lim makes larger
     assert np.abs(one - two).max() > 5e-2
     assert np.abs(other - alone).max() > 5e-2
+
+
+def test_a_piece_is_no_longer_than_what_was_learned_without_its_padding(
+    generator: Generator,
+) -> None:
+    assert (generator.recipe.data.seconds, generator.survey.longest_s) == (2.0, 2.0)
+    padded = generator.recipe.replaced(data=generator.recipe.data.replaced(seconds=2.24))
+    assert generator._replace(recipe=padded).seconds == 2.0
+    before = generator.survey.replaced(longest_s=0.0)  # a survey of an earlier version
+    assert generator._replace(recipe=padded, survey=before).seconds == 2.24
+
+
+def test_a_run_knows_the_range_of_its_latents(shards: Path, generator: Generator) -> None:
+    learned = np.concatenate(
+        [np.load(io.BytesIO(latent(number))).reshape(64, -1) for number in range(12)], axis=1
+    ).astype(np.float32)
+    bounds = np.array(generator.survey.latent_range)
+    assert bounds.shape == (64, 2)
+    assert bounds[:, 0] == pytest.approx(np.quantile(learned, 0.0001, axis=1), abs=1e-4)
+    assert bounds[:, 1] == pytest.approx(np.quantile(learned, 0.9999, axis=1), abs=1e-4)
+
+
+def test_chords_asked_for_a_part_of_the_time_are_asked_nowhere_else(generator: Generator) -> None:
+    half = {Condition.CHORDS: (Span(0.0, 1.0),)}
+    whole, part, never = (
+        generator._conditions([GenerationRequest("0", "A flute.", labels(), known=known)], 16)
+        for known in (ALWAYS, half, {Condition.CHORDS: ()})
+    )
+    width = row_width([Condition.BEATS])
+    chords = slice(width, width + row_width([Condition.CHORDS]))
+    rows = [one.rows_BTR for one in (whole, part, never)]
+    assert all(one is not None for one in rows)
+    laid = [one[0, :, chords] for one in rows if one is not None]
+    assert torch.equal(laid[1][:8], laid[0][:8])
+    assert not laid[1][8:].any()
+    assert not laid[2].any()
+    assert laid[0][:, -1].eq(1).all()  # what is asked for is certain
 
 
 def test_a_checkpoint_plays_as_its_run_does(run: Path, generator: Generator) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from pipelines.storage.store import Store
@@ -103,6 +104,12 @@ def test_presets_are_as_published() -> None:
         0.05,
         0.85,
     )
+    assert (n2m.prompts.drop_all, n2m.prompts.drop_each, n2m.sampling.guidance) == (0.1, 0, 7)
+    assert (base.model.rows, base.objective.zero_terminal, base.sampling.clamp) == (
+        (),
+        False,
+        False,
+    )
     rules = n2m.optim
     assert (
         rules.lr,
@@ -121,6 +128,16 @@ def test_presets_are_as_published() -> None:
         0,
         0.9999,
     )
+
+
+@pytest.mark.parametrize("drop_all", [0.0, 0.019])
+def test_guidance_away_from_what_is_never_learned_is_refused(drop_all: float) -> None:
+    recipe = READY["n2m"]
+    rare = recipe.prompts.replaced(drop_all=drop_all)
+    with pytest.raises(ValidationError, match="all conditions are dropped in"):
+        recipe.replaced(prompts=rare)
+    unguided = recipe.sampling.replaced(guidance=1.0)
+    assert recipe.replaced(prompts=rare, sampling=unguided).prompts == rare
 
 
 def test_operations_of_a_pass_are_counted() -> None:
