@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch comes with them: wrong usage is to be reported at onc
     from training.evaluation.ceilings import CodecOn
     from training.evaluation.clips import ScoredListing
     from training.evaluation.evaluate import Evaluated
-    from training.evaluation.memorization import FoundMemorized
+    from training.evaluation.memorization.memorization import FoundMemorized
     from training.evaluation.report import EvaluationReport
 
 REPORT: Final = "report.json"
@@ -232,7 +232,7 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> _Sc
 
 def _check_names(options: EvaluationOptions) -> None:
     """Refuse a scorer or a judge that is not there before anything is played."""
-    from training.evaluation.judges import check_judges
+    from training.evaluation.judges.hearing import check_judges
     from training.evaluation.scorers import SCORERS, scorer_choice
 
     check_judges(options.judges)

@@ -12,8 +12,8 @@ from schemas.identity import Split
 
 if TYPE_CHECKING:  # torch comes with them
     from training.evaluation.clips import ScoredListing
-    from training.evaluation.memorization import FoundMemorized, SearchedCorpora
-    from training.evaluation.memorized import MemorizationReport
+    from training.evaluation.memorization.memorization import FoundMemorized, SearchedCorpora
+    from training.evaluation.memorization.memorized import MemorizationReport
     from training.evaluation.report import EvaluationReport
     from training.generation.generate import Generator
 
@@ -40,9 +40,9 @@ def look_for_memorized(
     Raises `UsageError` where no corpus is named, `TrainingError` where one has no samples of train.
     """
     from training.data.index import index_corpus
-    from training.evaluation.memorization import SearchedCorpora, memorization
-    from training.evaluation.memorized import PlayedClip
-    from training.evaluation.training_prompts import play_training_prompts
+    from training.evaluation.memorization.memorization import SearchedCorpora, memorization
+    from training.evaluation.memorization.memorized import PlayedClip
+    from training.evaluation.memorization.training_prompts import play_training_prompts
     from training.generation.generate import Generator
 
     if not request.shards:

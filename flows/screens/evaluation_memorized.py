@@ -10,7 +10,7 @@ from urllib.parse import quote
 from training.metrics.copies import COPY
 
 if TYPE_CHECKING:
-    from training.evaluation.memorized import (
+    from training.evaluation.memorization.memorized import (
         CopyShares,
         MemorizationReport,
         MemorizedClip,
@@ -119,7 +119,7 @@ def _player(path: str) -> str:
 def change(nearest: "NearestTraining") -> str:
     """How a clip differs from a sample where they agree best.
 
-    >>> from training.evaluation.memorized import NearestTraining
+    >>> from training.evaluation.memorization.memorized import NearestTraining
     >>> change(
     ...     NearestTraining(
     ...         key="a", song_id="a", corpus="c", similarity=0.9, agreement=0.8, correlation=0.7,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from training.evaluation.judge_report import JudgeReport
+from training.evaluation.judges.judge_report import JudgeReport
 from training.evaluation.report import EvaluationReport, SpaceFigures
 from training.evaluation.scorers import Better
 from training.evaluation.scorers.opened import ScorerFigure, ScorerReport

@@ -115,14 +115,14 @@ def agreements(
     """The best agreement of each of some fingerprints with each of others, in rows by the first."""
     longest = max((len(bits) for bits in (*ones, *others)), default=0)
     size = 1 << (2 * longest + round(_FARTHEST_S * FRAME_HZ)).bit_length()
-    second = [_Spectra.of(bits, size) for bits in others]
+    second = [_BitSpectra.of(bits, size) for bits in others]
     return [
         [_agreement(first, other) for other in second]
-        for first in (_Spectra.of(bits, size) for bits in ones)
+        for first in (_BitSpectra.of(bits, size) for bits in ones)
     ]
 
 
-class _Spectra(NamedTuple):
+class _BitSpectra(NamedTuple):
     """A fingerprint as what sums over all shifts are made of: of its bits as 1 and -1 (32 bits,
     frequencies), and of its silent frames.
     """
@@ -133,7 +133,7 @@ class _Spectra(NamedTuple):
     silent: npt.NDArray[np.complex128]
 
     @classmethod
-    def of(cls, bits: Fingerprint, size: int) -> "_Spectra":
+    def of(cls, bits: Fingerprint, size: int) -> "_BitSpectra":
         spread_BT = (bits >> np.arange(BITS, dtype=np.uint32)[:, None]) & np.uint32(1)
         return cls(
             len(bits),
@@ -143,7 +143,7 @@ class _Spectra(NamedTuple):
         )
 
 
-def _agreement(one: _Spectra, other: _Spectra) -> FingerprintAgreement:
+def _agreement(one: _BitSpectra, other: _BitSpectra) -> FingerprintAgreement:
     shifts = _shifts()
     begin, end = np.maximum(0, -shifts), np.maximum(0, shifts)
     common = np.minimum(one.frames - begin, other.frames - end)

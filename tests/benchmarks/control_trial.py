@@ -37,7 +37,7 @@ from training.conditions import Condition
 from training.conditions.clip_controls import ALWAYS, ControlCurves, Known, Span
 from training.evaluation.clips import MadeClip
 from training.evaluation.estimated import EstimatedClip, estimate
-from training.evaluation.judges import judged
+from training.evaluation.judges.hearing import judged
 from training.evaluation.originals import held_out, originals
 from training.generation.generate import GenerationRequest, Generator
 from training.metrics.controls import PromptControls

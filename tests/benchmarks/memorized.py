@@ -13,8 +13,8 @@ import argparse
 from pathlib import Path
 
 from pipelines.storage.temporary import temporary_folder
-from training.evaluation.memorization import SearchedCorpora, memorization
-from training.evaluation.training_prompts import play_training_prompts
+from training.evaluation.memorization.memorization import SearchedCorpora, memorization
+from training.evaluation.memorization.training_prompts import play_training_prompts
 from training.generation.generate import Generator
 
 NEARLY_ALL = 7

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from schemas.labels import Labels
-from training.evaluation.judged import swapped_pairs
+from training.evaluation.beside_asked import swapped_pairs
 from training.evaluation.report import ClipReport, Counts, EvaluationReport, SpaceFigures
 from training.metrics.controls import PromptControls, estimated_controls
 from training.metrics.outcomes import scores

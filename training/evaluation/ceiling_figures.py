@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from training.evaluation.beside_asked import pairs_by_kind
 from training.evaluation.ceilings import Ceilings
 from training.evaluation.clips import MadeClip
 from training.evaluation.estimated import EstimatedClip
-from training.evaluation.judged import pairs_by_kind
 from training.evaluation.report import CeilingCounts, ClipReport, EvaluationReport
 from training.metrics.controls import Control, estimated_controls
 from training.metrics.outcomes import scores

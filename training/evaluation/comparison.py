@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from training.errors import TrainingError
-from training.evaluation.judged import pairs_by_kind
+from training.evaluation.beside_asked import pairs_by_kind
 from training.evaluation.report import ClipReport, Comparison, EvaluationReport
 from training.metrics.mcnemar import PairedOutcomes, mcnemar
 from training.metrics.outcomes import MEANING, SHARES, Metric

@@ -8,11 +8,11 @@ import numpy as np
 from pipelines.annotators.windows import tools as annotator_tools
 from pipelines.embedders import Vectors
 from schemas.recipe import Recipe
+from training.evaluation.beside_asked import asked_timeline, swapped_pairs, timeline_pairs
 from training.evaluation.clips import MadeClip, ScoredListing
 from training.evaluation.estimated import EstimatedClip, estimate
-from training.evaluation.judge_report import by_judges, judge_reports, judged_clips
-from training.evaluation.judged import asked_timeline, swapped_pairs, timeline_pairs
-from training.evaluation.judges import check_judges
+from training.evaluation.judges.hearing import check_judges
+from training.evaluation.judges.judge_report import by_judges, judge_reports, judged_clips
 from training.evaluation.reference import Reference
 from training.evaluation.report import (
     ClipReport,

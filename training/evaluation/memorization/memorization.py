@@ -16,14 +16,14 @@ from pipelines.audio.decode import Wave, decoded, read_window, resampled
 from pipelines.codecs import Codec
 from pipelines.errors import DeadInput
 from pipelines.shards.find import find_shards
-from training.evaluation.memorized import (
+from training.evaluation.memorization.memorized import (
     CopyShares,
     MemorizationReport,
     MemorizedClip,
     PlayedClip,
     nearest_training,
 )
-from training.evaluation.nearest import (
+from training.evaluation.memorization.nearest import (
     NearestSample,
     SoundingClip,
     TrainingPatches,

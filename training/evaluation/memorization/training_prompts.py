@@ -15,7 +15,7 @@ from schemas.identity import Split, VariantKind, keyed_rng, variant_kind
 from schemas.sample import Sample
 from training.data.examples import sample_in
 from training.data.index import index_corpus, read_ranges
-from training.evaluation.memorized import PlayedClip
+from training.evaluation.memorization.memorized import PlayedClip
 from training.generation.generate import GenerationRequest, Generator
 
 _AT_ONCE: Final = 16  # samples read at a time

