@@ -123,8 +123,10 @@ def test_no_file_that_is_entered_is_missing_from_a_walk(tmp_path: Path) -> None:
     (tmp_path / "music").mkdir()
     shutil.copy(tmp_path / "songs/piece-000.flac", tmp_path / "music")
     built = entered(tmp_path, "build", "music", "--out", "corpus")
-    assert built == {*steps(CLIP), *left_out(CLIP)}
+    wanted = {*steps(CLIP), *left_out(CLIP)}
+    assert (sorted(built - wanted), sorted(wanted - built)) == ([], [])
     entered(tmp_path, "encode", "corpus", "--codec", "mel")
     two_steps = ("--preset", "tiny", "--set", "run.steps=2")
     trained = entered(tmp_path, "train", "corpus", "--out", "run", *two_steps)
-    assert trained == {*steps(SAMPLE), *left_out(SAMPLE)}
+    wanted = {*steps(SAMPLE), *left_out(SAMPLE)}
+    assert (sorted(trained - wanted), sorted(wanted - trained)) == ([], [])

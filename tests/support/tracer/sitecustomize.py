@@ -12,6 +12,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 ROOT = f"{Path(__file__).parents[3]}/"
+ROOMS = tuple(f"{ROOT}{room}/" for room in ("flows", "pipelines", "schemas", "training"))
 
 
 def note_entered(folder: str) -> None:
@@ -22,7 +23,7 @@ def note_entered(folder: str) -> None:
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        if event != "call" or code in seen or not code.co_filename.startswith(ROOT):
+        if event != "call" or code in seen or not code.co_filename.startswith(ROOMS):
             return
         if code.co_name == "<module>" or _is_importing(frame):
             return
