@@ -19,7 +19,13 @@ from pipelines.synthesis.songs import write_songs
 from tests.support.building import ROOT
 
 CLIP, SAMPLE = ROOT / "pipelines/walk.md", ROOT / "training/walk.md"
-MOST = {CLIP: 89, SAMPLE: 79}  # the goal of a clip's; what a sample's was before there were rooms
+PIECE = ROOT / "training/evaluation/walk.md"
+WHOLE_TRIP = 200  # at most, from a file on disk to the figures of a piece
+MOST = {
+    CLIP: 89,
+    SAMPLE: 79,
+    PIECE: 60,
+}  # the goal of a clip's; what a sample's was before there were rooms
 LEFT_OUT = "## Passed through, and left out"
 
 
@@ -67,7 +73,7 @@ def _file(module: str) -> str:
     return f"{path}/__init__.py" if (ROOT / path).is_dir() else f"{path}.py"
 
 
-@pytest.mark.parametrize("walk", [CLIP, SAMPLE])
+@pytest.mark.parametrize("walk", [CLIP, SAMPLE, PIECE])
 def test_each_file_of_a_walk_is_there_and_named_once(walk: Path) -> None:
     named = [*steps(walk), *left_out(walk)]
     assert [file for file in named if not (ROOT / file).is_file()] == []
@@ -75,9 +81,11 @@ def test_each_file_of_a_walk_is_there_and_named_once(walk: Path) -> None:
     assert 40 < len(steps(walk)) <= MOST[walk]
 
 
-@pytest.mark.parametrize("walk", [CLIP, SAMPLE])
+@pytest.mark.parametrize("walk", [CLIP, SAMPLE, PIECE])
 def test_a_walk_never_goes_back_up(walk: Path) -> None:
     known = {steps(walk)[0]}
+    if walk is PIECE:  # it goes on from the others
+        known |= {file for before in (CLIP, SAMPLE) for file in steps(before)}
     unannounced = []
     for file in steps(walk):
         if file not in known:
@@ -86,7 +94,7 @@ def test_a_walk_never_goes_back_up(walk: Path) -> None:
     assert unannounced == []
 
 
-@pytest.mark.parametrize("walk", [CLIP, SAMPLE])
+@pytest.mark.parametrize("walk", [CLIP, SAMPLE, PIECE])
 def test_a_walk_says_how_long_it_is(walk: Path) -> None:
     listed, passed = len(steps(walk)), len(left_out(walk))
     text = " ".join(walk.read_text().split())
@@ -115,6 +123,12 @@ def entered(folder: Path, *command: str) -> set[str]:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return {file for note in notes.iterdir() for file in note.read_text().split()}
+
+
+def test_the_whole_trip_is_as_long_as_it_says() -> None:
+    files = {file for walk in (CLIP, SAMPLE, PIECE) for file in steps(walk)}
+    assert f"All three together name {len(files)} files" in " ".join(PIECE.read_text().split())
+    assert len(files) <= WHOLE_TRIP
 
 
 @pytest.mark.slow
