@@ -9,7 +9,8 @@ itself reversed: one chord a bar, two, one a beat, changes off the beat, seventh
 by our annotators and by an ear that labelled nothing.
 
 `curves`: dynamics and melody of held-out recordings, asked for all of the time and for half of it,
-and not at all. Chance is another song's curve. Prints Markdown tables; every figure is a mean over
+and not at all, which says what beats and chords give away; and of another song, whose curve has to
+win over them. Chance is the curve of the song that is not asked for. Prints Markdown tables; every figure is a mean over
 clips with its 95 % interval by bootstrap.
 """
 
@@ -284,6 +285,7 @@ class Mask(NamedTuple):
 
     name: str
     spans: tuple[Span, ...] | None  # none: for all of it
+    shift: int = 0  # whose curve: of the song so many places on
 
 
 MASKS: Final = (
@@ -291,6 +293,7 @@ MASKS: Final = (
     Mask("the first half", (Span(0.0, SECONDS / 2),)),
     Mask("the last half", (Span(SECONDS / 2, SECONDS),)),
     Mask("never", ()),
+    Mask("all of the time, another song's", None, 1),
 )
 
 
@@ -298,7 +301,7 @@ def curves(run: str, shards: str, songs: int) -> None:
     """The table of curves."""
     generator = Generator.of(run)
     samples = list(_songs(shards, songs))
-    print("| curve | asked | clips | own | another song's |")
+    print("| curve | asked | clips | as asked | as the other |")
     print("|---|---|---:|---:|---:|")
     for condition in (Condition.DYNAMICS, Condition.MELODY):
         for mask in MASKS:
@@ -324,9 +327,10 @@ def _heard_curves(
     folder: Path,
 ) -> list[EstimatedClip]:
     known: Known = ALWAYS if mask.spans is None else {condition: mask.spans}
+    asked = [*samples[mask.shift :], *samples[: mask.shift]]
     requests = [
-        GenerationRequest(one.key, _text(one), one.labels, _only(one.controls, condition), known)
-        for one in samples
+        GenerationRequest(one.key, _text(one), one.labels, _only(other.controls, condition), known)
+        for one, other in zip(samples, asked, strict=True)
     ]
     wanted = [AskedCurves(dynamics_db=one.controls.dynamics_db) for one in samples]
     return list(estimate(_written(generator, requests, folder, wanted), Recipe()))
@@ -351,9 +355,10 @@ def _curve_rows(
     for index, one in enumerate(heard):
         if one.controls is None:
             continue
-        strange = samples[(index + 1) % len(samples)].controls
-        for sample_controls, scores in ((samples[index].controls, own), (strange, other)):
-            scores.append(_curve_score(sample_controls, one.controls, condition, mask))
+        asked = samples[(index + mask.shift) % len(samples)].controls
+        strange = samples[(index + 1 - mask.shift) % len(samples)].controls
+        for wanted, scores in ((asked, own), (strange, other)):
+            scores.append(_curve_score(wanted, one.controls, condition, mask))
     known = [[score for score in scores if score is not None] for scores in (own, other)]
     return (
         f"| {condition} | {mask.name} | {len(known[0])} | {_mean(known[0])} | {_mean(known[1])} |"
