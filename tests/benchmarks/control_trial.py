@@ -10,8 +10,8 @@ by our annotators and by an ear that labelled nothing.
 
 `curves`: dynamics and melody of held-out recordings, asked for all of the time and for half of it,
 and not at all, which says what beats and chords give away; and of another song, whose curve has to
-win over them. Chance is the curve of the song that is not asked for. Prints Markdown tables; every figure is a mean over
-clips with its 95 % interval by bootstrap.
+win over them. Chance is the curve of the song that is not asked for. Prints Markdown tables; every
+figure is a mean over clips with its 95 % interval by bootstrap.
 """
 
 import argparse
