@@ -30,7 +30,8 @@ class Band:
         (folder / "ema.safetensors").write_bytes(b"weights")
         (folder / "state.json").write_text('{"step": 1}')
         self.name = str(folder)
-        self.recipe = SimpleNamespace(data=SimpleNamespace(micro_batch=2, seconds=8.0))
+        self.recipe = SimpleNamespace(data=SimpleNamespace(micro_batch=2))
+        self.seconds = 8.0
         self.survey = SimpleNamespace(statistics=NEUTRAL)
         self.codec = SimpleNamespace(facts=SimpleNamespace(rate_hz=8000))
         self.scores: list[GenerationRequest] = []
