@@ -147,7 +147,7 @@ def _row(name: str, ear: str, heard: Sequence[Heard]) -> str:
 
 
 def _is_paired(heard: Sequence[Heard]) -> bool:
-    return heard[0].asked.name.endswith("-0")
+    return heard[0].asked.kind in {kind.name for kind in KINDS}
 
 
 def _followed(one: Heard, other: Heard) -> float:
