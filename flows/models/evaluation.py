@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # torch comes with them: wrong usage is to be reported at onc
     from training.evaluation.evaluate import Evaluated
     from training.evaluation.memorization.memorization import FoundMemorized
     from training.evaluation.report import EvaluationReport
+    from training.generation.generate import Generator
 
 REPORT: Final = "report.json"
 PAGE: Final = "index.html"
@@ -108,31 +109,39 @@ def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Evaluatio
 
             found = found._replace(report=with_comparison(found.report, other))
         memorized = (
-            look_for_memorized(scored.listing, _memorization(request), Path(folder), progress)
+            look_for_memorized(
+                scored.listing, _memorization(request, scored.generator), Path(folder), progress
+            )
             if request.options.looks_for_memorized
             else None
         )
         return write_report(found, request.out, request.options.show, memorized)
 
 
-def _memorization(request: EvaluationRequest) -> MemorizationRequest:
+def _memorization(request: EvaluationRequest, generator: "Generator | None") -> MemorizationRequest:
     options = request.options
     prompts = options.prompts_from_train
     return MemorizationRequest(
-        model=request.target if _is_model(request.target) else "",
+        generator=generator,
         shards=request.shards,
         learned_from=options.learned_from,
         prompts=(options.prompts + 1) // 2 if prompts is None else prompts,
-        device=options.device,
         seed=options.seed,
     )
 
 
 class _ScoredSounds(NamedTuple):
-    """What is to be scored, and the codec that a model of ours played it through."""
+    """What is to be scored, and the model of ours that played it."""
 
     listing: "ScoredListing"
-    codec: "CodecOn | None" = None
+    generator: "Generator | None" = None
+
+    @property
+    def codec(self) -> "CodecOn | None":
+        """What the model played it through."""
+        from training.evaluation.ceilings import CodecOn
+
+        return self.generator and CodecOn(self.generator.codec, self.generator.device)
 
 
 def _other_report(named: Path) -> "EvaluationReport":
@@ -210,7 +219,6 @@ def _is_model(target: str) -> bool:
 
 def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> _ScoredSounds:
     """What a model plays for the prompts of held-out samples."""
-    from training.evaluation.ceilings import CodecOn
     from training.evaluation.generated import generate_clips
     from training.evaluation.targets import all_label_prompts, target_prompts, with_swaps
     from training.generation.generate import Generator
@@ -227,7 +235,7 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> _Sc
     listing = generate_clips(
         generator, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
     )
-    return _ScoredSounds(listing, CodecOn(generator.codec, generator.device))
+    return _ScoredSounds(listing, generator)
 
 
 def _check_names(options: EvaluationOptions) -> None:

@@ -23,11 +23,10 @@ Progress = Callable[[str, int], Callable[[int], None]]
 class MemorizationRequest(NamedTuple):
     """What is searched, and what a model plays for it."""
 
-    model: str  # empty: clips of another system
+    generator: "Generator | None"  # none: clips of another system
     shards: str  # with held-out music
     learned_from: tuple[str, ...]  # whose train shards are searched; `shards`, if empty
     prompts: int  # training captions that the model plays
-    device: str
     seed: int
 
 
@@ -40,10 +39,10 @@ def look_for_memorized(
     Raises `UsageError` where no corpus is named, `TrainingError` where one has no samples of train.
     """
     from training.data.index import index_corpus
+    from training.evaluation.ceilings import CodecOn
     from training.evaluation.memorization.memorization import SearchedCorpora, memorization
     from training.evaluation.memorization.memorized import PlayedClip
     from training.evaluation.memorization.training_prompts import play_training_prompts
-    from training.generation.generate import Generator
 
     if not request.shards:
         raise UsageError(
@@ -56,9 +55,10 @@ def look_for_memorized(
         PlayedClip(one.name, one.caption, one.path) for one in listing.made if not one.swap_of
     ]
     corpora, codec = SearchedCorpora(learned, request.shards), None
-    if request.model:
-        generator = Generator.of(request.model, request.device)
-        codec, corpora = generator.codec, _with_others(corpora, generator)
+    generator = request.generator
+    if generator:
+        codec = CodecOn(generator.codec, generator.device)
+        corpora = _with_others(corpora, generator)
         if request.prompts:
             played += play_training_prompts(
                 generator,

@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from pipelines.storage.temporary import temporary_folder
+from training.evaluation.ceilings import CodecOn
 from training.evaluation.memorization.memorization import SearchedCorpora, memorization
 from training.evaluation.memorization.training_prompts import play_training_prompts
 from training.generation.generate import Generator
@@ -29,7 +30,9 @@ def main() -> None:
     with temporary_folder() as folder:
         played = play_training_prompts(generator, [learned], Path(folder), 8)
         corpora = SearchedCorpora((learned,), arguments.corpus)
-        found = memorization(played, corpora, Path(folder), codec=generator.codec).report
+        found = memorization(
+            played, corpora, Path(folder), codec=CodecOn(generator.codec, generator.device)
+        ).report
     right = 0
     for clip in found.clips:
         nearest = clip.nearest[0]

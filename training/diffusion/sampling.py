@@ -170,6 +170,8 @@ def guided_prediction(predictions: Sequence[torch.Tensor], rules: SamplingConfig
         case [_, text_alone, unconditional]:
             led = unconditional + rules.guidance * (text_alone - unconditional)
             led = led + (rules.guidance_controls or 0) * (conditional - text_alone)
+    if not rules.guidance_rescale:
+        return led
     spread, wanted = (one.std(dim=(1, 2, 3), keepdim=True) for one in (led, conditional))
     kept = 1 - rules.guidance_rescale
     return led * (kept + rules.guidance_rescale * wanted / spread.clamp(min=1e-8))

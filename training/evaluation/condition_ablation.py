@@ -18,6 +18,7 @@ from pipelines.errors import DeadInput
 from schemas.identity import Split, keyed_rng
 from schemas.record import Record
 from training.conditions import Condition
+from training.conditions.tokens import Tokens
 from training.data.examples import (
     NoiseDraw,
     ReadingRules,
@@ -104,7 +105,9 @@ def ablate_conditions(
         batch = collated([songs[index] for index in indices])
         pairs = [(songs[index], songs[partners[index]]) for index in indices]
         wrong = [collated([way.apply(*pair) for pair in pairs]) for way in ways]
-        conditions = [_conditions(generator, one) for one in (batch, *wrong)]
+        prompts = dict.fromkeys(one.prompts for one in (batch, *wrong))  # few differ
+        texts = {one: generator.encoder.encode(one) for one in prompts}
+        conditions = [_conditions(generator, one, texts[one.prompts]) for one in (batch, *wrong)]
         with torch.no_grad():
             latents_BCTF, frames_B = (
                 generator.codec.encode(batch.sounds.to(generator.device)),
@@ -190,10 +193,9 @@ def _partners(count: int, seed: int) -> list[int]:
     ]
 
 
-def _conditions(generator: Generator, batch: TrainingBatch) -> Conditions:
-    return batch.conditioning(
-        generator.encoder.encode(batch.prompts), with_seconds=generator.recipe.model.seconds
-    ).to(generator.device)
+def _conditions(generator: Generator, batch: TrainingBatch, text: Tokens) -> Conditions:
+    conditions = batch.conditioning(text, with_seconds=generator.recipe.model.seconds)
+    return conditions.to(generator.device)
 
 
 def _noise_and_steps(

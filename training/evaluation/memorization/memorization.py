@@ -10,12 +10,11 @@ from statistics import median
 from typing import Final, NamedTuple
 
 import numpy as np
-import torch
 
 from pipelines.audio.decode import Wave, decoded, read_window, resampled
-from pipelines.codecs import Codec
 from pipelines.errors import DeadInput
 from pipelines.shards.find import find_shards
+from training.evaluation.ceilings import CodecOn, round_trip
 from training.evaluation.memorization.memorized import (
     CopyShares,
     MemorizationReport,
@@ -61,7 +60,7 @@ def memorization(
     corpora: SearchedCorpora,
     folder: Path,
     *,
-    codec: Codec | None = None,
+    codec: CodecOn | None = None,
     seed: int = 0,
     watch: Callable[[int], None] = lambda _: None,
 ) -> FoundMemorized:
@@ -130,12 +129,11 @@ def _held_out(target: str, length_s: float) -> list[SoundingClip]:
     return found
 
 
-def _through(codec: Codec, clip: SoundingClip) -> SoundingClip:
+def _through(codec: CodecOn, clip: SoundingClip) -> SoundingClip:
     """A clip as the codec plays it."""
-    wave: Wave = resampled(clip.wave, clip.rate_hz, codec.facts.rate_hz)
-    with torch.no_grad():
-        played = codec.decode(codec.encode(torch.from_numpy(np.clip(wave, -1.0, 1.0))[None]))
-    return SoundingClip(played[0].float().cpu().numpy()[: len(wave)], codec.facts.rate_hz)
+    rate_hz = codec.codec.facts.rate_hz
+    wave: Wave = resampled(clip.wave, clip.rate_hz, rate_hz)
+    return SoundingClip(round_trip(np.clip(wave, -1.0, 1.0), codec), rate_hz)
 
 
 def _clip(one: PlayedClip, near: Sequence[NearestSample]) -> MemorizedClip:
