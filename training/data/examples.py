@@ -21,7 +21,7 @@ from pipelines.storage.tar import read_members
 from schemas.identity import keyed_rng
 from schemas.sample import Sample
 from training.conditions import Condition
-from training.conditions.clip_controls import ClipControls, ControlCurves
+from training.conditions.clip_controls import ClipControls, ControlCurves, Span
 from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
 
 T = TypeVar("T")
@@ -172,22 +172,22 @@ def example_of(
     sample = parsed(members)
     rules = FULL_CONDITIONING if full_conditioning else reading.prompts
     first = 0 if full_conditioning else first_frame(sample, reading, epoch)
+    window = learned_window(sample, reading, first)
     visited = visit(
         sample,
         seed=reading.seed,
         epoch=epoch,
         mean_sentences=reading.mean_sentences,
         config=rules,
-        timed=first == 0,
+        window=window,
     )
     speed = sample.change.speed
-    controls = window_controls(sample, reading, first)
     return TrainingExample(
         key=sample.key,
         sound=sound_of(members, reading, first),
         prompt=visited.prompt,
-        controls=controls._replace(known=visited.known),
-        start_s=sample.start_s / speed + first / reading.facts.frames_per_s,
+        controls=window_controls(sample, window)._replace(known=visited.known),
+        start_s=sample.start_s / speed + window.start_s,
         song_s=(sample.song_s or sample.end_s) / speed,
         noise_CTF=sampled_noise(reading, draw.rng),
         step=min(reading.noise_steps - 1, int(draw.level * reading.noise_steps)),
@@ -203,20 +203,24 @@ def first_frame(sample: Sample, reading: ReadingRules, epoch: int) -> int:
     return int(rng.integers(spare + 1))
 
 
-def window_controls(sample: Sample, reading: ReadingRules, first: int = 0) -> ClipControls:
-    """Labels and curves of the window that begins with a latent frame, from its start."""
+def learned_window(sample: Sample, reading: ReadingRules, first: int) -> Span:
+    """As much of a sample as is learned from a latent frame on."""
     start_s = first / reading.facts.frames_per_s
-    end_s = min(sample.duration_s, start_s + reading.learned_s)
-    is_whole = start_s == 0 and end_s == sample.duration_s
+    return Span(start_s, min(sample.duration_s, start_s + reading.learned_s))
+
+
+def window_controls(sample: Sample, window: Span) -> ClipControls:
+    """Labels and curves of a part of a sample, from its start."""
+    is_whole = window == (0.0, sample.duration_s)
     curves = sample.controls
     return ClipControls(
-        sample.labels if is_whole else excerpt(sample.labels, start_s, end_s),
+        sample.labels if is_whole else excerpt(sample.labels, *window),
         ControlCurves(
             dynamics_db=curves.dynamics_db,
             melody=curves.melody,
             onsets_per_s=(curves.onsets_per_s,) * len(curves.melody),
             rate_hz=curves.frame_rate_hz,
-            start_s=-start_s,
+            start_s=-window.start_s,
         ),
     )
 

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipelines.captioning.facts import parse_facts
 from schemas.caption import Caption, CaptionKind
 from schemas.errors import SchemaError
 from schemas.fact import FactKind
@@ -130,12 +129,13 @@ def visit(
     epoch: int,
     mean_sentences: float,
     config: PromptConfig | None = None,
-    timed: bool = True,
+    window: Span | None = None,
 ) -> Visit:
     """The prompt and the dropped conditions of a sample in an epoch.
 
-    A sample without captions has an empty prompt. Without `timed`, as for a window that begins
-    later than the sample, sentences that say when chords sound are left out.
+    A sample without captions has an empty prompt. `window`: the part of the sample that is learned,
+    in which spans are drawn; of one that begins later than the sample, sentences that say when
+    chords sound are left out.
     """
     rules = config or PromptConfig()
 
@@ -143,31 +143,31 @@ def visit(
         return keyed_rng(seed, sample.key, f"{purpose} in epoch {epoch}")
 
     dropped = dropped_conditions(rng_for("dropping"), rules)
-    known = known_spans(rng_for("spans"), sample.duration_s, dropped, rules)
+    start_s, end_s = window or Span(0.0, sample.duration_s)
+    known = known_spans(rng_for("spans"), end_s - start_s, dropped, rules)
     caption = sampled_caption(sample.captions, rng_for("caption"), rules)
     if caption is None or Condition.TEXT in dropped:
         return Visit("", dropped, known)
-    unsaid = set() if timed else {FactKind.TIMED_CHORDS}
+    unsaid = {FactKind.TIMED_CHORDS} if start_s else set()
     for condition, chance in zip(CONTROLS, rng_for("unsaid").random(len(CONTROLS)), strict=True):
         if condition in dropped and chance < rules.silent_drops:
             unsaid |= _STATING.get(condition, set())
-    sentences = without_facts(caption.sentences, unsaid)
+    sentences = without_facts(caption, unsaid)
     return Visit(
         " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules)), dropped, known
     )
 
 
-def without_facts(sentences: Sequence[str], kinds: Collection[FactKind]) -> tuple[str, ...]:
-    """The sentences that state no fact of these kinds.
+def without_facts(caption: Caption, kinds: Collection[FactKind]) -> tuple[str, ...]:
+    """The sentences of a caption that state no fact of these kinds.
 
-    >>> without_facts(["A flute in C major.", "It is slow."], {FactKind.KEY})
+    >>> from pipelines.captioning.paraphrase import captioned
+    >>> caption = captioned("A flute in C major. It is slow.", CaptionKind.SOURCE)
+    >>> without_facts(caption, {FactKind.KEY})
     ('It is slow.',)
     """
-    if not kinds:
-        return tuple(sentences)
-    return tuple(
-        one for one in sentences if not any(fact.kind in kinds for fact in parse_facts(one))
-    )
+    stating = {fact.sentence for fact in caption.facts if fact.kind in kinds}
+    return tuple(one for index, one in enumerate(caption.sentences) if index not in stating)
 
 
 def sampled_caption(

@@ -5,9 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from pipelines.captioning.facts import facts_of
 from schemas.caption import Caption, CaptionKind
 from tests.pipelines.shards.shard_samples import CLIP, our_sample
 from training.conditions import CONTROLS, CURVES, Condition
+from training.conditions.clip_controls import Span
 from training.data.prompts import (
     FULL_CONDITIONING,
     PromptConfig,
@@ -27,7 +29,9 @@ DRAWS = 20_000
 
 
 def caption(kind: CaptionKind, *sentences: str) -> Caption:
-    return Caption(text=" ".join(sentences), kind=kind, sentences=sentences, facts=())
+    return Caption(
+        text=" ".join(sentences), kind=kind, sentences=sentences, facts=facts_of(sentences)
+    )
 
 
 def generators(count: int) -> list[np.random.Generator]:
@@ -174,6 +178,18 @@ def test_a_control_is_known_all_of_the_time_or_within_or_around_a_span() -> None
     assert all(first.end_s <= last.start_s for first, last in around)
 
 
+def test_spans_are_drawn_within_the_window_that_is_learned() -> None:
+    rules = NEVER.replaced(spans=1.0)
+    seen = [
+        visit(SAMPLE, seed=0, epoch=epoch, mean_sentences=2, config=rules, window=Span(1.0, 1.5))
+        for epoch in range(50)
+    ]
+    spans = [span for one in seen for known in one.known.values() for span in known]
+    assert {condition for one in seen for condition in one.known} == set(CONTROLS)
+    assert max(span.end_s for span in spans) == 0.5
+    assert len({span.start_s for span in spans}) > 100
+
+
 def test_what_is_dropped_is_left_out_of_the_words_too_where_the_recipe_says_so() -> None:
     sentences = (
         "A flute plays.",
@@ -193,8 +209,8 @@ def test_a_window_that_begins_later_is_told_no_chord_times() -> None:
     sentences = ("A flute plays.", "The chords are Am at 0 s, F at 2.5 s.")
     sample = SAMPLE.model_copy(update={"captions": (caption(CaptionKind.SOURCE, *sentences),)})
     told = [
-        visit(sample, seed=0, epoch=0, mean_sentences=2, config=NEVER, timed=timed).prompt
-        for timed in (True, False)
+        visit(sample, seed=0, epoch=0, mean_sentences=2, config=NEVER, window=window).prompt
+        for window in (None, Span(0.5, 2.0))
     ]
     assert told == [" ".join(sentences), "A flute plays."]
 
