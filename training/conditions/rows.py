@@ -8,7 +8,7 @@ as in MusiConGen (arXiv 2407.15060), curves and their masks in time as in Music 
 Each group of rows ends with *known*: 0 where the control is not known, else the chance that it is
 right. Where it is not known all its rows are zero. What is asked for is known for certain.
 
-Shapes: T latent frames, W rows of a group, R rows in all, N segments.
+Shapes: B clips, T latent frames, W rows of a group, R rows in all, N segments.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -17,13 +17,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from schemas.chord import NO_CHORD, Chord
 from schemas.controls import NO_PITCH
 from schemas.labels import Beats
 from schemas.pitch import Key, Mode
 from training.conditions import Condition
-from training.conditions.clip_controls import ClipControls, ControlCurves, KeySpan, Span
+from training.conditions.clip_controls import ClipControls, ControlCurves, Span
 
 Array = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.floating]
@@ -77,10 +78,13 @@ class FrameGrid(NamedTuple):
 
 
 class RowGroup(NamedTuple):
-    """The rows of one control: how many, *known* included, and what fills them."""
+    """The rows of one control: how many, *known* included; what fills them, with none where nothing
+    is known; which of them are *known*.
+    """
 
     width: int
-    fill: Callable[[ClipControls, FrameGrid], Array]
+    fill: Callable[[ClipControls, FrameGrid], Array | None]
+    known: tuple[int, ...] = (-1,)
 
 
 def row_width(groups: Collection[Condition]) -> int:
@@ -112,16 +116,34 @@ def frame_rows(
     return np.concatenate(parts, axis=1)
 
 
+def batched_rows(
+    controls: Sequence[ClipControls | None],
+    grid: FrameGrid,
+    groups: Collection[Condition],
+    *,
+    sure: bool = False,
+) -> torch.Tensor | None:
+    """The rows of several clips, (B, T, R), zeros for a clip that is none; none where no group is
+    wanted.
+    """
+    if not groups:
+        return None
+    nothing = np.zeros((grid.frames, row_width(groups)), np.float32)
+    rows = [
+        nothing if one is None else frame_rows(one, grid, groups, sure=sure) for one in controls
+    ]
+    return torch.from_numpy(np.stack(rows))
+
+
 def _group_rows(
     controls: ClipControls, grid: FrameGrid, condition: Condition, *, sure: bool
 ) -> Array:
     group = _GROUPS[condition]
-    if not controls.is_known(condition):
+    rows_TW = group.fill(controls, grid) if controls.is_known(condition) else None
+    if rows_TW is None:
         return np.zeros((grid.frames, group.width), np.float32)
-    rows_TW = group.fill(controls, grid)
     if sure:
-        known = _KNOWN[condition]
-        rows_TW[:, known] = rows_TW[:, known] > 0
+        rows_TW[:, group.known] = rows_TW[:, group.known] > 0
     spans = controls.known.get(condition)
     if spans is not None:
         rows_TW *= _within(spans, grid)
@@ -135,17 +157,27 @@ def _within(spans: Sequence[Span], grid: FrameGrid) -> npt.NDArray[np.bool_]:
     return within_T1
 
 
-def _chord_rows(controls: ClipControls, grid: FrameGrid) -> Array:
+def _laid_out(shares_NT: Numbers, vectors_NW: Array, *beside_T1: Array, sure: float = 1) -> Array:
+    """What segments hold, each for its share of a frame; rows beside it; for how much of the frame
+    any of it is known.
+    """
+    known_T1 = shares_NT.sum(0)[:, None].clip(max=1) * sure
+    return np.concatenate(
+        [shares_NT.T @ vectors_NW, *beside_T1, known_T1], axis=1, dtype=np.float32
+    )
+
+
+def _chord_rows(controls: ClipControls, grid: FrameGrid) -> Array | None:
     chords = controls.labels.chords
     if not chords.segments:
-        return np.zeros((grid.frames, _CHORD_WIDTH + 2), np.float32)
-    shares_NT = grid.shares(
-        [one.start_s for one in chords.segments], [one.end_s for one in chords.segments]
+        return None
+    starts_s = [one.start_s for one in chords.segments]
+    return _laid_out(
+        grid.shares(starts_s, [one.end_s for one in chords.segments]),
+        np.stack([_chord_vector(one.label) for one in chords.segments]),
+        grid.marks(starts_s),
+        sure=chords.confidence,
     )
-    vectors_NW = np.stack([_chord_vector(one.label) for one in chords.segments])
-    known_T1 = shares_NT.sum(0)[:, None].clip(max=1) * chords.confidence
-    begins_T1 = grid.marks([one.start_s for one in chords.segments])
-    return np.concatenate([shares_NT.T @ vectors_NW, begins_T1, known_T1], axis=1, dtype=np.float32)
 
 
 @lru_cache(maxsize=4096)  # a closed vocabulary
@@ -162,11 +194,11 @@ def _chord_vector(label: str) -> Array:
     return vector
 
 
-def _beat_rows(controls: ClipControls, grid: FrameGrid) -> Array:
+def _beat_rows(controls: ClipControls, grid: FrameGrid) -> Array | None:
     """A beat begins, its phase, known; a downbeat begins, the phase in the bar, known."""
     beats = controls.labels.beats
     if len(beats.times_s) < 2:
-        return np.zeros((grid.frames, 2 * (_PHASES + 2)), np.float32)
+        return None
     known_T1 = np.ones((grid.frames, 1), np.float32)
     return np.concatenate(
         [
@@ -210,22 +242,18 @@ def _slope(times_s: Numbers, positions: Numbers) -> float:
     return float((positions[1] - positions[0]) / max(times_s[1] - times_s[0], 1e-3))
 
 
-def _key_rows(controls: ClipControls, grid: FrameGrid) -> Array:
-    label = controls.labels.key
-    if controls.keys:
-        return _changing_key_rows(controls.keys, label.confidence, grid)
+def _key_rows(controls: ClipControls, grid: FrameGrid) -> Array | None:
+    """The key of the clip in all frames, or keys where each holds."""
+    label, keys = controls.labels.key, controls.keys
+    if keys:
+        return _laid_out(
+            grid.shares([one.start_s for one in keys], [one.end_s for one in keys]),
+            np.stack([_key_vector(one.key) for one in keys]),
+            sure=label.confidence,
+        )
     if label.key is None:
-        return np.zeros((grid.frames, 2 * _CLASSES + 1), np.float32)
-    row = np.concatenate([_key_vector(label.key), [label.confidence]])
-    return np.tile(row.astype(np.float32), (grid.frames, 1))
-
-
-def _changing_key_rows(keys: Sequence[KeySpan], confidence: float, grid: FrameGrid) -> Array:
-    """Keys, each for the share of a frame in which it holds."""
-    shares_NT = grid.shares([one.start_s for one in keys], [one.end_s for one in keys])
-    vectors_NW = np.stack([_key_vector(one.key) for one in keys])
-    known_T1 = shares_NT.sum(0)[:, None].clip(max=1) * confidence
-    return np.concatenate([shares_NT.T @ vectors_NW, known_T1], axis=1, dtype=np.float32)
+        return None
+    return _laid_out(np.ones((1, grid.frames)), _key_vector(label.key)[None], sure=label.confidence)
 
 
 def _key_vector(key: Key) -> Array:
@@ -250,17 +278,15 @@ def _dynamics_rows(controls: ClipControls, grid: FrameGrid) -> Array:
     return np.concatenate([level_T1, shape_T1, known_T1], axis=1, dtype=np.float32)
 
 
-def _melody_rows(controls: ClipControls, grid: FrameGrid) -> Array:
+def _melody_rows(controls: ClipControls, grid: FrameGrid) -> Array | None:
     """The pitch class, or that none sounds; known."""
     known = {
         index: pitch for index, pitch in enumerate(controls.curves.melody) if pitch is not None
     }
     if not known:
-        return np.zeros((grid.frames, NO_PITCH + 2), np.float32)
-    shares_NT = _curve_shares(list(known), controls.curves, grid)
-    pitches_NW = np.eye(NO_PITCH + 1)[list(known.values())]
-    known_T1 = shares_NT.sum(0)[:, None].clip(max=1)
-    return np.concatenate([shares_NT.T @ pitches_NW, known_T1], axis=1, dtype=np.float32)
+        return None
+    pitches_NW = np.eye(NO_PITCH + 1, dtype=np.float32)[list(known.values())]
+    return _laid_out(_curve_shares(list(known), controls.curves, grid), pitches_NW)
 
 
 def _onset_rows(controls: ClipControls, grid: FrameGrid) -> Array:
@@ -289,14 +315,10 @@ def _curve_shares(places: Sequence[int], curves: ControlCurves, grid: FrameGrid)
 
 
 _GROUPS: Final = {
-    Condition.BEATS: RowGroup(2 * (_PHASES + 2), _beat_rows),
+    Condition.BEATS: RowGroup(2 * (_PHASES + 2), _beat_rows, known=(_PHASES + 1, -1)),
     Condition.CHORDS: RowGroup(_CHORD_WIDTH + 2, _chord_rows),
     Condition.KEY: RowGroup(2 * _CLASSES + 1, _key_rows),
     Condition.DYNAMICS: RowGroup(3, _dynamics_rows),
     Condition.MELODY: RowGroup(NO_PITCH + 2, _melody_rows),
     Condition.ONSETS: RowGroup(2, _onset_rows),
-}
-# which rows of a group say that it is known
-_KNOWN: Final = {
-    condition: (_PHASES + 1, -1) if condition is Condition.BEATS else (-1,) for condition in _GROUPS
 }

@@ -13,7 +13,6 @@ from multiprocessing.synchronize import Event
 from types import FrameType
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -21,7 +20,7 @@ from pipelines.errors import DeadInput, MachineFault
 from schemas.identity import keyed_rng
 from training.conditions.beats import BeatBatch, batched_beats
 from training.conditions.chords import ChordBatch, batched_chords
-from training.conditions.rows import FrameGrid, frame_rows, row_width
+from training.conditions.rows import FrameGrid, batched_rows
 from training.conditions.tokens import Tokens
 from training.data.examples import (
     NoiseDraw,
@@ -94,6 +93,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
     def collated(self, examples: Sequence[TrainingExample | Unusable]) -> TrainingBatch:
         """Examples as a batch, sounds padded to the length that is learned."""
         rows = [_silent(one) if isinstance(one, Unusable) else one for one in examples]
+        grid = FrameGrid(self._reading.frames, self._reading.facts.frames_per_s)
         keys = tuple(row.key for row in rows)
         prompts = tuple(row.prompt for row in rows)
         beats = batched_beats([row.controls and row.controls.known_beats for row in rows])
@@ -109,7 +109,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
             prompts=prompts,
             beats=beats,
             chords=chords,
-            rows_BTR=self._rows(rows),
+            rows_BTR=batched_rows([row.controls for row in rows], grid, self._reading.rows),
             seconds_B2=seconds_B2,
             sounds=sounds,
             frames_B=frames_B,
@@ -117,19 +117,6 @@ class Samples(Dataset[TrainingExample | Unusable]):
             steps_B=steps_B,
             unusable=unusable,
         )
-
-    def _rows(self, examples: Sequence[TrainingExample]) -> torch.Tensor | None:
-        """Frame rows of a batch, zeros for what cannot be used."""
-        reading = self._reading
-        if not reading.rows:
-            return None
-        grid = FrameGrid(reading.frames, reading.facts.frames_per_s)
-        nothing = np.zeros((reading.frames, row_width(reading.rows)), np.float32)
-        rows = [
-            nothing if one.controls is None else frame_rows(one.controls, grid, reading.rows)
-            for one in examples
-        ]
-        return torch.from_numpy(np.stack(rows))
 
     def _padded(self, sound: torch.Tensor) -> torch.Tensor:
         """A latent (C, T, F) or a wave (S,), silent where it is over."""

@@ -19,7 +19,7 @@ from training.conditions import Condition
 from training.conditions.beats import MAX_BEATS, batched_beats
 from training.conditions.chords import MAX_CHORDS, batched_chords
 from training.conditions.clip_controls import ALWAYS, ClipControls, ControlCurves, KeySpan, Known
-from training.conditions.rows import FrameGrid, frame_rows
+from training.conditions.rows import FrameGrid, batched_rows
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import SamplingConfig, sampled_latents
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
@@ -178,11 +178,9 @@ class Generator(NamedTuple):
         text = self.encoder.encode([request.prompt for request in requests])
         beats = batched_beats([one.known_beats for one in controls])
         chords = batched_chords([one.known_chords for one in controls])
-        seconds_B2, rows_BTR = None, None
+        seconds_B2 = None
         if config.seconds:
             seconds_B2 = torch.tensor([[0.0, one.labels.duration_s] for one in requests])
-        if config.rows:
-            grid = FrameGrid(frames, self.codec.facts.frames_per_s)
-            rows = [frame_rows(one, grid, config.rows, sure=True) for one in controls]
-            rows_BTR = torch.from_numpy(np.stack(rows))
+        grid = FrameGrid(frames, self.codec.facts.frames_per_s)
+        rows_BTR = batched_rows(controls, grid, config.rows, sure=True)
         return Conditions(text, beats, chords, seconds_B2, rows_BTR).to(self.device)
