@@ -19,9 +19,8 @@ from pipelines.annotators.pitch_spectrum import (
     PitchSpectrum,
 )
 from pipelines.annotators.windows import AnnotateWindow
-from pipelines.audio.decode import read_window, resampled
 from pipelines.engine.child_process import Death
-from pipelines.errors import DeadInput
+from training.evaluation.heard_wave import heard_wave
 
 _LONGEST_S: Final = 60.0  # a picture of more shows nothing
 _LOWEST, _HIGHEST = 36, 96  # MIDI pitches: C2 to C7, where harmony is; drums fill what is outside
@@ -38,13 +37,9 @@ def chromas(windows: Sequence[AnnotateWindow], _: None) -> list[Chroma | Death]:
     """The chroma of each window; runs in a worker's child."""
     found: list[Chroma | Death] = []
     for window in windows:
-        try:
-            audio = read_window(
-                window.path, window.start_s, min(window.end_s, window.start_s + _LONGEST_S)
-            )
-            found.append(chroma_of(resampled(np.nan_to_num(audio.wave), audio.rate_hz, RATE_HZ)))
-        except DeadInput as error:
-            found.append(Death(error.code, error.message, error.figure))
+        end_s = min(window.end_s, window.start_s + _LONGEST_S)
+        heard = heard_wave(window.path, window.start_s, end_s)
+        found.append(heard if isinstance(heard, Death) else chroma_of(heard.at(RATE_HZ)))
     return found
 
 

