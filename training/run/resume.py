@@ -71,9 +71,10 @@ def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec)
     survey = survey_corpora(
         corpora, codec.facts, limit=recipe.run.survey, seed=seed, unusable=recipe.data.unusable
     )
-    return survey.replaced(
-        latent_range=latent_range(corpora, survey, codec, seconds=recipe.data.seconds, seed=seed)
-    )
+    if not recipe.sampling.clamp:  # nothing else asks for it, and it reads latents
+        return survey
+    bounds = latent_range(corpora, survey, codec, seconds=recipe.data.seconds, seed=seed)
+    return survey.replaced(latent_range=bounds)
 
 
 def _gone_on(
