@@ -35,15 +35,7 @@ class SamplingRequest(NamedTuple):
 
     def numbered(self, key: str) -> GenerationRequest:
         """The piece under a key, on which its noise depends."""
-        controls = self.piece.controls
-        return GenerationRequest(
-            key,
-            self.piece.prompt,
-            controls.labels,
-            controls.curves,
-            controls.known,
-            controls.keys,
-        )
+        return GenerationRequest(key, self.piece.prompt, self.piece.controls)
 
 
 def sampling_request(

@@ -35,7 +35,7 @@ from schemas.pitch import Key
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from training.conditions import Condition
-from training.conditions.clip_controls import ALWAYS, ControlCurves, Known, Span
+from training.conditions.clip_controls import ALWAYS, ClipControls, ControlCurves, Known, Span
 from training.evaluation.clips import MadeClip
 from training.evaluation.estimated import EstimatedClip, estimate
 from training.evaluation.judges.hearing import judged
@@ -251,7 +251,9 @@ def _captioned(generator: Generator) -> Iterator[Asked]:
 
 
 def _played(generator: Generator, pieces: Sequence[Asked], folder: Path) -> list[MadeClip]:
-    requests = [GenerationRequest(one.name, one.caption, one.labels) for one in pieces]
+    requests = [
+        GenerationRequest(one.name, one.caption, ClipControls(one.labels)) for one in pieces
+    ]
     return _written(generator, requests, folder)
 
 
@@ -273,7 +275,7 @@ def _written(
                     request.prompt,
                     PromptControls(),
                     str(path),
-                    timing_of(request.labels),
+                    timing_of(request.controls.labels),
                     curves=asked,
                 )
             )
@@ -329,7 +331,11 @@ def _heard_curves(
     known: Known = ALWAYS if mask.spans is None else {condition: mask.spans}
     asked = [*samples[mask.shift :], *samples[: mask.shift]]
     requests = [
-        GenerationRequest(one.key, _text(one), one.labels, _only(other.controls, condition), known)
+        GenerationRequest(
+            one.key,
+            _text(one),
+            ClipControls(one.labels, _only(other.controls, condition), known),
+        )
         for one, other in zip(samples, asked, strict=True)
     ]
     wanted = [AskedCurves(dynamics_db=one.controls.dynamics_db) for one in samples]

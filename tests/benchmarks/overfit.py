@@ -24,6 +24,7 @@ from pipelines.storage.tar import TarWriter
 from schemas.identity import Split
 from schemas.recipe import AnnotateRecipe
 from schemas.sample import Sample
+from training.conditions.clip_controls import ClipControls
 from training.data.examples import members_of, parsed
 from training.data.index import index_corpus, read_ranges
 from training.data.prompts import FULL_CONDITIONING
@@ -148,7 +149,7 @@ def main() -> None:
     )
     prompts = [max(sample.captions, key=lambda one: len(one.text)).text for sample in samples]
     requests = [
-        GenerationRequest(sample.key, text, cut(sample.labels, SECONDS))
+        GenerationRequest(sample.key, text, ClipControls(cut(sample.labels, SECONDS)))
         for sample, text in zip(samples, prompts, strict=True)
     ]
     played, apart = generator.play(requests), ~np.eye(len(samples), dtype=bool)

@@ -9,6 +9,7 @@ import soundfile
 from pipelines.engine import bucket
 from pipelines.storage.store import sha256_of
 from schemas.labels import Labels
+from training.conditions.clip_controls import ClipControls
 from training.errors import TrainingError
 from training.evaluation.clips import CheckpointFacts, MadeClip, ScoredListing, Skipped
 from training.evaluation.targets import TargetPrompt
@@ -90,7 +91,8 @@ def _batch(
     generator: Generator, part: Sequence[_PlayRequest], folder: Path, seed: int
 ) -> Iterator[MadeClip]:
     scores = [
-        GenerationRequest(one.swap_of or one.name, one.caption, labels) for one, labels in part
+        GenerationRequest(one.swap_of or one.name, one.caption, ClipControls(labels))
+        for one, labels in part
     ]
     for (one, labels), wave in zip(part, generator.play(scores, seed=seed), strict=True):
         path = folder / f"{one.name}.flac"

@@ -18,7 +18,7 @@ from schemas.labels import Labels
 from training.conditions import Condition
 from training.conditions.beats import MAX_BEATS, batched_beats
 from training.conditions.chords import MAX_CHORDS, batched_chords
-from training.conditions.clip_controls import ALWAYS, ClipControls, ControlCurves, KeySpan, Known
+from training.conditions.clip_controls import ClipControls
 from training.conditions.rows import FrameGrid, batched_rows
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import SamplingConfig, sampled_latents
@@ -35,23 +35,14 @@ Wave = npt.NDArray[np.float32]
 
 
 class GenerationRequest(NamedTuple):
-    """What is to be generated: a prompt, and the labels and curves that the sound shall have, for
-    all of the time or as `known` says.
+    """What is to be generated: a prompt, and the controls that the sound shall have.
 
     The noise it begins as depends on its key and a seed.
     """
 
     key: str
     prompt: str
-    labels: Labels
-    curves: ControlCurves = ControlCurves()
-    known: Known = ALWAYS
-    keys: tuple[KeySpan, ...] = ()
-
-    @property
-    def controls(self) -> ClipControls:
-        """All but the prompt."""
-        return ClipControls(self.labels, self.curves, self.known, self.keys)
+    controls: ClipControls
 
 
 def unconditioned_notes(labels: Labels, config: MuNetConfig) -> tuple[str, ...]:
@@ -146,7 +137,7 @@ class Generator(NamedTuple):
         Same requests, seed and settings, same sounds. Raises `TrainingError` for lengths that
         differ.
         """
-        lengths_s = {request.labels.duration_s for request in requests}
+        lengths_s = {request.controls.labels.duration_s for request in requests}
         if len(lengths_s) != 1:
             raise TrainingError(
                 f"sounds of one call must be of one length, not {sorted(lengths_s)} s"
@@ -180,7 +171,7 @@ class Generator(NamedTuple):
         chords = batched_chords([one.known_chords for one in controls])
         seconds_B2 = None
         if config.seconds:
-            seconds_B2 = torch.tensor([[0.0, one.labels.duration_s] for one in requests])
+            seconds_B2 = torch.tensor([[0.0, one.labels.duration_s] for one in controls])
         grid = FrameGrid(frames, self.codec.facts.frames_per_s)
         rows_BTR = batched_rows(controls, grid, config.rows, sure=True)
         return Conditions(text, beats, chords, seconds_B2, rows_BTR).to(self.device)

@@ -77,10 +77,11 @@ def write_piece(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug(request.prompt)}-{seed}-{request.key}"
-    curves = request.curves
+    controls = request.controls
+    curves = controls.curves
     piece = GeneratedPiece(
         prompt=request.prompt,
-        labels=request.labels,
+        labels=controls.labels,
         checkpoint=generator.name,
         codec_licence=generator.survey.codec.licence,
         seed=seed,
@@ -93,8 +94,8 @@ def write_piece(
             onsets_per_s=curves.onsets_per_s,
             rate_hz=curves.rate_hz,
         ),
-        known={name: _spans(spans) for name, spans in request.known.items()},
-        keys=tuple(AskedKey(**one._asdict()) for one in request.keys),
+        known={name: _spans(spans) for name, spans in controls.known.items()},
+        keys=tuple(AskedKey(**one._asdict()) for one in controls.keys),
     )
     sound = f"{path}.{audio_format}"
     soundfile.write(

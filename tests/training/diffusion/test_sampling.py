@@ -23,6 +23,7 @@ from training.diffusion.sampling import (
 from training.errors import TrainingError
 from training.munet.net import MuNet
 
+FOUR_STEPS = SamplingConfig(sampler=Sampler.DDIM, steps=4)
 BOTH = [(sampler, target) for sampler in Sampler for target in Target]
 
 
@@ -96,16 +97,7 @@ class Pointing(torch.nn.Module):
 def test_guidance_goes_on_from_the_untold_through_the_told(guidance: float) -> None:
     made, conditional, unconditional = model(), latents(seed=6), latents(seed=7)
     made.munet = cast(MuNet, Pointing(made, conditional, unconditional))
-    found = sampled_latents(
-        made,
-        TWO,
-        EMPTY_TEXT,
-        keys=["a", "b"],
-        seed=0,
-        frames=FRAMES,
-        bands=BANDS,
-        config=SamplingConfig(guidance=guidance, steps=12),
-    )
+    found = played(made, SamplingConfig(guidance=guidance, steps=12))
     assert torch.allclose(
         found, unconditional + guidance * (conditional - unconditional), atol=5e-2
     )
@@ -183,21 +175,16 @@ def test_a_clean_estimate_and_a_prediction_are_each_other_s_inverse(target: Targ
 def played(
     made: LatentDiffusion, rules: SamplingConfig, latent_range: LatentRange = ()
 ) -> torch.Tensor:
-    return sampled_latents(
-        made,
-        TWO,
-        EMPTY_TEXT,
-        keys=["a", "b"],
-        seed=0,
-        frames=FRAMES,
-        bands=BANDS,
-        config=rules,
-        latent_range=latent_range,
-    )
+    return sampled(made, TWO, "a", "b", rules=rules, latent_range=latent_range)
 
 
 def sampled(
-    made: LatentDiffusion, conditional: Conditions, *keys: str, seed: int = 0
+    made: LatentDiffusion,
+    conditional: Conditions,
+    *keys: str,
+    seed: int = 0,
+    rules: SamplingConfig = FOUR_STEPS,
+    latent_range: LatentRange = (),
 ) -> torch.Tensor:
     return sampled_latents(
         made,
@@ -207,7 +194,8 @@ def sampled(
         seed=seed,
         frames=FRAMES,
         bands=BANDS,
-        config=SamplingConfig(sampler=Sampler.DDIM, steps=4),
+        config=rules,
+        latent_range=latent_range,
     )
 
 

@@ -57,12 +57,12 @@ def test_a_swapped_prompt_is_told_what_its_original_is_but_for_the_control(tmp_p
         ("one", "", "A rock song in 4/4."),
         ("one-meter", "one", "A rock song in 3/4."),
     ]
-    four, three = band.scores
+    four, three = (one.controls for one in band.scores)
     assert (four.labels.meter.beats_per_bar, three.labels.meter.beats_per_bar) == (4, 3)
     assert (three.labels.key, three.labels.tempo) == (four.labels.key, four.labels.tempo)
     rounds = [[segment.label for segment in one.labels.chords.segments] for one in (four, three)]
     assert all(one == other for one, other in zip(*rounds, strict=False))
-    assert four.key == three.key  # the same noise
+    assert len({one.key for one in band.scores}) == 1  # the same noise
 
 
 def test_a_prompt_that_cannot_be_told_is_skipped_with_its_swaps_and_the_rest_is_played(

@@ -13,7 +13,7 @@ from schemas.labels import Labels
 from tests.training.data.shards import latent, sample_of
 from tests.training.runs import corpus, edited, recipe
 from training.conditions import Condition
-from training.conditions.clip_controls import ALWAYS, Span
+from training.conditions.clip_controls import ALWAYS, ClipControls, Span
 from training.conditions.rows import row_width
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator
@@ -49,13 +49,13 @@ def labels(number: int = 0) -> Labels:
 def test_same_seed_same_music_whatever_else_is_made_beside_it(generator: Generator) -> None:
     one, two = generator.play(
         [
-            GenerationRequest("0", "A flute.", labels()),
-            GenerationRequest("1", "A flute.", labels()),
+            GenerationRequest("0", "A flute.", ClipControls(labels())),
+            GenerationRequest("1", "A flute.", ClipControls(labels())),
         ],
         seed=3,
     )
-    [alone] = generator.play([GenerationRequest("1", "A flute.", labels())], seed=3)
-    [other] = generator.play([GenerationRequest("1", "A flute.", labels())], seed=4)
+    [alone] = generator.play([GenerationRequest("1", "A flute.", ClipControls(labels()))], seed=3)
+    [other] = generator.play([GenerationRequest("1", "A flute.", ClipControls(labels()))], seed=4)
     assert len(one) == 32_000
     assert np.abs(two - alone).max() < 5e-3  # rounding, which Griffin-Lim makes larger
     assert np.abs(one - two).max() > 5e-2
@@ -85,7 +85,9 @@ def test_a_run_knows_the_range_of_its_latents(shards: Path, generator: Generator
 def test_chords_asked_for_a_part_of_the_time_are_asked_nowhere_else(generator: Generator) -> None:
     half = {Condition.CHORDS: (Span(0.0, 1.0),)}
     whole, part, never = (
-        generator._conditions([GenerationRequest("0", "A flute.", labels(), known=known)], 16)
+        generator._conditions(
+            [GenerationRequest("0", "A flute.", ClipControls(labels(), known=known))], 16
+        )
         for known in (ALWAYS, half, {Condition.CHORDS: ()})
     )
     width = row_width([Condition.BEATS])
@@ -100,7 +102,7 @@ def test_chords_asked_for_a_part_of_the_time_are_asked_nowhere_else(generator: G
 
 
 def test_a_checkpoint_plays_as_its_run_does(run: Path, generator: Generator) -> None:
-    request = [GenerationRequest("0", "A flute.", labels())]
+    request = [GenerationRequest("0", "A flute.", ClipControls(labels()))]
     [one] = generator.play(request)
     [two] = Generator.of(str(run / "checkpoints" / "step-00000006")).play(request)
     assert np.array_equal(one, two)
@@ -109,13 +111,18 @@ def test_a_checkpoint_plays_as_its_run_does(run: Path, generator: Generator) -> 
 def test_lengths_that_differ_are_refused(generator: Generator) -> None:
     short = labels().replaced(duration_s=1.0)
     with pytest.raises(TrainingError, match="must be of one length"):
-        generator.play([GenerationRequest("0", "", labels()), GenerationRequest("1", "", short)])
+        generator.play(
+            [
+                GenerationRequest("0", "", ClipControls(labels())),
+                GenerationRequest("1", "", ClipControls(short)),
+            ]
+        )
 
 
 def test_a_piece_is_written_with_all_that_it_came_from(
     generator: Generator, tmp_path: Path
 ) -> None:
-    request = GenerationRequest("1", "A flute, please!", labels())
+    request = GenerationRequest("1", "A flute, please!", ClipControls(labels()))
     [wave] = generator.play([request], seed=5)
     sound = write_piece(
         tmp_path,

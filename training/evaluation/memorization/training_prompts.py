@@ -13,6 +13,7 @@ from pipelines.engine import bucket
 from pipelines.labels.transform import cut
 from schemas.identity import Split, VariantKind, keyed_rng, variant_kind
 from schemas.sample import Sample
+from training.conditions.clip_controls import ClipControls
 from training.data.examples import sample_in
 from training.data.index import index_corpus, read_ranges
 from training.evaluation.memorization.memorized import PlayedClip
@@ -40,7 +41,9 @@ def play_training_prompts(
     made: list[PlayedClip] = []
     for part in bucket.batches(drawn, generator.recipe.data.micro_batch):
         requests = [
-            GenerationRequest(sample.key, _longest_caption(sample), cut(sample.labels, length_s))
+            GenerationRequest(
+                sample.key, _longest_caption(sample), ClipControls(cut(sample.labels, length_s))
+            )
             for sample in part
         ]
         for request, wave in zip(requests, generator.play(requests, seed=seed), strict=True):
