@@ -158,7 +158,10 @@ def evaluate(
             min=0,
             max=1,
             metavar="SHARE",
-            help="Fail where a larger share of what is played is copied; implies --memorized.",
+            help=(
+                "Fail where a larger share of what is played is copied, or nearer to what was "
+                "learned from than 99 % of held-out music; implies --memorized."
+            ),
         ),
     ] = None,
     scorer: Annotated[
