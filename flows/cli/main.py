@@ -101,7 +101,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"obbligato {importlib.metadata.version('obbligato')}")
+        typer.echo(f"obbligato {importlib.metadata.version('obbligato')}")
         raise typer.Exit
 
 
@@ -109,7 +109,9 @@ def _print_version(asked: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Take what stands before a command."""
