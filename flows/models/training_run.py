@@ -16,6 +16,7 @@ from flows.screens.model_card import DOCUMENT
 from pipelines.storage.lock import wait_out
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
+from schemas.kinds import records_of
 from schemas.record import Record
 from training.run.presets import READY, ready_recipe
 from training.run.recipe import TrainRecipe, foreign_names
@@ -129,7 +130,8 @@ def train_recipe(
     """
     if preset not in READY:
         raise UsageError(f"no preset called {preset!r}: expected {', '.join(READY)}")
-    values: dict[str, Any] = ready_recipe(preset).model_dump(mode="json")
+    ready: dict[str, Any] = ready_recipe(preset).model_dump(mode="json")
+    values = {section: dict(knobs) for section, knobs in ready.items()}
     if file is not None:
         try:
             given = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -140,8 +142,23 @@ def train_recipe(
                 {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
             )
     values = with_settings(values, list(settings))
+    values = {name: _of_its_kind(name, knobs, ready.get(name)) for name, knobs in values.items()}
     if shards:
         values["data"]["shards"] = list(shards)
     return validated_as(
         TrainRecipe, values, f"`obbligato train --preset {preset} --print` prints every knob"
     )
+
+
+def _of_its_kind(section: str, knobs: Any, ready: dict[str, Any] | None) -> Any:
+    """A section without the preset's own knobs that a record of another kind, which was chosen in
+    its place, does not have.
+    """
+    if not isinstance(knobs, dict) or ready is None or knobs.get("kind") == ready.get("kind"):
+        return knobs
+    for record in records_of(TrainRecipe.model_fields[section].annotation):
+        fields = record.model_fields
+        if "kind" in fields and fields["kind"].default == knobs.get("kind"):
+            kept = (name for name in knobs if name in fields or knobs[name] != ready.get(name, ...))
+            return {name: knobs[name] for name in kept}
+    return knobs

@@ -23,6 +23,8 @@ from schemas.sample import Sample
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, Span
 from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
+from training.objectives import ObjectiveConfig
+from training.objectives.diffusion import DiffusionConfig
 
 T = TypeVar("T")
 LATENT: Final = "latent.npy"
@@ -41,7 +43,7 @@ class TrainingExample(NamedTuple):
     start_s: float
     song_s: float  # length of its source, or as much of it as is known
     noise_CTF: torch.Tensor
-    step: int
+    time: float  # how far on the way to noise, from 0 to 1
 
 
 class Unusable(NamedTuple):
@@ -59,12 +61,12 @@ class ReadingRules(NamedTuple):
     facts: CodecFacts
     reads_latents: bool  # else audio
     frames: int  # latent frames that are learned at a time
-    noise_steps: int
     prompts: PromptConfig
     mean_sentences: float
     seed: int
     rows: tuple[Condition, ...] = ()  # controls that are laid out in frame rows
-    batch: int = 1  # samples of a step, over which steps of noise are spread evenly
+    objective: ObjectiveConfig = DiffusionConfig()  # whose times are drawn
+    batch: int = 1  # samples of a step, over which draws of times are spread evenly
 
     @property
     def learned_s(self) -> float:
@@ -73,7 +75,7 @@ class ReadingRules(NamedTuple):
 
 
 class NoiseDraw(NamedTuple):
-    """What noise is drawn by: a generator, and where in the row of noise steps, from 0 to 1."""
+    """What noise is drawn by: a generator; and its time, by a uniform draw from 0 to 1."""
 
     rng: np.random.Generator
     level: float
@@ -190,7 +192,7 @@ def example_of(
         start_s=sample.start_s / speed + window.start_s,
         song_s=(sample.song_s or sample.end_s) / speed,
         noise_CTF=sampled_noise(reading, draw.rng),
-        step=min(reading.noise_steps - 1, int(draw.level * reading.noise_steps)),
+        time=reading.objective.time_of(draw.level, reading.frames),
     )
 
 

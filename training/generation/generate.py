@@ -21,15 +21,16 @@ from training.conditions.chords import MAX_CHORDS, batched_chords
 from training.conditions.clip_controls import ClipControls
 from training.conditions.rows import FrameGrid, batched_rows
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.sampling import SamplingConfig, sampled_latents
+from training.diffusion.sampling import sampled_latents
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
-from training.munet.config import MuNetConfig
+from training.nets import NetConfig
 from training.run.checkpoints import CORPUS, EMA, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, foreign_names
 from training.run.trainer import check_shapes, fill_weights
+from training.samplers.config import SamplingConfig
 
 Wave = npt.NDArray[np.float32]
 
@@ -45,7 +46,7 @@ class GenerationRequest(NamedTuple):
     controls: ClipControls
 
 
-def unconditioned_notes(labels: Labels, config: MuNetConfig) -> tuple[str, ...]:
+def unconditioned_notes(labels: Labels, config: NetConfig) -> tuple[str, ...]:
     """Notes on labels that a model is not conditioned on, because it takes them as tokens alone
     and there are too many of them.
 
@@ -157,10 +158,9 @@ class Generator(NamedTuple):
                 config=sampling or self.recipe.sampling,
                 latent_range=self.survey.latent_range,
             )
-        return [
-            np.asarray(wave[:samples])
-            for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()
-        ]
+        with torch.no_grad():
+            waves_BS = self.codec.decode(latents_BCTF.float()).cpu().numpy()
+        return [np.asarray(wave[:samples]) for wave in waves_BS]
 
     def _conditions(self, requests: Sequence[GenerationRequest], frames: int) -> Conditions:
         """Texts and controls of requests; those that are empty are not known."""

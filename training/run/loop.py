@@ -27,6 +27,7 @@ from training.data.index import CorpusIndex
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
+from training.dit.config import DitConfig
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
@@ -221,7 +222,7 @@ class _TrainingRun:
             facts=self.trainer.codec.facts,
             reads_latents=self.survey.latents,
             frames=self.trainer.shape[1],
-            noise_steps=rules.objective.steps,
+            objective=rules.objective,
             prompts=rules.prompts,
             mean_sentences=self.survey.mean_sentences,
             seed=rules.run.seed,
@@ -336,6 +337,12 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
             f"{facts.name} makes latents of {facts.channels} channels, "
             f"but the model takes {recipe.model.latent_channels}: "
             f"set model.latent_channels={facts.channels}, or take another codec"
+        )
+    if isinstance(recipe.model, DitConfig) and facts.bands != recipe.model.latent_bands:
+        raise TrainingError(
+            f"{facts.name} makes latents of {facts.bands} bands, "
+            f"but the model takes {recipe.model.latent_bands}: "
+            f"set model.latent_bands={facts.bands}, or take another codec"
         )
     if text_width != recipe.model.text_width:
         raise TrainingError(

@@ -10,10 +10,12 @@ from pipelines.trust.trusted import named_model, named_plug_in
 from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
 from training.data.prompts import PromptConfig
-from training.diffusion.objective import ObjectiveConfig
-from training.diffusion.sampling import SamplingConfig
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
-from training.munet.config import MuNetConfig
+from training.nets import NetConfig
+from training.objectives import ObjectiveConfig
+from training.objectives.diffusion import DiffusionConfig
+from training.objectives.flow import FlowConfig
+from training.samplers.config import OF_DIFFUSION, Sampler, SamplingConfig
 
 _LEAST_UNTOLD: Final = 0.02  # of visits without any condition, for guidance to have learned them
 
@@ -215,8 +217,8 @@ class TrainRecipe(Record):
     data: DataRecipe = DataRecipe()
     codec: CodecRecipe = CodecRecipe()
     text: TextRecipe = TextRecipe()
-    model: MuNetConfig
-    objective: ObjectiveConfig = ObjectiveConfig()
+    model: NetConfig
+    objective: ObjectiveConfig = DiffusionConfig()
     prompts: PromptConfig = PromptConfig()
     optim: OptimRecipe = OptimRecipe()
     sampling: SamplingConfig = SamplingConfig()
@@ -231,6 +233,11 @@ class TrainRecipe(Record):
         if self.data.weights and len(self.data.weights) != len(self.data.shards):
             raise SchemaError(
                 f"{len(self.data.weights)} weights for {len(self.data.shards)} corpora of shards"
+            )
+        if isinstance(self.objective, FlowConfig) and self.sampling.sampler in OF_DIFFUSION:
+            raise SchemaError(
+                f"sampling.sampler={self.sampling.sampler} is for objective.kind=diffusion: with "
+                f"flow take {', '.join(one for one in Sampler if one not in OF_DIFFUSION)}"
             )
         if self.sampling.guidance != 1 and self._untold() < _LEAST_UNTOLD:
             raise SchemaError(

@@ -1,10 +1,13 @@
-"""What a net learns: noise or velocity of latents at a drawn step; how much a step counts.
+"""Diffusion: a net learns the noise or the velocity of latents at a drawn step of a schedule; how
+much a step counts.
 
-Shapes: B samples, C channels, T frames, F bands.
+Steps stand in tables; outside of these they are times: the middle of a step, over all of them.
+
+Shapes: B samples.
 """
 
 from enum import StrEnum
-from typing import Self, cast
+from typing import Final, Literal, Self, cast
 
 import torch
 from diffusers import DDPMScheduler
@@ -12,6 +15,12 @@ from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
 from schemas.record import Record
+from training.errors import TrainingError
+from training.objectives.path import Objective, PathEstimate, PathPoint
+
+# Of the latent at the last step of a schedule that leaves none of it: what diffusers takes for
+# nothing, so that ratios stay finite.
+_NOTHING: Final = 2.0**-12
 
 
 class Target(StrEnum):
@@ -29,13 +38,14 @@ class BetaSchedule(StrEnum):
     COSINE = "squaredcos_cap_v2"  # Nichol & Dhariwal 2021; takes no beta_start and beta_end
 
 
-class ObjectiveConfig(Record):
+class DiffusionConfig(Record):
     """Noise and loss.
 
     The defaults are Mustango's: the schedule of Stable Diffusion 2.1, which predicts v, and gamma
     5.
     """
 
+    kind: Literal["diffusion"] = Field("diffusion", description="diffusion, or flow.")
     target: Target = Field(
         Target.V, description="What the net predicts. Stable Diffusion 2.1, TANGO, Mustango: v."
     )
@@ -80,18 +90,30 @@ class ObjectiveConfig(Record):
             )
         return self
 
+    def time_of(self, draw: float, frames: int) -> float:
+        """The time that a uniform draw from [0, 1) stands for, whatever the length of the latent.
 
-class Objective:
-    """Noises latents and weighs errors.
+        >>> DiffusionConfig().time_of(0.25, frames=80)
+        0.2505
+        """
+        return self.time_at(min(self.steps - 1, int(draw * self.steps)))
+
+    def time_at(self, step: int) -> float:
+        """The time of a step: its middle, so that no rounding leads to another."""
+        return (step + 0.5) / self.steps
+
+
+class Diffusion(Objective):
+    """Noise by a table of steps.
 
     Tables are held in float32; latents and noise should be too.
 
-    >>> objective = Objective(ObjectiveConfig(target="epsilon"))
-    >>> round(float(objective.weight(torch.tensor([0]))), 4)  # SNR is 1176 at the first step
+    >>> objective = Diffusion(DiffusionConfig(target="epsilon"))
+    >>> round(float(objective.weight(torch.tensor([0.0005]))), 4)  # SNR is 1176 at the first step
     0.0043
     """
 
-    def __init__(self, config: ObjectiveConfig) -> None:
+    def __init__(self, config: DiffusionConfig) -> None:
         self.config = config
         self.scheduler = DDPMScheduler(
             num_train_timesteps=config.steps,
@@ -105,21 +127,30 @@ class Objective:
         alphas = self.scheduler.alphas_cumprod
         self.snr = alphas / (1 - alphas)  # by step
 
+    @property
+    def is_straight(self) -> bool:
+        """It bends: alpha² + sigma² = 1."""
+        return False
+
+    def steps(self, times_B: torch.Tensor) -> torch.Tensor:
+        """The steps of times: whole numbers, (B,)."""
+        return (times_B * self.config.steps).long().clamp(max=self.config.steps - 1)
+
     def noised(
-        self, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor
+        self, latents: torch.Tensor, noise: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
         """Latents with as much noise as their steps say, shaped as they are."""
-        return cast(torch.Tensor, self.scheduler.add_noise(latents, noise, steps_B))
+        return cast(torch.Tensor, self.scheduler.add_noise(latents, noise, self.steps(times_B)))
 
     def target(
-        self, latents: torch.Tensor, noise: torch.Tensor, steps_B: torch.Tensor
+        self, latents: torch.Tensor, noise: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
         """What the net should have said."""
         if self.config.target is Target.EPSILON:
             return noise
-        return cast(torch.Tensor, self.scheduler.get_velocity(latents, noise, steps_B))
+        return cast(torch.Tensor, self.scheduler.get_velocity(latents, noise, self.steps(times_B)))
 
-    def weight(self, steps_B: torch.Tensor) -> torch.Tensor:
+    def weight(self, times_B: torch.Tensor) -> torch.Tensor:
         """How much each step's squared error counts: (B,).
 
         Hang et al. 2023 (arXiv 2303.09556, section 3.4) give the error of the latent the weight
@@ -127,7 +158,7 @@ class Objective:
         times, so the weight is divided by that. (The published code of Mustango uses the weight of
         the noise with a target of v.)
         """
-        snr_B = self.snr.to(steps_B.device)[steps_B]
+        snr_B = self.snr.to(times_B.device)[self.steps(times_B)]
         if self.config.snr_gamma is None:
             return torch.ones_like(snr_B)
         weight_B: torch.Tensor = snr_B.clamp(max=self.config.snr_gamma) / (
@@ -136,50 +167,58 @@ class Objective:
         return weight_B
 
     def clean(
-        self, prediction: torch.Tensor, noisy: torch.Tensor, steps_B: torch.Tensor
+        self, prediction: torch.Tensor, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
         """The latent that a prediction amounts to, shaped as it is."""
-        alpha, sigma = self._shares(noisy, steps_B)
+        alpha, sigma = self._shares(noisy, times_B)
         if self.config.target is Target.EPSILON:
             return (noisy - sigma * prediction) / alpha
         return alpha * noisy - sigma * prediction
 
     def prediction(
-        self, clean: torch.Tensor, noisy: torch.Tensor, steps_B: torch.Tensor
+        self, clean: torch.Tensor, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
         """The prediction that amounts to a latent: the inverse of `clean`."""
-        alpha, sigma = self._shares(noisy, steps_B)
+        alpha, sigma = self._shares(noisy, times_B)
         if self.config.target is Target.EPSILON:
             return (noisy - alpha * clean) / sigma
         return (alpha * noisy - clean) / sigma
 
+    def estimate(
+        self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint
+    ) -> PathEstimate:
+        """What a prediction at a point of the way amounts to."""
+        if self.config.target is Target.EPSILON:
+            return PathEstimate((noisy - point.sigma * prediction) / point.alpha, prediction)
+        return PathEstimate(
+            point.alpha * noisy - point.sigma * prediction,
+            point.sigma * noisy + point.alpha * prediction,
+        )
+
+    def point(self, time: float) -> PathPoint:
+        """The point of a time; 0 is the latent itself."""
+        if time == 0:
+            return PathPoint(0.0, 1.0, 0.0)
+        step = min(self.config.steps - 1, int(time * self.config.steps))
+        share = max(float(self.scheduler.alphas_cumprod[step]), _NOTHING**2)
+        return PathPoint(time, share**0.5, (1 - share) ** 0.5)
+
+    def way(self, count: int, frames: int) -> tuple[PathPoint, ...]:
+        """Steps are spaced back from the noisiest, so that sampling begins where pure noise was
+        learned (Lin et al. 2024), and end in the latent.
+
+        Raises `TrainingError` for more steps than the path has.
+        """
+        steps = self.config.steps
+        if count > steps:
+            raise TrainingError(f"sampling.steps {count} is more than the {steps} that are learned")
+        spaced = (round(steps - index * steps / count) - 1 for index in range(count))
+        return (*(self.point(self.config.time_at(step)) for step in spaced), self.point(0.0))
+
     def _shares(
-        self, noisy: torch.Tensor, steps_B: torch.Tensor
+        self, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """How much of a noisy latent is latent, and how much noise, as factors."""
-        alphas_B = self.scheduler.alphas_cumprod.to(noisy.device)[steps_B]
+        alphas_B = self.scheduler.alphas_cumprod.to(noisy.device)[self.steps(times_B)]
         shares_B111 = alphas_B.reshape(-1, *[1] * (noisy.dim() - 1))
         return shares_B111.sqrt(), (1 - shares_B111).sqrt()
-
-    def loss(
-        self,
-        prediction: torch.Tensor,
-        latents: torch.Tensor,
-        noise: torch.Tensor,
-        steps_B: torch.Tensor,
-        frames_B: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Weighted mean squared error of each sample: (B,), in float32.
-
-        Of a sample with fewer frames of its own the rest, which is padding, does not count; one
-        with none has no error.
-        """
-        error_BT = (
-            (prediction.float() - self.target(latents, noise, steps_B).float())
-            .square()
-            .mean(dim=(1, 3))
-        )
-        if frames_B is None:
-            return error_BT.mean(1) * self.weight(steps_B)
-        own_BT = torch.arange(error_BT.shape[1], device=error_BT.device) < frames_B[:, None]
-        return (error_BT * own_BT).sum(1) / frames_B.clamp(min=1) * self.weight(steps_B)
