@@ -6,11 +6,12 @@ Steps stand in tables; outside of these they are times: the middle of a step, ov
 Shapes: B samples.
 """
 
+import math
 from enum import StrEnum
-from typing import Final, Literal, Self, cast
+from itertools import pairwise
+from typing import Final, Literal, Self
 
 import torch
-from diffusers import DDPMScheduler
 from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
@@ -21,6 +22,8 @@ from training.objectives.path import Objective, PathEstimate, PathPoint
 # Of the latent at the last step of a schedule that leaves none of it: what diffusers takes for
 # nothing, so that ratios stay finite.
 _NOTHING: Final = 2.0**-12
+_COSINE_START: Final = 0.008  # Nichol & Dhariwal 2021: noise of the first step is not too little
+_LARGEST_BETA: Final = 0.999  # the same: at the end of a cosine
 
 
 class Target(StrEnum):
@@ -115,17 +118,9 @@ class Diffusion(Objective):
 
     def __init__(self, config: DiffusionConfig) -> None:
         self.config = config
-        self.scheduler = DDPMScheduler(
-            num_train_timesteps=config.steps,
-            beta_start=config.beta_start,
-            beta_end=config.beta_end,
-            beta_schedule=str(config.schedule),
-            prediction_type=str(config.target),
-            clip_sample=False,  # latents are not pictures: nothing bounds them
-            rescale_betas_zero_snr=config.zero_terminal,
-        )
-        alphas = self.scheduler.alphas_cumprod
-        self.snr = alphas / (1 - alphas)  # by step
+        # of the latent's power, what each step leaves: alpha bar
+        self.left = _power_left(config)
+        self.snr = self.left / (1 - self.left)  # by step
 
     @property
     def is_straight(self) -> bool:
@@ -140,7 +135,8 @@ class Diffusion(Objective):
         self, latents: torch.Tensor, noise: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
         """Latents with as much noise as their steps say, shaped as they are."""
-        return cast(torch.Tensor, self.scheduler.add_noise(latents, noise, self.steps(times_B)))
+        alpha, sigma = self._shares(latents, times_B)
+        return alpha * latents + sigma * noise
 
     def target(
         self, latents: torch.Tensor, noise: torch.Tensor, times_B: torch.Tensor
@@ -148,7 +144,8 @@ class Diffusion(Objective):
         """What the net should have said."""
         if self.config.target is Target.EPSILON:
             return noise
-        return cast(torch.Tensor, self.scheduler.get_velocity(latents, noise, self.steps(times_B)))
+        alpha, sigma = self._shares(latents, times_B)
+        return alpha * noise - sigma * latents
 
     def weight(self, times_B: torch.Tensor) -> torch.Tensor:
         """How much each step's squared error counts: (B,).
@@ -200,7 +197,7 @@ class Diffusion(Objective):
         if time == 0:
             return PathPoint(0.0, 1.0, 0.0)
         step = min(self.config.steps - 1, int(time * self.config.steps))
-        share = max(float(self.scheduler.alphas_cumprod[step]), _NOTHING**2)
+        share = max(float(self.left[step]), _NOTHING**2)
         return PathPoint(time, share**0.5, (1 - share) ** 0.5)
 
     def way(self, count: int, frames: int) -> tuple[PathPoint, ...]:
@@ -219,6 +216,37 @@ class Diffusion(Objective):
         self, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """How much of a noisy latent is latent, and how much noise, as factors."""
-        alphas_B = self.scheduler.alphas_cumprod.to(noisy.device)[self.steps(times_B)]
-        shares_B111 = alphas_B.reshape(-1, *[1] * (noisy.dim() - 1))
-        return shares_B111.sqrt(), (1 - shares_B111).sqrt()
+        left_B = self.left.to(noisy.device)[self.steps(times_B)]
+        left_B111 = left_B.reshape(-1, *[1] * (noisy.dim() - 1))
+        return left_B111.sqrt(), (1 - left_B111).sqrt()
+
+
+def _power_left(config: DiffusionConfig) -> torch.Tensor:
+    """How much of a latent's power each step of a schedule leaves (alpha bar): (steps,)."""
+    left_N = torch.cumprod(1 - _betas(config), 0)
+    if not config.zero_terminal:
+        return left_N
+    # Lin et al. 2024: its root falls in the same line, moved and stretched so that it ends in 0
+    root_N = left_N.sqrt()
+    root_N = (root_N - root_N[-1]) * (root_N[0] / (root_N[0] - root_N[-1]))
+    return root_N.square()
+
+
+def _betas(config: DiffusionConfig) -> torch.Tensor:
+    """The share of noise that each step adds: (steps,)."""
+    first, last, steps = config.beta_start, config.beta_end, config.steps
+    match config.schedule:
+        case BetaSchedule.LINEAR:
+            return torch.linspace(first, last, steps)
+        case BetaSchedule.SCALED_LINEAR:
+            return torch.linspace(first**0.5, last**0.5, steps).square()
+        case BetaSchedule.COSINE:
+            reached_N = [_cosine_left(step / steps) for step in range(steps + 1)]
+            added = [1 - after / before for before, after in pairwise(reached_N)]
+            return torch.tensor(added).clamp(max=_LARGEST_BETA)
+
+
+def _cosine_left(share: float) -> float:
+    """The power that a cosine leaves after a share of the steps."""
+    turned = (share + _COSINE_START) / (1 + _COSINE_START)
+    return math.cos(turned * math.pi / 2) ** 2

@@ -25,7 +25,7 @@ def ideal(objective: Diffusion, mean: torch.Tensor, spread: float) -> Predict:
     """The best predictor of Gaussian latents with a mean and a standard deviation, from the closed
     form of their posterior.
     """
-    signal = objective.scheduler.alphas_cumprod
+    signal = objective.left
 
     def predict(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         steps = objective.steps(times)

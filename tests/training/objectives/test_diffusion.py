@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler
 
 from training.objectives.diffusion import BetaSchedule, Diffusion, DiffusionConfig, Target
 
@@ -98,3 +99,20 @@ def test_the_loss_of_one_sample_is_not_another_s() -> None:
     assert objective.loss(prediction, LATENTS, NOISE, TIMES).tolist() == pytest.approx(
         [0, 0, float(objective.weight(TIMES)[2]), 0, 0]
     )
+
+
+@pytest.mark.parametrize("schedule", BetaSchedule)
+@pytest.mark.parametrize("zero_terminal", [False, True])
+def test_schedules_are_those_of_diffusers(schedule: BetaSchedule, zero_terminal: bool) -> None:
+    """To the bit, but where the end is stretched to nothing: there within float32's rounding."""
+    config = DiffusionConfig(schedule=schedule, zero_terminal=zero_terminal)
+    theirs = DDPMScheduler(
+        config.steps,
+        config.beta_start,
+        config.beta_end,
+        str(config.schedule),
+        rescale_betas_zero_snr=zero_terminal,
+    ).alphas_cumprod
+    ours = Diffusion(config).left
+    assert torch.allclose(ours, theirs, rtol=0, atol=1e-6 if zero_terminal else 0)
+    assert bool(ours[-1] == 0) == zero_terminal
