@@ -24,6 +24,7 @@ from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from training.data.examples import ReadingRules
 from training.data.index import CorpusIndex
+from training.data.level_curves import check_level_curves
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
@@ -123,6 +124,7 @@ class _TrainingRun:
         _check_fit(recipe, codec, encoder.width)
         start = world.broadcast(lambda: run_start(recipe, store, codec))
         self.survey, self.damaged = start.survey, set(start.damaged)
+        check_level_curves(recipe.data.level_curves, codec.facts, reads_latents=self.survey.latents)
         self.trainer = Trainer(recipe, codec, TextCache(encoder, recipe.text.cache_mb), world)
         self.samples = self._samples(start.corpora, full_conditioning=False)
         self.validation = (
@@ -228,6 +230,7 @@ class _TrainingRun:
             seed=rules.run.seed,
             rows=rules.model.rows,
             batch=rules.data.batch,
+            level_curves=rules.data.level_curves,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 

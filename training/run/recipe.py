@@ -82,6 +82,14 @@ class DataRecipe(Record):
     unusable: Confidence = Field(
         0.01, description="Share of samples that may turn out unusable before training stops."
     )
+    level_curves: Confidence = Field(
+        0.0,
+        description=(
+            "Chance of a visit that is made louder and softer by a curve drawn for it, its "
+            "dynamics with it, so that these are a control beside beats and chords. Takes latents "
+            "that are levels (mel), or audio."
+        ),
+    )
     validation: int = Field(
         64,
         ge=0,
