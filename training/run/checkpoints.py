@@ -62,6 +62,7 @@ class RunState(Record):
     step: int = Field(ge=0)
     samples: int = Field(0, ge=0)
     unusable: int = Field(0, ge=0)
+    order: int = 1  # version of the order that samples came in (`data.order.ORDER_VERSION`)
     torch: str = ""
     obbligato: str = ""
     text: str = ""  # of predictors alone: the encoder whose states they read

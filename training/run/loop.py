@@ -25,7 +25,7 @@ from pipelines.trust.trusted import trust
 from training.data.examples import ReadingRules
 from training.data.index import CorpusIndex
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
-from training.data.order import SampleOrder
+from training.data.order import ORDER_VERSION, SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.dit.config import DitConfig
 from training.errors import BadData, TrainingError
@@ -288,6 +288,7 @@ class _TrainingRun:
                     "step": step,
                     "samples": step * self.recipe.data.batch,
                     "unusable": self.unusable,
+                    "order": ORDER_VERSION,
                     **_versions(),
                 },
             }
