@@ -9,8 +9,8 @@ wait unless it is asked not to; so does a copy from it, and each number of it.
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
@@ -128,6 +128,18 @@ def small_recipe() -> TrainRecipe:
     return made.replaced(model=model, data=data, run=run)
 
 
+@contextmanager
+def _allowed_on_meta() -> Iterator[None]:
+    """What torch refuses there: autocast, and AdamW in one kernel."""
+    kernels = "torch.optim.optimizer._get_fused_kernels_supported_devices"
+    with (
+        mock.patch("torch.autocast", return_value=nullcontext()),
+        mock.patch(kernels, return_value=["meta"]),
+        mock.patch("torch._fused_adamw_"),
+    ):
+        yield
+
+
 def counted_waits(steps: int = 3) -> Counter[str]:
     """What makes the host wait in the last of some steps of two micro-batches."""
     recipe = small_recipe()
@@ -135,8 +147,8 @@ def counted_waits(steps: int = 3) -> Counter[str]:
     states = TextCache(text_encoder(recipe.model.text_width), 0)
     trainer = Trainer(recipe, codec, states, World(0, 1, DEVICE))
     for step in range(steps):
-        with mock.patch("torch.autocast", return_value=nullcontext()), HostWaits() as waits:
-            batches = [drawn_batch(recipe, trainer.shape) for _ in range(2)]
+        with _allowed_on_meta(), HostWaits() as waits:
+            batches = [trainer.ready(drawn_batch(recipe, trainer.shape)) for _ in range(2)]
             trainer.step(batches, step)
     counted: Counter[str] = waits.counted
     return counted

@@ -48,7 +48,7 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of another recipe or codec.
     """
-    newest = checkpoints.newest_whole(store)
+    newest = checkpoints.newest_whole(store, checkpoints.RUN)
     notes = [one.line for one in newest.damaged]
     corpora = [
         corpus_state(target, _offsets_file(store, Split.TRAIN, number))

@@ -31,6 +31,7 @@ from training.run import checkpoints
 from training.run.checkpoints import find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.loop import train
+from training.run.prefetch import ReadyBatch
 from training.run.recipe import TrainRecipe
 from training.run.trainer import Trainer
 
@@ -44,6 +45,7 @@ _SCRIPT = (
 _SIGNALLED = """
 import os, sys
 from training.run.loop import train
+from training.run.prefetch import ReadyBatch
 from training.run.recipe import TrainRecipe
 recipe, out, step, number = sys.argv[1:]
 def tell(line):
@@ -203,7 +205,7 @@ def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
     shards = corpus(tmp_path / "shards")
     losses_of = Trainer.losses
 
-    def lost(trainer: Trainer, batch: TrainingBatch) -> torch.Tensor:
+    def lost(trainer: Trainer, batch: ReadyBatch) -> torch.Tensor:
         hurt = torch.tensor(
             [float("nan") if key == sample_of(0).key else 1.0 for key in batch.keys]
         )
