@@ -44,7 +44,8 @@ class HostCopies:
             return lambda: None
         event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
-        return lambda: event.synchronize()
+        wait: Callable[[], None] = event.synchronize
+        return wait
 
 
 class CheckpointWriter:
