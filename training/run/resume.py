@@ -12,6 +12,7 @@ from pipelines.storage.store import Store
 from schemas.identity import Split
 from schemas.record import Record
 from training.data.index import CorpusIndex, index_corpus
+from training.data.order import ORDER_VERSION
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, RECIPE, Checkpoint
@@ -25,6 +26,7 @@ from training.run.corpus_survey import (
 )
 from training.run.recipe import TrainRecipe
 
+_INDEX: Final = "index"
 # What weights depend on; a run goes on with all else changed if its user wants so.
 _FIXED: Final = ("model", "objective", "codec", "text")
 
@@ -46,16 +48,19 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of another recipe or codec.
     """
-    newest = checkpoints.newest_whole(store)
+    newest = checkpoints.newest_whole(store, checkpoints.RUN)
     notes = [one.line for one in newest.damaged]
-    corpora = [corpus_state(target) for target in recipe.data.shards]
+    corpora = [
+        corpus_state(target, _offsets_file(store, Split.TRAIN, number))
+        for number, target in enumerate(recipe.data.shards)
+    ]
     if newest.whole:
-        notes += _changes(newest.whole, recipe)
+        notes += _changes(newest.whole, recipe) + _other_order(newest.whole)
         survey, changed = _gone_on(newest.whole, recipe, corpora, codec)
         notes += changed
     else:
         survey = _surveyed(recipe, corpora, codec)
-    validation, missing = _validation_corpora(recipe)
+    validation, missing = _validation_corpora(recipe, store)
     damaged = tuple(one.checkpoint.folder for one in newest.damaged)
     return RunStart(
         last=newest.whole.folder if newest.whole else "",
@@ -110,15 +115,33 @@ def _named(datasets: Sequence[DatasetFacts]) -> str:
     )
 
 
-def _validation_corpora(recipe: TrainRecipe) -> tuple[list[CorpusIndex], list[str]]:
+def _offsets_file(store: Store, split: Split, number: int) -> str:
+    """Where a run keeps where the samples of its corpora stand; written anew at each start."""
+    return store.path(f"{_INDEX}/{split}-{number}.offsets")
+
+
+def _validation_corpora(recipe: TrainRecipe, store: Store) -> tuple[list[CorpusIndex], list[str]]:
     """Validation of all corpora that have one, and notes on those that have none."""
     validation, notes = [], []
-    for target in recipe.data.shards if recipe.data.validation else ():
+    for number, target in enumerate(recipe.data.shards if recipe.data.validation else ()):
+        file = _offsets_file(store, Split.VALIDATION, number)
         try:
-            validation.append(index_corpus(target, Split.VALIDATION))
+            validation.append(index_corpus(target, Split.VALIDATION, file))
         except NoSamples:  # shards of others have no such split
             notes.append(f"{target} has no validation split: no loss is followed on it")
     return validation, notes
+
+
+def _other_order(last: Checkpoint) -> list[str]:
+    """A note, where the samples of a run came in an order that a seed does not mean any more."""
+    before = last.state().order
+    if before == ORDER_VERSION:
+        return []
+    return [
+        f"the order of samples has changed since the last checkpoint (version {before}, now "
+        f"{ORDER_VERSION}): in the epoch in hand some come twice, and others not at all; from the "
+        "next one on each comes once again"
+    ]
 
 
 def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:

@@ -31,6 +31,7 @@ from training.run import checkpoints
 from training.run.checkpoints import find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.loop import train
+from training.run.prefetch import ReadyBatch
 from training.run.recipe import TrainRecipe
 from training.run.trainer import Trainer
 
@@ -44,6 +45,7 @@ _SCRIPT = (
 _SIGNALLED = """
 import os, sys
 from training.run.loop import train
+from training.run.prefetch import ReadyBatch
 from training.run.recipe import TrainRecipe
 recipe, out, step, number = sys.argv[1:]
 def tell(line):
@@ -203,7 +205,7 @@ def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
     shards = corpus(tmp_path / "shards")
     losses_of = Trainer.losses
 
-    def lost(trainer: Trainer, batch: TrainingBatch) -> torch.Tensor:
+    def lost(trainer: Trainer, batch: ReadyBatch) -> torch.Tensor:
         hurt = torch.tensor(
             [float("nan") if key == sample_of(0).key else 1.0 for key in batch.keys]
         )
@@ -280,6 +282,23 @@ def test_what_weights_depend_on_may_not_change_and_the_rest_is_told(tmp_path: Pa
     lines.clear()
     train(recipe(shards, run__steps=4), str(tmp_path / "run"), lines.append)
     assert lines[-1] == "all 4 steps are done"
+
+
+def test_a_run_in_an_order_of_before_goes_on_and_is_told(tmp_path: Path) -> None:
+    shards, run = corpus(tmp_path / "shards"), tmp_path / "run"
+    train(recipe(shards, run__steps=2), str(run), silent)
+    file = run / checkpoints.folder_of(2) / "state.json"
+    state = json.loads(file.read_text())
+    assert state.pop("order") == 2
+    del state["files"]["state.json"]  # its seal
+    file.write_text(json.dumps(state))
+    lines: list[str] = []
+    train(recipe(shards, run__steps=3), str(run), lines.append)
+    told = "the order of samples has changed since the last checkpoint (version 1, now 2)"
+    assert sum(line.startswith(told) for line in lines) == 1
+    lines.clear()
+    train(recipe(shards, run__steps=4), str(run), lines.append)
+    assert not any(line.startswith(told) for line in lines)
 
 
 def test_old_checkpoints_go_and_a_torn_one_is_none(tmp_path: Path) -> None:
