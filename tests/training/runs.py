@@ -72,7 +72,7 @@ def settings(**knobs: object) -> dict[str, dict[str, object]]:
     return out
 
 
-def recipe(shards: Path, *, net: NetConfig = NET, **knobs: object) -> TrainRecipe:
+def recipe(shards: Path, net: NetConfig = NET, /, **knobs: object) -> TrainRecipe:
     """A small run on a corpus: six steps of four samples, an epoch being twelve, or what the knobs
     say. A transformer learns a flow, as in its presets.
     """

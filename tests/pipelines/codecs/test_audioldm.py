@@ -138,7 +138,7 @@ def test_nothing_of_it_learns(codec: AudioLdmCodec) -> None:
 def test_gradients_pass_from_a_wave_to_its_latents(codec: AudioLdmCodec) -> None:
     latents = codec.encode(sines(440.0, duration_s=0.32))
     asked = latents.clone().requires_grad_()
-    codec.decode(asked).square().sum().backward()
+    codec.decode(asked).square().sum().backward()  # type: ignore[no-untyped-call]
     towards = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
     louder, quieter = (
         codec.decode(latents + by * towards).square().sum().item() for by in (1e-2, -1e-2)

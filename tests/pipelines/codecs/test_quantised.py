@@ -197,7 +197,7 @@ def test_gradients_pass_through_rounding_which_has_none_of_its_own(case: Case) -
     latents = case.codec.encode(music(0.2))
     asked = latents.clone().requires_grad_()
     played = case.codec.decode(asked)
-    played.square().mean().backward()
+    played.square().mean().backward()  # type: ignore[no-untyped-call]
     assert asked.grad is not None
     assert asked.grad.isfinite().all()
     assert asked.grad.abs().amax(dim=(0, 2, 3)).all()  # of every channel

@@ -136,7 +136,7 @@ def test_a_run_killed_and_stopped_in_mid_epoch_is_equal_to_the_bit_to_one_left_a
 
 
 def test_a_transformer_that_goes_on_is_equal_to_the_bit_to_one_left_alone(tmp_path: Path) -> None:
-    chosen = recipe(corpus(tmp_path / "shards"), net=DIT)
+    chosen = recipe(corpus(tmp_path / "shards"), DIT)
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
     train(chosen, str(straight), silent)
     half = checkpoints.folder_of(3)
@@ -176,7 +176,7 @@ def one_process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("alone")
     chosen = recipe(
         corpus(folder / "shards"),
-        net=request.param,
+        request.param,
         run__validate_every=3,
         run__played=1,
         run__play_every=6,
@@ -292,7 +292,7 @@ def test_what_weights_depend_on_may_not_change_and_the_rest_is_told(tmp_path: Pa
     ):
         train(recipe(shards, run__steps=4, model__control_width=32), str(tmp_path / "run"), silent)
     with pytest.raises(TrainingError, match=r"model\.kind = dit \(was munet\)"):
-        train(recipe(shards, net=DIT, run__steps=4), str(tmp_path / "run"), silent)
+        train(recipe(shards, DIT, run__steps=4), str(tmp_path / "run"), silent)
     lines: list[str] = []
     assert train(recipe(shards, run__steps=4), str(tmp_path / "run"), lines.append).step == 4
     assert "changed since the last checkpoint: run.steps = 4 (was 2)" in lines

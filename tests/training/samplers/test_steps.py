@@ -49,7 +49,7 @@ def ours(objective: Objective, sampler: Sampler, count: int = COUNT) -> torch.Te
 
 def walked(scheduler: Any) -> torch.Tensor:
     """What a scheduler of diffusers makes of the same start and net."""
-    x = START
+    x: torch.Tensor = START
     for step in scheduler.timesteps:
         x = scheduler.step(guess(x, step), step, x).prev_sample
     return x
@@ -58,7 +58,7 @@ def walked(scheduler: Any) -> torch.Tensor:
 def scaled(scheduler: Any) -> torch.Tensor:
     """The same of one that walks in x / alpha, as Karras et al. do."""
     first = (1 + scheduler.sigmas[0] ** 2).sqrt()
-    x = START * first
+    x: torch.Tensor = START * first
     for step in scheduler.timesteps:
         seen = scheduler.scale_model_input(x, step)
         x = scheduler.step(guess(seen, step), step, x).prev_sample
@@ -66,11 +66,22 @@ def scaled(scheduler: Any) -> torch.Tensor:
 
 
 def made(kind: Any, objective: Diffusion, **options: object) -> Any:
-    scheduler = kind.from_config(
-        objective.scheduler.config, timestep_spacing="trailing", clip_sample=False, **options
+    config = objective.config
+    scheduler = kind(
+        num_train_timesteps=config.steps,
+        beta_start=config.beta_start,
+        beta_end=config.beta_end,
+        beta_schedule=str(config.schedule),
+        prediction_type=str(config.target),
+        timestep_spacing="trailing",
+        **options,
     )
     scheduler.set_timesteps(COUNT)
     return scheduler
+
+
+def zero_terminal(objective: Diffusion) -> dict[str, bool]:
+    return {"rescale_betas_zero_snr": objective.config.zero_terminal}
 
 
 def ddpm(objective: Diffusion) -> torch.Tensor:
@@ -79,16 +90,20 @@ def ddpm(objective: Diffusion) -> torch.Tensor:
         patched.setattr(
             "diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, **__: next(numbers)
         )
-        return walked(made(DDPMScheduler, objective, variance_type="fixed_small"))
+        return walked(
+            made(DDPMScheduler, objective, variance_type="fixed_small", clip_sample=False)
+        )
 
 
 ORACLES: dict[Sampler, Callable[[Diffusion], torch.Tensor]] = {
-    Sampler.DDIM: lambda objective: walked(made(DDIMScheduler, objective)),
+    Sampler.DDIM: lambda objective: walked(made(DDIMScheduler, objective, clip_sample=False)),
     Sampler.DDPM: ddpm,
     Sampler.DPM_SOLVER: lambda objective: walked(
-        made(DPMSolverMultistepScheduler, objective, algorithm_type="dpmsolver++", solver_order=2)
+        made(DPMSolverMultistepScheduler, objective, **zero_terminal(objective))
     ),
-    Sampler.EULER: lambda objective: scaled(made(EulerDiscreteScheduler, objective)),
+    Sampler.EULER: lambda objective: scaled(
+        made(EulerDiscreteScheduler, objective, **zero_terminal(objective))
+    ),
     Sampler.HEUN: lambda objective: scaled(made(HeunDiscreteScheduler, objective)),
 }
 
@@ -190,7 +205,7 @@ def test_gradients_pass_through_a_whole_way_computed_twice(
         return denoised(predict, start, objective, rules, fresh=FRESH.__getitem__).square().sum()
 
     start = START.clone().requires_grad_()
-    end(start).backward()
+    end(start).backward()  # type: ignore[no-untyped-call]
     assert start.grad is not None
     towards = drawn(99)
     with torch.no_grad():
