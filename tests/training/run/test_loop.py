@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from pipelines.storage.lock import break_lock
 from pipelines.storage.store import Store
 from tests.pipelines.shards.shard_samples import flac
 from tests.training.data.shards import sample_of, write_shard
-from tests.training.runs import corpus, edited, recipe
+from tests.training.runs import DIT, NET, corpus, edited, recipe
 from training.data.loading import TrainingBatch
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
@@ -136,6 +137,18 @@ def test_a_run_killed_and_stopped_in_mid_epoch_is_equal_to_the_bit_to_one_left_a
     assert_equal_to_the_bit(tmp_path / "straight", hurt, 24)
 
 
+def test_a_transformer_that_goes_on_is_equal_to_the_bit_to_one_left_alone(tmp_path: Path) -> None:
+    chosen = recipe(corpus(tmp_path / "shards"), DIT)
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    train(chosen, str(straight), silent)
+    half = checkpoints.folder_of(3)
+    shutil.copytree(straight / half, resumed / half)
+    lines: list[str] = []
+    train(chosen, str(resumed), lines.append)
+    assert any(line.startswith("going on from step 3") for line in lines)
+    assert_equal_to_the_bit(straight, resumed, 6)
+
+
 def test_a_stop_signal_loses_no_step(tmp_path: Path) -> None:
     chosen = recipe(corpus(tmp_path / "shards"), run__steps=10_000, run__checkpoint_every=10_000)
     running = started(chosen, tmp_path / "run")
@@ -160,11 +173,15 @@ class Alone(NamedTuple):
     output: str
 
 
-@pytest.fixture(scope="module")
-def one_process(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+@pytest.fixture(scope="module", params=[NET, DIT], ids=["munet", "dit"])
+def one_process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Alone:
     folder = tmp_path_factory.mktemp("alone")
     chosen = recipe(
-        corpus(folder / "shards"), run__validate_every=3, run__played=1, run__play_every=6
+        corpus(folder / "shards"),
+        request.param,
+        run__validate_every=3,
+        run__played=1,
+        run__play_every=6,
     )
     lines: list[str] = []
     train(chosen, str(folder / "run"), lines.append)
@@ -276,6 +293,8 @@ def test_what_weights_depend_on_may_not_change_and_the_rest_is_told(tmp_path: Pa
         TrainingError, match=r"another recipe: model\.control_width = 32 \(was 16\)"
     ):
         train(recipe(shards, run__steps=4, model__control_width=32), str(tmp_path / "run"), silent)
+    with pytest.raises(TrainingError, match=r"model\.kind = dit \(was munet\)"):
+        train(recipe(shards, DIT, run__steps=4), str(tmp_path / "run"), silent)
     lines: list[str] = []
     assert train(recipe(shards, run__steps=4), str(tmp_path / "run"), lines.append).step == 4
     assert "changed since the last checkpoint: run.steps = 4 (was 2)" in lines
