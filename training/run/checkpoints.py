@@ -32,7 +32,7 @@ from pydantic import Field, ValidationError
 
 from pipelines.errors import PipelineError, is_of_the_machine
 from pipelines.pretrained.checksum import first_line
-from pipelines.storage.store import Store, seal, sha256_of
+from pipelines.storage.store import Published, Store, seal, sha256_of
 from pipelines.trust.build_folder import check_files
 from schemas.record import Record
 from training.errors import TrainingError
@@ -55,6 +55,15 @@ Weights = dict[str, torch.Tensor]
 R = TypeVar("R", bound=Record)
 
 
+class Parent(Record):
+    """Weights that a run began with: somebody's published ones, or a checkpoint of another run."""
+
+    name: str
+    address: str  # of the folder or checkpoint, as it was then; or an id on a hub
+    sha256: str  # of the file that holds the weights
+    licence: str = ""  # of the weights, which training does not change; empty for a run of ours
+
+
 class RunState(Record):
     """What state.json says."""
 
@@ -65,6 +74,8 @@ class RunState(Record):
     obbligato: str = ""
     text: str = ""  # of predictors alone: the encoder whose states they read
     validation: dict[str, Any] = Field({})  # of predictors alone: what they got wrong
+    # what the weights come from, the oldest first; none where they began at random
+    parents: tuple[Parent, ...] = ()
     # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
     files: dict[str, str] = Field({})
 
@@ -217,11 +228,11 @@ def write(
     step: int,
     *,
     weights: dict[str, Weights],
-    optimizer: dict[str, Any],
+    optimizer: dict[str, Any] | None,
     documents: Mapping[str, Any],
 ) -> Checkpoint:
-    """Write a checkpoint: tensors by file, moments, JSON documents; `state.json` among them comes
-    last, with the hashes of all others.
+    """Write a checkpoint: tensors by file, moments if there are any, JSON documents; `state.json`
+    among them comes last, with the hashes of all others.
     """
     made = Checkpoint(store, folder_of(step))
     store.delete(made.file(STATE))
@@ -229,14 +240,8 @@ def write(
     for name, tensors in weights.items():
         content = safetensors.torch.save({key: one.contiguous() for key, one in tensors.items()})
         written.append(store.write_bytes(made.file(name), content))
-    with store.writer(made.file(OPTIMIZER)) as out:
-        try:
-            torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
-        except RuntimeError:  # torch has words of its own for a write that failed
-            if out.fault is not None:
-                raise out.fault from None
-            raise
-    written.append(out.published())
+    if optimizer is not None:
+        written.append(_write_moments(made, optimizer))
     written += [
         store.write_json(made.file(name), document)
         for name, document in documents.items()
@@ -246,6 +251,17 @@ def write(
     state = {**documents[STATE], "files": hashes}
     store.write_json(made.file(STATE), {**state, "files": {**hashes, STATE: _state_seal(state)}})
     return made
+
+
+def _write_moments(made: Checkpoint, optimizer: dict[str, Any]) -> Published:
+    with made.store.writer(made.file(OPTIMIZER)) as out:
+        try:
+            torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
+        except RuntimeError:  # torch has words of its own for a write that failed
+            if out.fault is not None:
+                raise out.fault from None
+            raise
+    return out.published()
 
 
 def _state_seal(state: Mapping[str, Any]) -> str:
