@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import safetensors.torch
 import torch
 from diffusers import AutoencoderKL
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
@@ -46,8 +47,14 @@ def write_codec(published: Weights, config: Mapping[str, Any], folder: Path) -> 
     """
     autoencoder = autoencoder_of(published, config)
     vocoder = vocoder_of(published)
-    autoencoder.save_pretrained(folder / VAE)
-    vocoder.save_pretrained(folder / VOCODER)
+    autoencoder.save_config(folder / VAE)
+    vocoder.config.save_pretrained(folder / VOCODER)
+    for module, path in (
+        (autoencoder, folder / VAE / "diffusion_pytorch_model.safetensors"),
+        (vocoder, folder / VOCODER / "model.safetensors"),
+    ):
+        weights = {name: value.contiguous() for name, value in module.state_dict().items()}
+        safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
 
 
 def autoencoder_of(published: Weights, config: Mapping[str, Any]) -> AutoencoderKL:

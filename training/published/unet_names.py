@@ -119,14 +119,19 @@ def _part_name(level: str, index: str, ours: str) -> str | None:
     return f"{level}.{_ATTENTIONS[found[1]]}.{index}.{_TRANSFORMER[found[2]]}"
 
 
-def our_unet(published: Weights, config: MuNetConfig) -> Weights:
-    """The tensors of a published UNet by our names.
+def our_unet(published: Weights, config: MuNetConfig, *, among: bool = False) -> Weights:
+    """The tensors of a published UNet by our names; of a net of ours that has others too, those
+    `among` them.
 
     Raises `TrainingError` where one is missing, left over, or of another shape.
     """
     with torch.device("meta"):  # shapes alone
         shapes = {name: value.shape for name, value in MuNet(config).named_parameters()}
-    names = {name: str(published_name(name)) for name in shapes}
+    names = {
+        name: theirs or name
+        for name in shapes
+        if (theirs := published_name(name)) is not None or not among
+    }
     strange = sorted(set(names.values()) ^ published.keys()) or sorted(
         theirs for ours, theirs in names.items() if published[theirs].shape != shapes[ours]
     )
@@ -171,12 +176,12 @@ def unet_shape(published: Weights, stated: Mapping[str, Any] | None = None) -> M
 
 
 def _shape(published: Weights, stated: Mapping[str, Any]) -> MuNetConfig:
-    levels, layers = _count(published, "down_blocks.{}."), _count(
-        published, "down_blocks.0.resnets.{}."
+    levels, layers = (
+        _count(published, "down_blocks.{}."),
+        _count(published, "down_blocks.0.resnets.{}."),
     )
     widths = tuple(
-        published[f"down_blocks.{level}.resnets.0.conv1.weight"].shape[0]
-        for level in range(levels)
+        published[f"down_blocks.{level}.resnets.0.conv1.weight"].shape[0] for level in range(levels)
     )
     keys = {
         condition: f"mid_block.{_ATTENTIONS[condition]}.0.transformer_blocks.0.attn2.to_k.weight"

@@ -69,6 +69,7 @@ def test_what_is_written_is_an_option_and_what_is_read_comes_first() -> None:
         "train",
         "train codec",
         "train predictors",
+        "import",
         "shards extract",
         "shards export",
         "captions vocabulary",
