@@ -1,9 +1,19 @@
 """Published models as commands ask for them."""
 
+import os
+from pathlib import Path
+
+from flows.build.run_step import absolute
+from flows.errors import UsageError
+from flows.launchers.job import ReportLine
 from flows.screens.model_files import write_model_card
+from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from training.published.importing import Imported, import_published
+from training.run.checkpoints import STATE, find_checkpoint, whole_ones
 from training.run.recipe import TextRecipe, foreign_names
+
+_IMPORTED = "parent"  # in the run that begins with it
 
 
 def imported(source: str, out: str, *, licence: str = "", text: str = "") -> Imported:
@@ -14,3 +24,34 @@ def imported(source: str, out: str, *, licence: str = "", text: str = "") -> Imp
     if made.parameters:
         write_model_card(out)
     return made
+
+
+def started_from(source: str, out: str, report: ReportLine) -> str:
+    """The run that another begins with: a run or checkpoint as it is; a published model once
+    imported beside it, which is said.
+
+    Raises `UsageError` where several processes would import it at once.
+    """
+    store = Store(source)
+    if store.exists(STATE) or whole_ones(store):
+        return absolute(source)
+    made = Path(out) / _IMPORTED
+    if made.is_dir():
+        address = find_checkpoint(str(made), files=()).state().parents[-1].address
+        if address != _address(source):
+            raise UsageError(
+                f"{made} was imported from {address}, not from {source}: take another --out"
+            )
+        return absolute(str(made))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(f"{source} is not a run: import it first, with `obbligato import`")
+    found = imported(_address(source), str(made))
+    report(f"imported {found.parent.name} into {made}; its licence: {found.parent.licence}")
+    for note in found.notes:
+        report(f"note: {note}")
+    return absolute(str(made))
+
+
+def _address(source: str) -> str:
+    """As an import remembers it: a folder from the root, an id on a hub as it is."""
+    return os.path.realpath(source) if os.path.isdir(source) else source

@@ -151,7 +151,8 @@ def vocoder_of(published: Weights) -> SpeechT5HifiGan:
     buffers = {name: made.get_buffer(name) for name in ("mean", "scale")}
     named = {re.sub(r"^ups\.", "upsampler.", name): value for name, value in own.items()}
     _fill(made, named | buffers, "vocoder")
-    return made.eval()
+    torch.nn.Module.eval(made)
+    return made
 
 
 def _fill(module: torch.nn.Module, weights: Weights, what: str) -> None:

@@ -3,6 +3,7 @@ any other.
 """
 
 import importlib.metadata
+import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -70,8 +71,9 @@ def _parent(found: PublishedFolder, source: str, licence: str) -> Parent:
             sha256 = sha256_of(opened)
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
+    address = str(found.folder.resolve()) if os.path.isdir(source) else source
     stated = licence or stated_licence(found.folder)
-    return Parent(name=found.name, address=source, sha256=sha256, licence=stated)
+    return Parent(name=found.name, address=address, sha256=sha256, licence=stated)
 
 
 def _with_codec(recipe: TrainRecipe, found: PublishedFolder, folder: Path) -> TrainRecipe:

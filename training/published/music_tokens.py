@@ -73,7 +73,9 @@ def our_chords(published: Weights) -> Weights:
     """
     weight, bias_D = _linear(published, CHORDS, _CHORD_KINDS + _INVERSIONS, times=2)
     width = len(bias_D)
-    roots, kinds, inversions, times = weight.split([width, _CHORD_KINDS, _INVERSIONS, width], dim=1)
+    roots, kinds, inversions, times = torch.split(
+        weight, [width, _CHORD_KINDS, _INVERSIONS, width], dim=1
+    )
     translation_D = published[BIAS].reshape(-1) if BIAS in published else torch.empty(0)
     if translation_D.shape != bias_D.shape:
         raise TrainingError(f"{BIAS} is missing, or not {width} wide: roots cannot be told")

@@ -4,7 +4,8 @@ A run's folder, local or remote::
 
     checkpoints/step-00000500/
       model.safetensors     weights
-      ema.safetensors       averaged weights: those that play
+      ema.safetensors       averaged weights: those that play; where some of the net does not
+                            learn, adapter.safetensors in its place: what does, on top of its parent
       optimizer.pt          moments
       recipe.json           the training recipe
       corpus.json           sentences per prompt, statistics that fill what a prompt leaves open,
@@ -40,6 +41,8 @@ from training.errors import TrainingError
 FOLDER: Final = "checkpoints"
 MODEL: Final = "model.safetensors"
 EMA: Final = "ema.safetensors"
+ADAPTER: Final = "adapter.safetensors"
+PLAYED: Final = (EMA, ADAPTER)  # one of these plays
 OPTIMIZER: Final = "optimizer.pt"
 RECIPE: Final = "recipe.json"
 CORPUS: Final = "corpus.json"
@@ -116,6 +119,11 @@ class Checkpoint(NamedTuple):
                 f"such as in {strange}: its disk or its writer failed"
             )
         return tensors
+
+    @property
+    def played(self) -> str:
+        """The file of the averaged weights."""
+        return ADAPTER if ADAPTER in self.state().files else EMA
 
     def optimizer(self) -> dict[str, Any]:
         """Moments, as torch's optimizers keep them, by parameter's name."""
@@ -228,17 +236,19 @@ def write(
     step: int,
     *,
     weights: dict[str, Weights],
+    metadata: Mapping[str, str] | None = None,
     optimizer: dict[str, Any] | None,
     documents: Mapping[str, Any],
 ) -> Checkpoint:
     """Write a checkpoint: tensors by file, moments if there are any, JSON documents; `state.json`
-    among them comes last, with the hashes of all others.
+    among them comes last, with the hashes of all others. `metadata` is put into the tensors' files.
     """
     made = Checkpoint(store, folder_of(step))
     store.delete(made.file(STATE))
     written = []
     for name, tensors in weights.items():
-        content = safetensors.torch.save({key: one.contiguous() for key, one in tensors.items()})
+        whole = {key: one.contiguous() for key, one in tensors.items()}
+        content = safetensors.torch.save(whole, dict(metadata) if metadata else None)
         written.append(store.write_bytes(made.file(name), content))
     if optimizer is not None:
         written.append(_write_moments(made, optimizer))

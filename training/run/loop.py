@@ -29,7 +29,7 @@ from training.data.order import SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
+from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint, Parent
 from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World, joined
 from training.run.recipe import TrainRecipe, foreign_names
@@ -37,6 +37,7 @@ from training.run.resume import RunStart, run_start
 from training.run.throughput import Clock, flops_per_sample
 from training.run.trainer import StepFigures, Trainer
 from training.run.validation import preview, validation_batches, validation_loss
+from training.run.warm_start import parent_weights
 
 _NAMED: Final = 5  # unusable samples that are named, of however many
 
@@ -122,7 +123,10 @@ class _TrainingRun:
         _check_fit(recipe, codec, encoder.width)
         start = world.broadcast(lambda: run_start(recipe, store, codec))
         self.survey, self.damaged = start.survey, set(start.damaged)
-        self.trainer = Trainer(recipe, codec, TextCache(encoder, recipe.text.cache_mb), world)
+        self.parents = start.parents
+        begun = parent_weights(start.parents[-1]) if start.reads_parent else None
+        cache = TextCache(encoder, recipe.text.cache_mb)
+        self.trainer = Trainer(recipe, codec, cache, world, begun)
         self.samples = self._samples(start.corpora, full_conditioning=False)
         self.validation = (
             self._samples(start.validation, full_conditioning=True) if start.validation else None
@@ -287,11 +291,17 @@ class _TrainingRun:
                     "step": step,
                     "samples": step * self.recipe.data.batch,
                     "unusable": self.unusable,
+                    "parents": [one.model_dump(mode="json") for one in self.parents],
                     **_versions(),
                 },
             }
             made = checkpoints.write(
-                self.store, step, weights=weights, optimizer=moments, documents=documents
+                self.store,
+                step,
+                weights=weights,
+                metadata=_origin(self.recipe, self.parents),
+                optimizer=moments,
+                documents=documents,
             )
             self.damaged.discard(made.folder)
             checkpoints.drop_old(self.store, self.recipe.run.keep, self.damaged)
@@ -300,6 +310,19 @@ class _TrainingRun:
 
 def _versions() -> dict[str, str]:
     return {"torch": torch.__version__, "obbligato": importlib.metadata.version("obbligato")}
+
+
+def _origin(recipe: TrainRecipe, parents: Sequence[Parent]) -> dict[str, str] | None:
+    """What an adapter's file says of itself: without its parent it plays nothing."""
+    if not recipe.adapter.is_used:
+        return None
+    parent, rules = parents[-1], recipe.adapter
+    return {
+        "parent": parent.name,
+        "parent_sha256": parent.sha256,
+        "rank": str(rules.rank),
+        "scale": f"{rules.scale:g}",
+    }
 
 
 def _silent(_: str) -> None:

@@ -5,7 +5,7 @@ noise.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from pipelines.codecs import Codec
+from training.adapters.freezing import learned, prepare
 from training.data.loading import TrainingBatch
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextCache
 from training.errors import BadData, TrainingError
-from training.run.checkpoints import EMA, MODEL, Checkpoint, Weights
+from training.run.checkpoints import ADAPTER, EMA, MODEL, Checkpoint, Weights
 from training.run.ema import Ema
 from training.run.parallel import (
     World,
@@ -49,14 +50,27 @@ class StepFigures(NamedTuple):
 
 
 class Trainer:
-    """What is trained, in one process of however many."""
+    """What is trained, in one process of however many.
 
-    def __init__(self, recipe: TrainRecipe, codec: Codec, states: TextCache, world: World) -> None:
+    `begun` are the weights that a run begins with; all that is new in its net begins as nothing.
+    """
+
+    def __init__(
+        self,
+        recipe: TrainRecipe,
+        codec: Codec,
+        states: TextCache,
+        world: World,
+        begun: Weights | None = None,
+    ) -> None:
         self.recipe, self.codec, self.states, self.world = recipe, codec, states, world
         torch.manual_seed(recipe.run.seed)
         self.model = LatentDiffusion(
             recipe.model, recipe.objective, checkpointing=recipe.run.checkpointing
         ).to(world.device)
+        if begun is not None:
+            begin_with(self.model, begun)
+        prepare(self.model, recipe.adapter, begun or ())
         if recipe.run.compile:
             # Under FSDP each `Layer` is a graph by itself, and all share one code object: by
             # default only 8 of them would be compiled.
@@ -65,9 +79,10 @@ class Trainer:
             )
             self.model.munet.compile()
         self.net = wrapped(self.model, world, recipe.run.parallel)
+        self.learned = learned(self.model)  # sharing processes hold others in their places
         rules = recipe.optim
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
+            self.learned.values(),
             lr=rules.lr,
             betas=(rules.beta1, rules.beta2),
             weight_decay=rules.weight_decay,
@@ -98,7 +113,7 @@ class Trainer:
             losses.append(loss_B.detach())
         norm = float(
             full_tensor(
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
+                torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.optim.clip)
             )
         )
         figures = self._figures(batches, torch.cat(losses).float(), norm, step)
@@ -202,9 +217,9 @@ class Trainer:
         """
         weights = {MODEL: self._weights()}
         with self.ema.playing():
-            weights[EMA] = self._weights()
+            weights[ADAPTER if self.recipe.adapter.is_used else EMA] = self._weights()
         moments: dict[str, Any] = {}
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self.learned.items():
             moments_of_one = {
                 key: full_tensor(value).cpu()
                 for key, value in self.optimizer.state[parameter].items()
@@ -215,7 +230,7 @@ class Trainer:
 
     def _weights(self) -> Weights:
         weights = {}
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self.learned.items():
             value = full_tensor(parameter.detach())
             if self.world.is_first:
                 weights[name] = value.cpu().clone()
@@ -227,11 +242,11 @@ class Trainer:
 
         Raises `TrainingError` where they are another model's.
         """
-        fill_weights(self.model, checkpoint.weights(EMA), checkpoint.name)
+        fill(self.learned, checkpoint.weights(checkpoint.played), checkpoint.name)
         self.ema.exchange()
-        fill_weights(self.model, checkpoint.weights(MODEL), checkpoint.name)
+        fill(self.learned, checkpoint.weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self.learned.items():
             state, stored = self.optimizer.state[parameter], moments.get(name)
             if (
                 not isinstance(stored, dict)
@@ -247,22 +262,44 @@ class Trainer:
                 copy_into(state[key], value)
 
 
-@torch.no_grad()
 def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
     """Put weights into a model.
 
     Raises `TrainingError` where their names or shapes are not its own.
     """
-    check_shapes(model, weights, name)
-    for key, parameter in model.named_parameters():
+    fill(dict(model.named_parameters()), weights, name)
+
+
+@torch.no_grad()
+def fill(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) -> None:
+    """Put weights into parameters.
+
+    Raises `TrainingError` where names or shapes differ.
+    """
+    _check_shapes(parameters, weights, name)
+    for key, parameter in parameters.items():
         copy_into(parameter, weights[key])
+
+
+@torch.no_grad()
+def begin_with(model: nn.Module, weights: Weights) -> None:
+    """Put another model's weights into one that has all of its parts, and maybe more.
+
+    Raises `TrainingError` where it has not.
+    """
+    own = dict(model.named_parameters())
+    there = {name: own[name] for name in weights if name in own}
+    fill(there, weights, "what run.start_from names")
 
 
 def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
     """Raise `TrainingError` where weights are not a model's own by name and shape; a model on the
     meta device will do.
     """
-    parameters = dict(model.named_parameters())
+    _check_shapes(dict(model.named_parameters()), weights, name)
+
+
+def _check_shapes(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) -> None:
     strange = sorted(parameters.keys() ^ weights.keys()) or [
         key for key, value in weights.items() if value.shape != parameters[key].shape
     ]

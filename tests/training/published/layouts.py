@@ -6,6 +6,7 @@ code computes with the numbers that `filled` puts into them.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def filled(name: str, *shape: int) -> torch.Tensor:
     """What a tensor of a name holds: weights of about unit gain."""
     numbers = drawn(name, *shape)
     if len(shape) > 1:
-        return numbers / float(np.prod(shape[1:])) ** 0.5
+        return torch.as_tensor(numbers / math.sqrt(math.prod(shape[1:])))
     return 1 + 0.1 * numbers if name.endswith("weight") else 0.3 * numbers
 
 
