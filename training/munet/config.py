@@ -25,6 +25,13 @@ class Preset(StrEnum):
     BASE = "base"
 
 
+class RowBranch(StrEnum):
+    """How frame rows reach a net."""
+
+    ADDED = "added"  # in each residual block
+    COPY = "copy"  # through a copy of the way down, added to what that leaves (Music ControlNet)
+
+
 class MuNetConfig(Record):
     """The shape of a MuNet. Levels are counted from the finest; each halves time and bands.
 
@@ -83,6 +90,13 @@ class MuNetConfig(Record):
     row_width: int = Field(
         96, ge=1, le=WIDEST, description="Channels that frame rows are mixed into."
     )
+    row_branch: RowBranch = Field(
+        RowBranch.ADDED,
+        description=(
+            "How frame rows reach the net: added in every residual block, or through a copy of the "
+            "way down, as Music ControlNet has it: more to learn, beside a net that stays."
+        ),
+    )
     chord_roots: ChordRoots = Field(
         ChordRoots.SINUSOIDS,
         description=(
@@ -136,6 +150,11 @@ class MuNetConfig(Record):
         _check_controls("controls", self.controls, TOKENS)
         _check_controls("rows", self.rows, CONTROLS)
         return self
+
+    @property
+    def adds_rows(self) -> bool:
+        """Whether residual blocks take frame rows."""
+        return bool(self.rows) and self.row_branch is RowBranch.ADDED
 
     def blind(self) -> "MuNetConfig":
         """The control-blind twin: the same net without tokens and frame rows."""

@@ -29,7 +29,7 @@ from training.data.order import SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint, Parent
+from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
 from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World, joined
 from training.run.recipe import TrainRecipe, foreign_names
@@ -37,7 +37,7 @@ from training.run.resume import RunStart, run_start
 from training.run.throughput import Clock, flops_per_sample
 from training.run.trainer import StepFigures, Trainer
 from training.run.validation import preview, validation_batches, validation_loss
-from training.run.warm_start import parent_weights
+from training.run.warm_start import adapter_origin, parent_weights
 
 _NAMED: Final = 5  # unusable samples that are named, of however many
 
@@ -299,7 +299,7 @@ class _TrainingRun:
                 self.store,
                 step,
                 weights=weights,
-                metadata=_origin(self.recipe, self.parents),
+                metadata=adapter_origin(self.recipe, self.parents),
                 optimizer=moments,
                 documents=documents,
             )
@@ -310,19 +310,6 @@ class _TrainingRun:
 
 def _versions() -> dict[str, str]:
     return {"torch": torch.__version__, "obbligato": importlib.metadata.version("obbligato")}
-
-
-def _origin(recipe: TrainRecipe, parents: Sequence[Parent]) -> dict[str, str] | None:
-    """What an adapter's file says of itself: without its parent it plays nothing."""
-    if not recipe.adapter.is_used:
-        return None
-    parent, rules = parents[-1], recipe.adapter
-    return {
-        "parent": parent.name,
-        "parent_sha256": parent.sha256,
-        "rank": str(rules.rank),
-        "scale": f"{rules.scale:g}",
-    }
 
 
 def _silent(_: str) -> None:

@@ -282,7 +282,7 @@ def fill(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) ->
 
 
 @torch.no_grad()
-def begin_with(model: nn.Module, weights: Weights) -> None:
+def begin_with(model: LatentDiffusion, weights: Weights) -> None:
     """Put another model's weights into one that has all of its parts, and maybe more.
 
     Raises `TrainingError` where it has not.
@@ -290,6 +290,9 @@ def begin_with(model: nn.Module, weights: Weights) -> None:
     own = dict(model.named_parameters())
     there = {name: own[name] for name in weights if name in own}
     fill(there, weights, "what run.start_from names")
+    copy = model.munet.row_copy
+    if copy is not None and not any(".row_copy." in name for name in weights):
+        copy.begin_as(model.munet)
 
 
 def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:

@@ -4,6 +4,7 @@ What is averaged there plays there, and is begun with here. Where all that a run
 of its parent's weights (`training.adapters`), the parent is read again to go on and to play.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pipelines.codecs import CodecFacts
@@ -107,6 +108,19 @@ def _parent_checkpoint(parent: Parent) -> Checkpoint:
             f"{parent.sha256[:16]}…): put them back"
         )
     return found
+
+
+def adapter_origin(recipe: TrainRecipe, parents: Sequence[Parent]) -> dict[str, str] | None:
+    """What an adapter's file says of itself: without its parent it plays nothing."""
+    if not recipe.adapter.is_used:
+        return None
+    parent, rules = parents[-1], recipe.adapter
+    return {
+        "parent": parent.name,
+        "parent_sha256": parent.sha256,
+        "rank": str(rules.rank),
+        "scale": f"{rules.scale:g}",
+    }
 
 
 def _check_fit(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecipe) -> None:
