@@ -1,10 +1,12 @@
-"""`obbligato import`: models that others published, as runs of ours."""
+"""`obbligato import` and `obbligato export`: models that others published, as runs of ours; and
+runs in the layout in which models are published.
+"""
 
 from typing import Annotated
 
 import typer
 
-from flows.cli.options import Json, print_json, written
+from flows.cli.options import Json, Run, print_json, written
 
 
 def import_model(
@@ -48,3 +50,28 @@ def import_model(
         return
     typer.echo(f"{made.parameters / 1e6:.1f} million parameters: {out}")
     typer.echo(f"train from it:  {command_name()} train SHARDS --from {out} --out CHILD")
+
+
+def export_model(
+    run: Run,
+    out: Annotated[str, written("New folder of the model, to be handed on.")],
+    licence: Annotated[
+        str, typer.Option(help="Licence of the weights, where they began as nothing of others.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a model in diffusers' layout and names, with a card that a hub reads.
+
+    An adapter is merged. `import` reads it back whole.
+    """
+    from flows.models.published import exported
+    from flows.screens.plain import plain
+
+    made = exported(run, out, licence=licence)
+    if as_json:
+        print_json({"out": out, "diffusers": made.is_published_shape, "beside": list(made.rest)})
+        return
+    opens = "diffusers" if made.is_published_shape else "Mustango's code"
+    typer.echo(f"{plain(made.checkpoint.name)} in {out}: {opens} opens unet/")
+    if made.rest:
+        typer.echo(f"what no published net has lies in {out}/obbligato: {', '.join(made.rest)}")

@@ -6,13 +6,20 @@ from pathlib import Path
 from flows.build.run_step import absolute
 from flows.errors import UsageError
 from flows.launchers.job import ReportLine
-from flows.screens.model_files import write_model_card
+from flows.screens.model_card import CARD, DOCUMENT, model_card, model_facts
+from flows.screens.model_files import found_at, last_figures, parameters_of, write_model_card
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
+from training.published.exporting import Exported, export_model
+from training.published.front_matter import front_matter, licence_of
 from training.published.importing import Imported, import_published
 from training.run.checkpoints import STATE, find_checkpoint, whole_ones
 from training.run.recipe import TextRecipe, foreign_names
 
+_PLAYED = (
+    "obbligato import . --out run",
+    'obbligato sample "A calm song in A minor at 90 BPM" --model run',
+)
 _IMPORTED = "parent"  # in the run that begins with it
 
 
@@ -23,6 +30,30 @@ def imported(source: str, out: str, *, licence: str = "", text: str = "") -> Imp
         trust(out, foreign_names(TextRecipe(source=text)))
     if made.parameters:
         write_model_card(out)
+    return made
+
+
+def exported(target: str, out: str, *, licence: str = "") -> Exported:
+    """Export a run's model, with a card that a hub reads.
+
+    Raises `TrainingError` for a licence that is not its user's to give.
+    """
+    licence_of(find_checkpoint(target, files=()).state().parents, licence)
+    made = export_model(target, out)
+    facts = model_facts(
+        made.checkpoint.run.rstrip("/").rpartition("/")[2],
+        made.recipe,
+        made.survey,
+        made.checkpoint.state().replaced(parents=made.parents),
+        checkpoint=made.checkpoint.name.rpartition("/")[2],
+        parameters=parameters_of(made.recipe),
+        found=[found_at(one.target) for one in made.survey.datasets],
+        figures=last_figures(Store(made.checkpoint.run)),
+    )
+    card = front_matter(made, licence) + model_card(facts, _PLAYED)
+    store = Store(out)
+    store.write_json(DOCUMENT, facts.model_dump(mode="json"))
+    store.write_bytes(CARD, card.encode())
     return made
 
 

@@ -158,8 +158,11 @@ def _corpus(facts: DatasetFacts, found: FoundCorpus | None) -> Corpus:
     return Corpus(facts=facts, stands=stands, version=found.version if stands else None)
 
 
-def model_card(facts: ModelFacts) -> str:
-    """The card, in Markdown."""
+_PLAYED: Final = ('obbligato sample "A calm song in A minor at 90 BPM" --model .',)
+
+
+def model_card(facts: ModelFacts, commands: Sequence[str] = _PLAYED) -> str:
+    """The card, in Markdown; `commands` play the model."""
     model = facts.recipe["model"]
     lines = [
         f"# {plain_line(facts.name)}",
@@ -171,7 +174,7 @@ def model_card(facts: ModelFacts) -> str:
             f"{facts.step} steps, {facts.samples} samples."
         ),
         "",
-        '    obbligato sample "A calm song in A minor at 90 BPM" --model .',
+        *(f"    {command}" for command in commands),
         "",
         "| | |",
         "|---|---|",

@@ -29,13 +29,23 @@ def import_codec(found: PublishedFolder, folder: Path) -> None:
     Raises `TrainingError` where there is none, or it is not AudioLDM's.
     """
     if found.vae is None:
-        for part, (safe, pickled) in _WEIGHTS.items():
-            _copy(found.folder / part, folder / part, safe, pickled)
+        copy_codec(found.folder, folder)
         return
     config = found.config("vae_config.json")
     if config is None:
         raise TrainingError(f"{found.vae} lies without its vae_config.json")
     write_codec(read_tensors(found.vae), config, folder)
+
+
+def copy_codec(there: Path, here: Path) -> None:
+    """Write an autoencoder and a vocoder in diffusers' layout, as far as there are any, into
+    another folder.
+
+    Raises `TrainingError` where a part is not whole.
+    """
+    for part, (safe, pickled) in _WEIGHTS.items():
+        if (there / part).is_dir():
+            _copy(there / part, here / part, safe, pickled)
 
 
 def _copy(there: Path, here: Path, safe: str, pickled: str) -> None:

@@ -21,11 +21,10 @@ from training.published.sources import PublishedFolder, published_folder
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, EMA, RECIPE, STATE, Parent
 from training.run.corpus_survey import CorpusSurvey
-from training.run.recipe import CodecRecipe, TrainRecipe
+from training.run.recipe import TrainRecipe
 from training.run.trainer import check_shapes
 
 CODEC: Final = "codec"  # its folder in an imported run
-_AUDIOLDM: Final = "audioldm"
 
 
 class Imported(NamedTuple):
@@ -81,8 +80,7 @@ def _with_codec(recipe: TrainRecipe, found: PublishedFolder, folder: Path) -> Tr
     if found.vae is None and found.codec is None:
         return recipe
     import_codec(found, folder)
-    codec = CodecRecipe(name=_AUDIOLDM, source=str(folder.resolve()))
-    return recipe.replaced(codec=codec)
+    return recipe.replaced(codec=recipe.codec.replaced(source=str(folder.resolve())))
 
 
 def _write(store: Store, recipe: TrainRecipe, model: PublishedModel, parent: Parent) -> None:

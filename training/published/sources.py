@@ -48,8 +48,7 @@ class PublishedFolder(NamedTuple):
     @property
     def codec(self) -> Path | None:
         """The folder of a codec that is in diffusers' layout already."""
-        there = all((self.folder / part).is_dir() for part in ("vae", "vocoder"))
-        return self.folder if there and self.vae is None else None
+        return self.folder if (self.folder / "vae").is_dir() and self.vae is None else None
 
     def config(self, *names: str) -> Mapping[str, Any] | None:
         """The first of these JSON files that is there.

@@ -149,6 +149,29 @@ def published_unet(ours: Weights) -> Weights:
     return {theirs: _turned(name, ours[name]) for name, theirs in named.items() if theirs}
 
 
+def unet_config(config: MuNetConfig) -> dict[str, Any]:
+    """The configuration under which diffusers, or with tokens of beats and chords Mustango's code,
+    makes a UNet of this shape.
+    """
+    music = "Music" if config.controls else ""
+    kinds = [f"CrossAttn{{}}Block2D{music}" if one else "{}Block2D" for one in config.attended]
+    return {
+        "_class_name": f"UNet2DConditionModel{music}",
+        "in_channels": config.latent_channels,
+        "out_channels": config.latent_channels,
+        "block_out_channels": list(config.widths),
+        "down_block_types": [kind.format("Down") for kind in kinds],
+        "mid_block_type": f"UNetMidBlock2DCrossAttn{music}",
+        "up_block_types": [kind.format("Up") for kind in reversed(kinds)],
+        "layers_per_block": config.layers,
+        "cross_attention_dim": config.text_width,
+        "attention_head_dim": [width // config.head_width for width in config.widths],
+        "norm_num_groups": config.norm_groups,
+        "use_linear_projection": True,
+        "upcast_attention": True,
+    }
+
+
 def _turned(ours: str, value: torch.Tensor) -> torch.Tensor:
     """They write the cosines of the step first, we the sines: halves change places, either way."""
     return value.roll(value.shape[1] // 2, dims=1) if ours == _FIRST else value

@@ -58,8 +58,11 @@ def warm_start(recipe: TrainRecipe, codec: CodecFacts) -> WarmStart:
             "weights are of no use for these; take its codec"
         )
     state = checkpoint.state()
+    is_imported = bool(state.parents) and not state.samples
     parent = Parent(
-        name=checkpoint.run.rstrip("/").rpartition("/")[2],
+        name=f"{state.parents[-1].name}, imported"
+        if is_imported
+        else checkpoint.run.rstrip("/").rpartition("/")[2],
         address=checkpoint.name,
         sha256=state.files.get(checkpoint.played, ""),
     )
