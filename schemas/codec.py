@@ -1,6 +1,7 @@
 """What a codec's latents are."""
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
 
@@ -13,6 +14,13 @@ class WaveLevel(StrEnum):
     AS_IS = "as is"
     # as the published reader of AudioLDM and TANGO does, clip by clip
     MEAN_OFF_PEAK_HALF = "mean off, peak 0.5"
+
+
+class LatentLevels(Record):
+    """Latents that are levels: louder by `unit_db` is higher by 1; below `floor` there is none."""
+
+    unit_db: float = Field(gt=0)
+    floor: float
 
 
 class CodecFacts(Record):
@@ -33,6 +41,12 @@ class CodecFacts(Record):
     samples_per_frame: int = Field(ge=1, le=1 << 20)
     # of the waves that latents stand for; the codec sees to it itself when it encodes
     level: WaveLevel = WaveLevel.AS_IS
+    levels: LatentLevels | None = None  # none: a change of level is no sum of latents
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What latents depend on, as JSON has it: all but how they may be read."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"levels"})
 
     @property
     def frames_per_s(self) -> float:

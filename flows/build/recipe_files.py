@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from flows.errors import UsageError
+from schemas.kinds import located, records_of
 from schemas.recipe import Recipe
 from schemas.record import Record
 
@@ -140,27 +141,19 @@ def validated_as(kind: type[R], values: dict[str, Any], advice: str) -> R:
 
 def _problem(kind: type[Record], problem: ErrorDetails) -> str:
     """What is wrong with one knob, in words."""
-    location = problem["loc"]
-    name = ".".join(map(str, location))
+    steps = located(kind, problem["loc"])
+    name = ".".join(step.name for step in steps)
     if problem["type"] != "extra_forbidden":
         return f"{name}: {problem['msg']}" if name else problem["msg"]
-    known = _names(kind, location[:-1])
-    holds_sections = any(_names(kind, (*location[:-1], one)) for one in known)
+    *sections, wrong = steps
+    known = wrong.inside.model_fields if wrong.inside else {}
+    holds_sections = any(records_of(field.annotation) for field in known.values())
     what = "section" if holds_sections else "knob"
-    meant = get_close_matches(str(location[-1]), known, 1)
+    meant = get_close_matches(wrong.name, known, 1)
     if not meant:
         return f"{name} is not a {what}"
-    return f"{name} is not a {what}; did you mean {'.'.join(map(str, [*location[:-1], *meant]))}?"
-
-
-def _names(kind: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Names of a record's fields, or of the record at a location in it; none where it is none."""
-    for name in location:
-        inner = kind.model_fields[str(name)].annotation if str(name) in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        kind = inner
-    return list(kind.model_fields)
+    right = ".".join([*(step.name for step in sections), *meant])
+    return f"{name} is not a {what}; did you mean {right}?"
 
 
 def _value(text: str) -> Any:

@@ -1,8 +1,9 @@
 """The command line; `obbligato --help` lists its commands, by what one does with them."""
 
+import importlib.metadata
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -97,6 +98,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Music in, training data whose text can be trusted out.",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"obbligato {importlib.metadata.version('obbligato')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
 
 
 def _add(

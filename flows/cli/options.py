@@ -25,6 +25,8 @@ import typer
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from flows.build.run_stage import Watch
     from flows.launchers.job import ReportLine
     from flows.models.evaluation import Progress
@@ -67,23 +69,27 @@ def codec_names() -> list[str]:
 
 def knob_names(ctx: typer.Context) -> list[str]:
     """Knobs of the recipe that a command goes by, as far as ``=``, for a shell."""
-    return [
+    names = (
         f"{section}.{knob}="
         for section, recipe in _sections(ctx.command_path)
         for knob in recipe.model_fields
-    ]
+    )
+    return list(dict.fromkeys(names))
 
 
-def _sections(path: str) -> Iterator[tuple[str, "type[Record]"]]:
-    """Sections of the recipe of a command, which is named from the program on."""
+def _sections(path: str) -> Iterator[tuple[str, "type[BaseModel]"]]:
+    """Sections of the recipe of a command, which is named from the program on; one of several kinds
+    once for each.
+    """
+    from schemas.kinds import records_of
+
     if path.endswith("codec"):
         from training.codec.autoencoder import AutoencoderRecipe
 
         yield "vae", AutoencoderRecipe
         return
     for section, field in _recipe_of(path).model_fields.items():
-        if isinstance(field.annotation, type):
-            yield section, field.annotation
+        yield from ((section, record) for record in records_of(field.annotation))
 
 
 def _recipe_of(path: str) -> "type[Record]":

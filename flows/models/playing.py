@@ -9,9 +9,9 @@ from flows.models.sampling import SamplingRequest
 from pipelines.engine.bucket import batches
 from pipelines.reports.annotate_files import FileLabels, annotate_files
 from schemas.recipe import Recipe
-from training.diffusion.sampling import SamplingConfig
 from training.generation.generate import Generator
 from training.generation.write import add_heard, write_piece
+from training.samplers.config import SamplingConfig
 
 
 class PieceJob(NamedTuple):

@@ -5,10 +5,10 @@ from typing import NamedTuple
 from flows.build.recipe_files import validated_as
 from training.conditions import Condition
 from training.control_predictors.predictors import Predictors
-from training.diffusion.sampling import SamplingConfig
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
-from training.munet.config import MuNetConfig
+from training.nets import NetConfig
+from training.samplers.config import SamplingConfig
 from training.timed_controls.asked import AskedPiece, Filling
 from training.timed_controls.files import HERE, AllowedFiles
 from training.timed_controls.options import ControlOptions
@@ -119,7 +119,7 @@ class Asking(NamedTuple):
         )
 
 
-def untaken_notes(piece: AskedPiece, config: MuNetConfig) -> tuple[str, ...]:
+def untaken_notes(piece: AskedPiece, config: NetConfig) -> tuple[str, ...]:
     """Notes on what was asked for that a model does not take, or not for a part of the time."""
     taken = {*config.rows, *config.controls}
     out = [

@@ -17,6 +17,7 @@ from flows.screens.model_card import DOCUMENT
 from pipelines.storage.lock import wait_out
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
+from schemas.kinds import records_of
 from schemas.record import Record
 from training.adapters.config import AdapterRecipe
 from training.run.checkpoints import RECIPE, find_checkpoint
@@ -149,7 +150,8 @@ def train_recipe(
             f"--preset {preset} beside --from: {start_from} has a recipe of its own, over which "
             "--set and --recipe lay what is to differ"
         )
-    values = _parent_values(start_from) if start_from else _preset_values(preset or _FIRST)
+    ready = _parent_values(start_from) if start_from else _preset_values(preset or _FIRST)
+    values = {section: dict(knobs) for section, knobs in ready.items()}
     if file is not None:
         try:
             given = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -160,6 +162,7 @@ def train_recipe(
                 {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
             )
     values = with_settings(values, list(settings))
+    values = {name: _of_its_kind(name, knobs, ready.get(name)) for name, knobs in values.items()}
     if shards:
         values["data"]["shards"] = list(shards)
     return validated_as(
@@ -180,3 +183,17 @@ def _parent_values(start_from: str) -> dict[str, Any]:
     recipe = find_checkpoint(start_from, files=(RECIPE,)).record(RECIPE, TrainRecipe)
     data = recipe.data.replaced(shards=(), weights=())
     return recipe.replaced(data=data, adapter=AdapterRecipe()).model_dump(mode="json")
+
+
+def _of_its_kind(section: str, knobs: Any, ready: dict[str, Any] | None) -> Any:
+    """A section without the preset's own knobs that a record of another kind, which was chosen in
+    its place, does not have.
+    """
+    if not isinstance(knobs, dict) or ready is None or knobs.get("kind") == ready.get("kind"):
+        return knobs
+    for record in records_of(TrainRecipe.model_fields[section].annotation):
+        fields = record.model_fields
+        if "kind" in fields and fields["kind"].default == knobs.get("kind"):
+            kept = (name for name in knobs if name in fields or knobs[name] != ready.get(name, ...))
+            return {name: knobs[name] for name in kept}
+    return knobs

@@ -179,7 +179,7 @@ def model_card(facts: ModelFacts, commands: Sequence[str] = _PLAYED) -> str:
         "| | |",
         "|---|---|",
         f"| checkpoint | {_code(facts.checkpoint)} |",
-        f"| net | widths {', '.join(map(str, model['widths']))} |",
+        f"| net | {_net(model)} |",
         (
             f"| length | {facts.recipe['data']['seconds']:g} s, "
             f"{facts.codec.rate_hz / 1000:g} kHz mono |"
@@ -198,6 +198,13 @@ def model_card(facts: ModelFacts, commands: Sequence[str] = _PLAYED) -> str:
     for corpus in facts.corpora:
         lines += _lineage(corpus)
     return "\n".join([*lines, "", "## Licences", "", *_licences(facts)]) + "\n"
+
+
+def _net(model: dict[str, Any]) -> str:
+    """A UNet by its widths, a transformer by its own and its depth."""
+    if "widths" in model:
+        return f"UNet, widths {', '.join(map(str, model['widths']))}"
+    return f"transformer, {model['depth']} blocks of width {model['width']}"
 
 
 def _told(model: dict[str, Any]) -> str:

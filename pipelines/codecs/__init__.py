@@ -39,7 +39,10 @@ class Codec(Protocol):
         """
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
-        """Mono waves (B, T × `samples_per_frame`) within [-1, 1]."""
+        """Mono waves (B, T × `samples_per_frame`) within [-1, 1].
+
+        Where it is torch all through, gradients pass; who wants none asks under `torch.no_grad`.
+        """
 
 
 class CodecModule(Protocol):

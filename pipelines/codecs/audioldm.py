@@ -82,7 +82,6 @@ class AudioLdmCodec:
         held = self._autoencoder.encode(mel_BMN.transpose(1, 2)[:, None]).latent_dist.mode()
         return cast(torch.Tensor, held * self._autoencoder.config.scaling_factor)
 
-    @torch.no_grad()
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S)."""
         mel_B1NM = self._autoencoder.decode(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch.nn.functional import conv1d
 
-from pipelines.codecs.quantised import QuantisedCodec, Spread, loaded
+from pipelines.codecs.quantised import QuantisedCodec, Spread, loaded, straight_through
 
 if TYPE_CHECKING:
     from transformers import DacModel
@@ -76,7 +76,8 @@ class DacCodec(QuantisedCodec):
         for book, seen_BKT in zip(books, latents_BCT.chunk(len(books), dim=1), strict=True):
             # without the bias, which `seen_BKT` has already
             before_BKT = conv1d(total_BDT, book.in_proj.weight)
-            entries_BKT, _ = book.decode_latents(seen_BKT - before_BKT)
+            left_BKT = seen_BKT - before_BKT
+            entries_BKT = straight_through(book.decode_latents(left_BKT)[0], left_BKT)
             total_BDT = total_BDT + book.out_proj(entries_BKT)
         return total_BDT
 

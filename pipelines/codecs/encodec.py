@@ -6,11 +6,11 @@ weights are those of MusicGen, trained on music: 128 channels at 50 frames a sec
 Shapes: B clips, C latent channels, T latent frames, L codebooks, N entries of a codebook.
 """
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from pipelines.codecs.quantised import QuantisedCodec, Spread, loaded
+from pipelines.codecs.quantised import QuantisedCodec, Spread, loaded, straight_through
 from pipelines.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class EncodecCodec(QuantisedCodec):
         quantizer = self._model.quantizer
         # the highest: all codebooks
         codes_LBT = quantizer.encode(latents_BCT, self._model.config.target_bandwidths[-1])
-        return cast(torch.Tensor, quantizer.decode(codes_LBT))
+        return straight_through(quantizer.decode(codes_LBT), latents_BCT)
 
 
 def _shares(counts_N: torch.Tensor) -> torch.Tensor:

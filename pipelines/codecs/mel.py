@@ -19,6 +19,7 @@ from torch.nn.functional import avg_pool1d, pad
 
 from pipelines.codecs import CodecFacts
 from pipelines.errors import PipelineError
+from schemas.codec import LatentLevels
 
 RATE_HZ: Final = 16_000
 HOP: Final = 500  # 31 ms: a beat's hit is counted within 70 ms (MIREX, mir_eval)
@@ -60,6 +61,7 @@ class MelCodec:
             channels=_FRAMES_FOLDED * _BANDS_FOLDED,
             bands=BANDS // _BANDS_FOLDED,
             samples_per_frame=HOP * _FRAMES_FOLDED,
+            levels=LatentLevels(unit_db=_SPREAD_DB, floor=(_FLOOR_DB - _CENTRE_DB) / _SPREAD_DB),
         )
 
     @cached_property

@@ -83,7 +83,6 @@ class QuantisedCodec(ABC):
             (self._before_rounding(encoded_BDT) - self._spread.middle_C1) / self._spread.size_C1
         )[..., None]
 
-    @torch.no_grad()
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S). Raises `PipelineError` for latents of another shape."""
         facts = self.facts
@@ -111,6 +110,13 @@ class QuantisedCodec(ABC):
     @abstractmethod
     def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:
         """What the published decoder expects, (B, D, T): sums of codebook entries."""
+
+
+def straight_through(rounded: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """What a codebook rounds values to; its gradient is that of the values, as rounding itself has
+    none (Bengio et al. 2013).
+    """
+    return before + (rounded - before).detach() if before.requires_grad else rounded
 
 
 def loaded(kind: Any, source: str) -> Any:

@@ -60,7 +60,6 @@ class VaeCodec:
         held = self._autoencoder.encode(levels_BMN.transpose(1, 2)[:, None]).latent_dist.mode()
         return cast(torch.Tensor, held * self._autoencoder.config.scaling_factor)
 
-    @torch.no_grad()
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S)."""
         levels_B1NM = self._autoencoder.decode(

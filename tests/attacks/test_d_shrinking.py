@@ -50,6 +50,7 @@ def without(table: Path, *numbers: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_d_a_bad_byte_in_a_table_that_stands_costs_its_row_and_no_song_beside_it(
     table: Path, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_h_one_bit_in_a_file_of_any_kind_is_named_by_verify_before_it_writes(
     assert (made.out / "dataset.json").read_bytes() == dataset
 
 
+@pytest.mark.slow
 def test_h_many_at_once_are_each_named_and_the_next_build_brings_all_bytes_back(
     made: Everything,
 ) -> None:

@@ -8,16 +8,17 @@ from training.conditions.beats import batched_beats
 from training.conditions.chords import batched_chords
 from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.objective import ObjectiveConfig
-from training.munet.config import MuNetConfig
+from training.nets import NetConfig
+from training.objectives import ObjectiveConfig
+from training.objectives.diffusion import DiffusionConfig
 
 FRAMES, BANDS = 12, 4
 EMPTY_TEXT = tokens(1, 8, MICRO.text_width, seed=4, known=1)
 
 
-def model(config: MuNetConfig = MICRO, objective: ObjectiveConfig | None = None) -> LatentDiffusion:
+def model(config: NetConfig = MICRO, objective: ObjectiveConfig | None = None) -> LatentDiffusion:
     torch.manual_seed(0)
-    return LatentDiffusion(config, objective or ObjectiveConfig())
+    return LatentDiffusion(config, objective or DiffusionConfig())
 
 
 def conditions(*names: tuple[str, ...]) -> Conditions:
@@ -28,6 +29,11 @@ def conditions(*names: tuple[str, ...]) -> Conditions:
     return Conditions(
         text, batched_beats(played), batched_chords([chords(*row, each_s=0.5) for row in names])
     )
+
+
+def times(*steps: int) -> torch.Tensor:
+    """Times of steps of a diffusion in a thousand."""
+    return (torch.tensor(steps) + 0.5) / 1000
 
 
 TWO = conditions(("C", "F", "G"), ("A:min", "D:min"))

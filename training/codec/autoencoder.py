@@ -177,7 +177,7 @@ def _samples(shards: str, recipe: AutoencoderRecipe) -> Samples:
     corpus = index_corpus(shards, Split.TRAIN)
     # of a longer sample, the first ten seconds
     frames = 10 * facts.rate_hz // facts.samples_per_frame
-    reading = ReadingRules(facts, False, frames, 1, PromptConfig(), 1.0, recipe.seed)
+    reading = ReadingRules(facts, False, frames, PromptConfig(), 1.0, recipe.seed)
     return Samples([corpus], SampleOrder([len(corpus)], seed=recipe.seed), reading)
 
 

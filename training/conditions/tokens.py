@@ -3,11 +3,13 @@
 Shapes: B samples, L tokens, D width of a token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import torch
 from torch.nn.functional import pad
+
+from training.conditions import Condition
 
 # Lengths are rounded up to whole eights: fused attention in bf16 wants masks so aligned, and a
 # compiled net meets few different lengths.
@@ -25,6 +27,10 @@ class Tokens(NamedTuple):
         """The same on another device."""
         times_s_BL = None if self.times_s_BL is None else self.times_s_BL.to(device)
         return Tokens(self.states_BLD.to(device), self.mask_BL.to(device), times_s_BL)
+
+
+# what a net attends to
+Context = Mapping[Condition, Tokens]
 
 
 def padded_length(lengths: Sequence[int]) -> int:

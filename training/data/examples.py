@@ -18,11 +18,15 @@ from pipelines.errors import DeadInput, MachineFault, PipelineError, is_of_the_m
 from pipelines.guarded.npy import read_npy
 from pipelines.labels.transform import excerpt
 from pipelines.storage.tar import read_members
+from schemas.fact import FactKind
 from schemas.identity import keyed_rng
 from schemas.sample import Sample
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, Span
+from training.data.level_curves import LevelCurve, drawn_level_curve, louder
 from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
+from training.objectives import ObjectiveConfig
+from training.objectives.diffusion import DiffusionConfig
 
 T = TypeVar("T")
 LATENT: Final = "latent.npy"
@@ -41,7 +45,7 @@ class TrainingExample(NamedTuple):
     start_s: float
     song_s: float  # length of its source, or as much of it as is known
     noise_CTF: torch.Tensor
-    step: int
+    time: float  # how far on the way to noise, from 0 to 1
 
 
 class Unusable(NamedTuple):
@@ -59,12 +63,13 @@ class ReadingRules(NamedTuple):
     facts: CodecFacts
     reads_latents: bool  # else audio
     frames: int  # latent frames that are learned at a time
-    noise_steps: int
     prompts: PromptConfig
     mean_sentences: float
     seed: int
     rows: tuple[Condition, ...] = ()  # controls that are laid out in frame rows
-    batch: int = 1  # samples of a step, over which steps of noise are spread evenly
+    objective: ObjectiveConfig = DiffusionConfig()  # whose times are drawn
+    batch: int = 1  # samples of a step, over which draws of times are spread evenly
+    level_curves: float = 0.0  # chance of a visit that is made louder and softer
 
     @property
     def learned_s(self) -> float:
@@ -73,7 +78,7 @@ class ReadingRules(NamedTuple):
 
 
 class NoiseDraw(NamedTuple):
-    """What noise is drawn by: a generator, and where in the row of noise steps, from 0 to 1."""
+    """What noise is drawn by: a generator; and its time, by a uniform draw from 0 to 1."""
 
     rng: np.random.Generator
     level: float
@@ -164,7 +169,8 @@ def example_of(
 ) -> TrainingExample:
     """A sample's visit in an epoch, with drawn noise; of one longer than is learned a window.
 
-    With `full_conditioning` no sentence is masked, nothing dropped, and the window is the first.
+    With `full_conditioning` no sentence is masked, nothing dropped, no level changed, and the
+    window is the first.
 
     Raises `DeadInput` for a sample that cannot be used.
     """
@@ -173,6 +179,7 @@ def example_of(
     rules = FULL_CONDITIONING if full_conditioning else reading.prompts
     first = 0 if full_conditioning else first_frame(sample, reading, epoch)
     window = learned_window(sample, reading, first)
+    curve = None if full_conditioning else level_curve(sample, reading, epoch, window)
     visited = visit(
         sample,
         seed=reading.seed,
@@ -180,17 +187,22 @@ def example_of(
         mean_sentences=reading.mean_sentences,
         config=rules,
         window=window,
+        unsaid=() if curve is None else {FactKind.DYNAMICS},
     )
+    sound = sound_of(members, reading, first)
+    controls = window_controls(sample, window)._replace(known=visited.known)
+    if curve is not None:
+        sound, controls = louder(sound, controls, curve, reading.facts)
     speed = sample.change.speed
     return TrainingExample(
         key=sample.key,
-        sound=sound_of(members, reading, first),
+        sound=sound,
         prompt=visited.prompt,
-        controls=window_controls(sample, window)._replace(known=visited.known),
+        controls=controls,
         start_s=sample.start_s / speed + window.start_s,
         song_s=(sample.song_s or sample.end_s) / speed,
         noise_CTF=sampled_noise(reading, draw.rng),
-        step=min(reading.noise_steps - 1, int(draw.level * reading.noise_steps)),
+        time=reading.objective.time_of(draw.level, reading.frames),
     )
 
 
@@ -201,6 +213,18 @@ def first_frame(sample: Sample, reading: ReadingRules, epoch: int) -> int:
         return 0
     rng = keyed_rng(reading.seed, sample.key, f"window in epoch {epoch}")
     return int(rng.integers(spare + 1))
+
+
+def level_curve(
+    sample: Sample, reading: ReadingRules, epoch: int, window: Span
+) -> LevelCurve | None:
+    """The curve that a visit's level follows; none where it stays as it is."""
+    if not reading.level_curves:
+        return None
+    rng = keyed_rng(reading.seed, sample.key, f"level in epoch {epoch}")
+    if rng.random() >= reading.level_curves:
+        return None
+    return drawn_level_curve(rng, window.end_s - window.start_s)
 
 
 def learned_window(sample: Sample, reading: ReadingRules, first: int) -> Span:

@@ -50,7 +50,7 @@ class TrainingBatch(NamedTuple):
     # not count
     frames_B: torch.Tensor
     noise_BCTF: torch.Tensor
-    steps_B: torch.Tensor
+    times_B: torch.Tensor  # how far each is on the way to noise, from 0 to 1
     unusable: tuple[Unusable, ...]
 
     def conditioning(self, text: Tokens, *, with_seconds: bool) -> Conditions:
@@ -92,7 +92,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
 
     def collated(self, examples: Sequence[TrainingExample | Unusable]) -> TrainingBatch:
         """Examples as a batch, sounds padded to the length that is learned."""
-        rows = [_silent(one) if isinstance(one, Unusable) else one for one in examples]
+        rows = [self._usable(one) for one in examples]
         grid = FrameGrid(self._reading.frames, self._reading.facts.frames_per_s)
         keys = tuple(row.key for row in rows)
         prompts = tuple(row.prompt for row in rows)
@@ -102,7 +102,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
         sounds = torch.stack([self._padded(row.sound) for row in rows])
         frames_B = torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64)
         noise_BCTF = torch.stack([row.noise_CTF for row in rows])
-        steps_B = torch.tensor([row.step for row in rows])
+        times_B = torch.tensor([row.time for row in rows])
         unusable = tuple(one for one in examples if isinstance(one, Unusable))
         return TrainingBatch(
             keys=keys,
@@ -114,9 +114,12 @@ class Samples(Dataset[TrainingExample | Unusable]):
             sounds=sounds,
             frames_B=frames_B,
             noise_BCTF=noise_BCTF,
-            steps_B=steps_B,
+            times_B=times_B,
             unusable=unusable,
         )
+
+    def _usable(self, one: TrainingExample | Unusable) -> TrainingExample:
+        return _silent(one, self._reading) if isinstance(one, Unusable) else one
 
     def _padded(self, sound: torch.Tensor) -> torch.Tensor:
         """A latent (C, T, F) or a wave (S,), silent where it is over."""
@@ -171,7 +174,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
         return NoiseDraw(keyed_rng(seed, str(position), purpose), level)
 
 
-def _silent(one: Unusable) -> TrainingExample:
+def _silent(one: Unusable, reading: ReadingRules) -> TrainingExample:
     """A row that does not count, in the place of a sample that cannot be used."""
     return TrainingExample(
         key=one.key,
@@ -181,7 +184,7 @@ def _silent(one: Unusable) -> TrainingExample:
         start_s=0.0,
         song_s=0.0,
         noise_CTF=one.noise_CTF,
-        step=0,
+        time=reading.objective.time_of(0.0, reading.frames),
     )
 
 

@@ -130,12 +130,13 @@ def visit(
     mean_sentences: float,
     config: PromptConfig | None = None,
     window: Span | None = None,
+    unsaid: Collection[FactKind] = (),
 ) -> Visit:
     """The prompt and the dropped conditions of a sample in an epoch.
 
     A sample without captions has an empty prompt. `window`: the part of the sample that is learned,
     in which spans are drawn; of one that begins later than the sample, sentences that say when
-    chords sound are left out.
+    chords sound are left out. `unsaid`: kinds of facts that do not hold this time.
     """
     rules = config or PromptConfig()
 
@@ -148,11 +149,11 @@ def visit(
     caption = sampled_caption(sample.captions, rng_for("caption"), rules)
     if caption is None or Condition.TEXT in dropped:
         return Visit("", dropped, known)
-    unsaid = {FactKind.TIMED_CHORDS} if start_s else set()
+    left_out = {*unsaid, FactKind.TIMED_CHORDS} if start_s else set(unsaid)
     for condition, chance in zip(CONTROLS, rng_for("unsaid").random(len(CONTROLS)), strict=True):
         if condition in dropped and chance < rules.silent_drops:
-            unsaid |= _STATING.get(condition, set())
-    sentences = without_facts(caption, unsaid)
+            left_out |= _STATING.get(condition, set())
+    sentences = without_facts(caption, left_out)
     return Visit(
         " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules)), dropped, known
     )

@@ -1,4 +1,4 @@
-"""The whole latent-diffusion model: MuNet, the embeddings of beats and chords, the objective.
+"""The whole latent-diffusion model: a net, the embeddings of beats and chords, the objective.
 
 The text encoder and the codec are frozen and stand outside: the model takes states and latents.
 
@@ -14,12 +14,10 @@ from torch import nn
 from training.conditions import Condition
 from training.conditions.beats import BeatBatch, BeatEmbedding, batched_beats
 from training.conditions.chords import ChordBatch, ChordEmbedding, batched_chords
-from training.conditions.tokens import Tokens, joined_rows, joined_tokens
-from training.diffusion.objective import Objective, ObjectiveConfig
+from training.conditions.tokens import Context, Tokens, joined_rows, joined_tokens
 from training.errors import TrainingError
-from training.munet.attention import Context
-from training.munet.config import MuNetConfig
-from training.munet.net import MuNet
+from training.nets import Net, NetConfig, net_of
+from training.objectives import ObjectiveConfig, objective_of
 
 
 class Conditions(NamedTuple):
@@ -100,17 +98,19 @@ class LatentDiffusion(nn.Module):
     """What is trained: a noisy latent and conditions to a loss per sample.
 
     >>> from training.munet.config import preset
+    >>> from training.objectives.diffusion import DiffusionConfig
     >>> with torch.device("meta"):
-    ...     model = LatentDiffusion(preset("base"), ObjectiveConfig())
+    ...     model = LatentDiffusion(preset("base"), DiffusionConfig())
     >>> round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1)
     1416.4
     """
 
     def __init__(
-        self, config: MuNetConfig, objective: ObjectiveConfig, *, checkpointing: bool = False
+        self, config: NetConfig, objective: ObjectiveConfig, *, checkpointing: bool = False
     ) -> None:
         super().__init__()
-        self.munet = MuNet(config, checkpointing=checkpointing)
+        self.kind = config.kind  # by which its weights are named
+        self.add_module(self.kind, net_of(config, checkpointing=checkpointing))
         clock = (config.time_unit_s, config.time_base)
         self.beats = (
             BeatEmbedding(config.control_width, *clock)
@@ -122,7 +122,12 @@ class LatentDiffusion(nn.Module):
             if Condition.CHORDS in config.controls
             else None
         )
-        self.objective = Objective(objective)
+        self.objective = objective_of(objective)
+
+    @property
+    def net(self) -> Net:
+        """The net."""
+        return cast(Net, self.get_submodule(self.kind))
 
     def context(self, conditions: Conditions) -> Context:
         """The tokens of every condition that the net attends to."""
@@ -134,18 +139,20 @@ class LatentDiffusion(nn.Module):
         return tokens
 
     def predict(
-        self, noisy_BCTF: torch.Tensor, steps_B: torch.Tensor, conditions: Conditions
+        self,
+        noisy_BCTF: torch.Tensor,
+        times_B: torch.Tensor,
+        conditions: Conditions,
+        frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The net's prediction, shaped as the latent."""
-        return cast(
-            torch.Tensor,
-            self.munet(
-                noisy_BCTF,
-                steps_B,
-                self.context(conditions),
-                conditions.seconds_B2,
-                conditions.rows_BTR,
-            ),
+        return self.net(
+            noisy_BCTF,
+            self.objective.steps(times_B),
+            self.context(conditions),
+            conditions.seconds_B2,
+            conditions.rows_BTR,
+            frames_B,
         )
 
     def forward(
@@ -153,14 +160,13 @@ class LatentDiffusion(nn.Module):
         latents_BCTF: torch.Tensor,
         conditions: Conditions,
         noise_BCTF: torch.Tensor,
-        steps_B: torch.Tensor,
+        times_B: torch.Tensor,
         frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Loss of each sample at the drawn noise and step: (B,).
+        """Loss of each sample at the drawn noise and time: (B,).
 
         `frames_B` says how many frames of each are not padding.
         """
-        prediction = self.predict(
-            self.objective.noised(latents_BCTF, noise_BCTF, steps_B), steps_B, conditions
-        )
-        return self.objective.loss(prediction, latents_BCTF, noise_BCTF, steps_B, frames_B)
+        noisy_BCTF = self.objective.noised(latents_BCTF, noise_BCTF, times_B)
+        prediction = self.predict(noisy_BCTF, times_B, conditions, frames_B)
+        return self.objective.loss(prediction, latents_BCTF, noise_BCTF, times_B, frames_B)

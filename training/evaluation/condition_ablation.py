@@ -1,6 +1,6 @@
 """Condition ablation: a model's loss with the right condition, against that with a wrong one.
 
-Same sound, same noise, same step: only one condition differs. A model that does not listen to a
+Same sound, same noise, same time: only one condition differs. A model that does not listen to a
 condition has the same loss either way.
 
 Shapes: B clips, R rounds.
@@ -80,7 +80,7 @@ def ablate_conditions(
     """What each condition is worth, over the songs of a split: of each one clip, its first sample
     that can be used.
 
-    A song's losses are means over `rounds` draws of noise, one from each of as many bands of steps.
+    A song's losses are means over `rounds` draws of noise, one from each of as many bands of times.
     Raises `TrainingError` for fewer than three songs.
     """
     reading, corpus = _reading(generator, seed), index_corpus(target, split)
@@ -114,10 +114,10 @@ def ablate_conditions(
                 batch.frames_B.to(generator.device),
             )
         for number in range(rounds):
-            noise, steps_B = _noise_and_steps(generator, reading, batch.keys, number, rounds)
+            noise, times_B = _noise_and_times(generator, reading, batch.keys, number, rounds)
             for way, one in enumerate(conditions):
                 with torch.no_grad():
-                    loss_B = generator.model(latents_BCTF, one, noise, steps_B, frames_B)
+                    loss_B = generator.model(latents_BCTF, one, noise, times_B, frames_B)
                 losses[way, number, indices] = loss_B.float().cpu().numpy()
     right, *others = losses.mean(1)
     return tuple(
@@ -153,11 +153,11 @@ def _reading(generator: Generator, seed: int) -> ReadingRules:
         facts,
         False,
         frames,
-        rules.objective.steps,
         FULL_CONDITIONING,
         generator.survey.mean_sentences,
         seed,
         rules.model.rows,
+        rules.objective,
     )
 
 
@@ -198,14 +198,13 @@ def _conditions(generator: Generator, batch: TrainingBatch, text: Tokens) -> Con
     return conditions.to(generator.device)
 
 
-def _noise_and_steps(
+def _noise_and_times(
     generator: Generator, reading: ReadingRules, keys: Sequence[str], number: int, rounds: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise and steps of a round: of each clip its own, whatever its conditions."""
+    """Noise and times of a round: of each clip its own, whatever its conditions."""
     rng = [keyed_rng(reading.seed, key, f"heeding round {number}") for key in keys]
-    steps_B = torch.tensor(
-        [int((number + one.random()) / rounds * reading.noise_steps) for one in rng]
-    )
+    draws = ((number + one.random()) / rounds for one in rng)
+    times_B = torch.tensor([reading.objective.time_of(draw, reading.frames) for draw in draws])
     return torch.stack([sampled_noise(reading, one) for one in rng]).to(
         generator.device
-    ), steps_B.to(generator.device)
+    ), times_B.to(generator.device)

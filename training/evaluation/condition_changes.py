@@ -9,7 +9,7 @@ from schemas.labels import TIME_DECIMALS, Beats, Chords, KeyLabel
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls
 from training.data.examples import TrainingExample
-from training.munet.config import MuNetConfig
+from training.nets import NetConfig
 
 # of a clip, and of another song's
 ControlChange = Callable[[ClipControls, ClipControls], ClipControls]
@@ -34,7 +34,7 @@ class WrongCondition(NamedTuple):
         return one._replace(controls=self.change(one.controls, other.controls))
 
 
-def wrong_conditions(config: MuNetConfig) -> tuple[WrongCondition, ...]:
+def wrong_conditions(config: NetConfig) -> tuple[WrongCondition, ...]:
     """Ways to be wrong about what a net takes; about text, beats and chords in any case.
 
     >>> from training.munet.config import preset

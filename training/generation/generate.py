@@ -21,16 +21,17 @@ from training.conditions.chords import MAX_CHORDS, batched_chords
 from training.conditions.clip_controls import ClipControls
 from training.conditions.rows import FrameGrid, batched_rows
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.sampling import SamplingConfig, sampled_latents
+from training.diffusion.sampling import sampled_latents
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
-from training.munet.config import MuNetConfig
+from training.nets import NetConfig
 from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, foreign_names
 from training.run.trainer import check_shapes, fill_weights
 from training.run.warm_start import played_weights
+from training.samplers.config import SamplingConfig
 
 Wave = npt.NDArray[np.float32]
 
@@ -46,7 +47,7 @@ class GenerationRequest(NamedTuple):
     controls: ClipControls
 
 
-def unconditioned_notes(labels: Labels, config: MuNetConfig) -> tuple[str, ...]:
+def unconditioned_notes(labels: Labels, config: NetConfig) -> tuple[str, ...]:
     """Notes on labels that a model is not conditioned on, because it takes them as tokens alone
     and there are too many of them.
 
@@ -107,7 +108,7 @@ class Generator(NamedTuple):
         check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
-        if codec.facts != survey.codec:
+        if codec.facts.identity != survey.codec.identity:
             raise TrainingError(
                 f"{checkpoint.name} plays through {survey.codec}, "
                 f"but the codec found here is {codec.facts}"
@@ -158,10 +159,9 @@ class Generator(NamedTuple):
                 config=sampling or self.recipe.sampling,
                 latent_range=self.survey.latent_range,
             )
-        return [
-            np.asarray(wave[:samples])
-            for wave in self.codec.decode(latents_BCTF.float()).cpu().numpy()
-        ]
+        with torch.no_grad():
+            waves_BS = self.codec.decode(latents_BCTF.float()).cpu().numpy()
+        return [np.asarray(wave[:samples]) for wave in waves_BS]
 
     def _conditions(self, requests: Sequence[GenerationRequest], frames: int) -> Conditions:
         """Texts and controls of requests; those that are empty are not known."""

@@ -14,8 +14,8 @@ from schemas.pitch import Key
 from schemas.record import PositiveSeconds, Record, Seconds
 from training.conditions import Condition
 from training.conditions.clip_controls import Span
-from training.diffusion.sampling import SamplingConfig
 from training.generation.generate import GenerationRequest, Generator, Wave
+from training.samplers.config import SamplingConfig
 
 _SLUG: Final = 40  # characters of a prompt in a file's name
 

@@ -8,7 +8,6 @@ Shapes: B samples, C channels, T frames, F bands, P = T × F places of the grid,
 width, H heads, c channels of a head.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 import torch
@@ -17,12 +16,10 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from training.conditions import Condition
 from training.conditions.embeddings import rotated
-from training.conditions.tokens import Tokens
+from training.conditions.tokens import Context, Tokens
 from training.munet.config import MuNetConfig
 
 _WIDER: Final = 4  # how much the feed-forward widens
-
-Context = Mapping[Condition, Tokens]
 
 
 class Attention(nn.Module):

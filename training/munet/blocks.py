@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn.functional import interpolate, silu
 
 from training.conditions.embeddings import sinusoids
-from training.munet.attention import AttentionSite, Context
+from training.conditions.tokens import Context
+from training.munet.attention import AttentionSite
 from training.munet.config import MuNetConfig
 
 # the step's embedding is four times as wide as the finest level, as in latent diffusion

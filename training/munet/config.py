@@ -1,20 +1,14 @@
 """Shapes of MuNet: one frozen record, three presets."""
 
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
-from schemas.record import Record
-from training.conditions import CONTROLS, ChordRoots, Condition
-from training.conditions.embeddings import BASE, TIME_UNIT_S
+from training.conditions import CONTROLS
+from training.conditions.net_shape import WIDEST, NetShape
 from training.errors import TrainingError
-
-# recipes come with models of others too: beyond this, shapes alone are no small matter
-WIDEST: Final = 65_536
-# what tokens can tell
-TOKENS: Final = (Condition.BEATS, Condition.CHORDS)
 
 
 class Preset(StrEnum):
@@ -32,15 +26,13 @@ class RowBranch(StrEnum):
     COPY = "copy"  # through a copy of the way down, added to what that leaves (Music ControlNet)
 
 
-class MuNetConfig(Record):
+class MuNetConfig(NetShape):
     """The shape of a MuNet. Levels are counted from the finest; each halves time and bands.
 
     Its default widths of tokens, heads and groups are the published ones.
     """
 
-    latent_channels: int = Field(
-        ge=1, le=WIDEST, description="Channels of the latent, in and out: the codec's."
-    )
+    kind: Literal["munet"] = Field("munet", description="munet, or dit.")
     widths: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = Field(
         min_length=1, max_length=16, description="Channels at each level."
     )
@@ -63,59 +55,12 @@ class MuNetConfig(Record):
         description="Channels of an attention head. TANGO: 64 (5, 10, 20 heads of 320, 640, 1280).",
     )
     norm_groups: int = Field(32, ge=1, le=WIDEST, description="Groups of a group norm. TANGO: 32.")
-    text_width: int = Field(
-        1024,
-        ge=1,
-        le=WIDEST,
-        description="Width of the text encoder's states. FLAN-T5-large: 1024. MiniLM: 384.",
-    )
-    control_width: int = Field(
-        1024,
-        ge=2,
-        le=WIDEST,
-        multiple_of=2,
-        description="Width of the tokens of beats and chords. Mustango: 1024.",
-    )
-    controls: tuple[Condition, ...] = Field(
-        TOKENS,
-        description="What is attended to beside the text, as tokens: beats, chords, both, none.",
-    )
-    rows: tuple[Condition, ...] = Field(
-        (),
-        description=(
-            "Controls laid out per latent frame and added in every residual block: "
-            "beats, chords, key, dynamics, melody, onsets. None, as published."
-        ),
-    )
-    row_width: int = Field(
-        96, ge=1, le=WIDEST, description="Channels that frame rows are mixed into."
-    )
     row_branch: RowBranch = Field(
         RowBranch.ADDED,
         description=(
             "How frame rows reach the net: added in every residual block, or through a copy of the "
             "way down, as Music ControlNet has it: more to learn, beside a net that stays."
         ),
-    )
-    chord_roots: ChordRoots = Field(
-        ChordRoots.SINUSOIDS,
-        description=(
-            "Roots in the tokens of chords: sinusoids (Mustango's embedding of pitches, to which "
-            "C and C sharp are all but alike), or a table of twelve learned vectors."
-        ),
-    )
-    time_unit_s: float = Field(
-        TIME_UNIT_S,
-        gt=0,
-        description=(
-            "Seconds that times of beats and chords are counted in, as tokens. Mustango's code: 1."
-        ),
-    )
-    time_base: float = Field(
-        BASE,
-        gt=1,
-        description="How far their sinusoids spread: the slowest takes base times the fastest. "
-        "Mustango's code: 10001.",
     )
     frame_rate_hz: float | None = Field(
         None,
@@ -125,13 +70,6 @@ class MuNetConfig(Record):
             "and chords by how far from it they are (rotary attention, "
             "of keys and values), at no cost in parameters. None, as published: "
             "it has to find out when it is from the padding of the convolutions."
-        ),
-    )
-    seconds: bool = Field(
-        False,
-        description=(
-            "Told where in its song the clip begins and how long the song is. Stable Audio "
-            "(arXiv 2402.04825) is; Mustango not."
         ),
     )
 
@@ -147,26 +85,12 @@ class MuNetConfig(Record):
                     f"width {width} is not a multiple of norm_groups "
                     f"{self.norm_groups} and head_width {self.head_width}"
                 )
-        _check_controls("controls", self.controls, TOKENS)
-        _check_controls("rows", self.rows, CONTROLS)
         return self
 
     @property
     def adds_rows(self) -> bool:
         """Whether residual blocks take frame rows."""
         return bool(self.rows) and self.row_branch is RowBranch.ADDED
-
-    def blind(self) -> "MuNetConfig":
-        """The control-blind twin: the same net without tokens and frame rows."""
-        return self.replaced(controls=(), rows=())
-
-
-def _check_controls(name: str, given: tuple[Condition, ...], known: tuple[Condition, ...]) -> None:
-    if set(given) - set(known) or len(set(given)) != len(given):
-        raise SchemaError(
-            f"{name} are some of {', '.join(known)}, each once, or none; "
-            f"not {[str(control) for control in given]}"
-        )
 
 
 PRESETS: Final = {

@@ -12,10 +12,9 @@ from torch import nn
 from torch.nn.functional import avg_pool1d, silu
 from torch.utils.checkpoint import checkpoint
 
-from training.conditions import Condition
+from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
-from training.errors import TrainingError
-from training.munet.attention import Context
+from training.conditions.tokens import Context
 from training.munet.blocks import (
     Downsample,
     ResBlock,
@@ -69,13 +68,15 @@ class MuNet(nn.Module):
         context: Context,
         seconds_B2: torch.Tensor | None = None,
         rows_BTR: torch.Tensor | None = None,
+        frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The prediction, shaped as the latent.
 
         `seconds_B2`: start of the clip and length of its song, or none if unknown. `rows_BTR`:
-        frame rows (`training.conditions.rows`), or none where nothing is known.
+        frame rows (`training.conditions.rows`), or none where nothing is known. `frames_B` is for
+        nets that look past padding: here it is silence.
         """
-        self._check(x_BCTF, context, seconds_B2, rows_BTR)
+        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR)
         rows = self._rows_by_depth(rows_BTR)
         step_BE = self.step(steps_B, seconds_B2)
         deepest = len(self.down) - 1
@@ -154,37 +155,6 @@ class MuNet(nn.Module):
     @staticmethod
     def _levels(way: nn.ModuleList) -> list[_Level]:
         return [cast(_Level, level) for level in way]
-
-    def _check(
-        self,
-        x_BCTF: torch.Tensor,
-        context: Context,
-        seconds_B2: torch.Tensor | None,
-        rows_BTR: torch.Tensor | None,
-    ) -> None:
-        if x_BCTF.shape[1] != self.config.latent_channels:
-            raise TrainingError(
-                f"a latent of {x_BCTF.shape[1]} channels for a net of "
-                f"{self.config.latent_channels}: is it another codec's?"
-            )
-        missing = [
-            str(condition)
-            for condition in (Condition.TEXT, *self.config.controls)
-            if condition not in context
-        ]
-        if missing:
-            raise TrainingError(
-                f"no tokens for {', '.join(missing)}; "
-                "a net that is to do without is made from config.blind()"
-            )
-        if seconds_B2 is not None and not self.config.seconds:
-            raise TrainingError("this net takes no seconds: its configuration has seconds=False")
-        if rows_BTR is not None and not self.config.rows:
-            raise TrainingError("this net takes no frame rows: its configuration has rows=()")
-        if rows_BTR is not None and rows_BTR.shape[1] != x_BCTF.shape[2]:
-            raise TrainingError(
-                f"frame rows of {rows_BTR.shape[1]} frames for a latent of {x_BCTF.shape[2]}"
-            )
 
 
 def _way_down(config: MuNetConfig) -> tuple[nn.ModuleList, list[int]]:

@@ -19,8 +19,10 @@ import diffusers
 import safetensors.torch
 
 from training.adapters.config import AdapterRecipe
-from training.diffusion.objective import Objective
 from training.errors import TrainingError
+from training.munet.config import MuNetConfig
+from training.objectives import ObjectiveConfig
+from training.objectives.diffusion import DiffusionConfig
 from training.published.codec_folder import copy_codec
 from training.published.reading import LINEAGE, NET, REST, Lineage
 from training.published.sources import OURS
@@ -41,7 +43,6 @@ from training.run.warm_start import played_weights
 _WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
 _AUTOENCODERS: Final = ("audioldm", "vae")  # codecs in diffusers' layout
 _LIBRARIES: Final = {
-    "scheduler": ("diffusers", "DDPMScheduler"),
     "vae": ("diffusers", "AutoencoderKL"),
     "vocoder": ("transformers", "SpeechT5HifiGan"),
 }
@@ -71,13 +72,14 @@ def export_model(target: str, out: str) -> Exported:
     weights, parents = played_weights(checkpoint), checkpoint.state().parents
     net = {name.removeprefix(NET): one for name, one in weights.items() if name.startswith(NET)}
     rest = {name: one for name, one in weights.items() if not _is_published(name)}
-    _write_tensors(folder / "unet" / _WEIGHTS, published_unet(net))
-    _write_json(folder / "unet/config.json", unet_config(recipe.model))
-    Objective(recipe.objective).scheduler.save_config(folder / "scheduler")
+    if isinstance(recipe.model, MuNetConfig):
+        _write_tensors(folder / "unet" / _WEIGHTS, published_unet(net))
+        _write_json(folder / "unet/config.json", unet_config(recipe.model))
+    _write_json(folder / "scheduler/scheduler_config.json", scheduler_config(recipe.objective))
     if recipe.codec.name in _AUTOENCODERS and os.path.isdir(recipe.codec.source):
         copy_codec(Path(recipe.codec.source), folder)
     _write_json(folder / "model_index.json", _index(folder, recipe))
-    _write_tensors(folder / OURS / REST, rest)
+    _write_tensors(folder / REST, rest)
     handed = _without_places(recipe), _without_folders(survey), _lineage(parents)
     for name, record in zip((RECIPE, CORPUS, LINEAGE), handed, strict=True):
         _write_json(folder / OURS / name, record.model_dump(mode="json"))
@@ -86,7 +88,7 @@ def export_model(target: str, out: str) -> Exported:
         recipe=handed[0],
         survey=handed[1],
         parents=handed[2].parents,
-        is_published_shape=not recipe.model.controls,
+        is_published_shape=isinstance(recipe.model, MuNetConfig) and not recipe.model.controls,
         rest=tuple(sorted({name.removeprefix(NET).partition(".")[0] for name in rest})),
     )
 
@@ -98,13 +100,35 @@ def _is_published(name: str) -> bool:
 def _index(folder: Path, recipe: TrainRecipe) -> dict[str, Any]:
     """Which library opens which part; the text encoder by its name alone."""
     parts = {name: list(how) for name, how in _LIBRARIES.items() if (folder / name).is_dir()}
-    unet = unet_config(recipe.model)["_class_name"]
+    if isinstance(recipe.model, MuNetConfig):
+        parts["unet"] = ["diffusers", unet_config(recipe.model)["_class_name"]]
     return {
         "_class_name": "DiffusionPipeline",
         "_diffusers_version": diffusers.__version__,
+        "scheduler": ["diffusers", scheduler_config(recipe.objective)["_class_name"]],
         "text_encoder_name": _place(recipe.text.source),
-        "unet": ["diffusers", unet],
         **parts,
+    }
+
+
+def scheduler_config(objective: ObjectiveConfig) -> dict[str, Any]:
+    """The configuration under which diffusers makes a scheduler of the same noise.
+
+    >>> scheduler_config(DiffusionConfig())["prediction_type"]
+    'v_prediction'
+    """
+    if not isinstance(objective, DiffusionConfig):
+        return {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000}
+    return {
+        "_class_name": "DDPMScheduler",
+        "num_train_timesteps": objective.steps,
+        "beta_start": objective.beta_start,
+        "beta_end": objective.beta_end,
+        "beta_schedule": str(objective.schedule),
+        "prediction_type": str(objective.target),
+        "rescale_betas_zero_snr": objective.zero_terminal,
+        "clip_sample": False,  # latents are not pictures: nothing bounds them
+        "timestep_spacing": "trailing",
     }
 
 

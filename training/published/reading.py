@@ -9,11 +9,12 @@ from pipelines.errors import DeadInput
 from pipelines.guarded.json_objects import json_record
 from schemas.record import Record
 from training.conditions import ChordRoots, Condition
-from training.diffusion.objective import ObjectiveConfig
 from training.errors import TrainingError
 from training.munet.config import MuNetConfig
+from training.objectives import ObjectiveConfig
 from training.published import music_tokens
 from training.published.sources import OURS, PublishedFolder
+from training.published.sources import REST as _REST
 from training.published.tensor_files import read_tensors
 from training.published.unet_names import our_unet, unet_shape
 from training.run.checkpoints import CORPUS, RECIPE, Parent, Weights
@@ -23,7 +24,7 @@ from training.run.recipe import TextRecipe, TrainRecipe
 
 R = TypeVar("R", bound=Record)
 LINEAGE: Final = "lineage.json"  # in a folder that we exported, as is
-REST: Final = "rest.safetensors"  # what no published net has
+REST: Final = f"{_REST}.safetensors"  # what no published net has
 NET: Final = "munet."
 _UNET: Final = "unet."
 _TEXT_ENCODER: Final = "text_encoder."
@@ -102,9 +103,11 @@ def read_model(found: PublishedFolder, text: str = "") -> PublishedModel:
 def _exported(found: PublishedFolder, unet: Weights, text: str) -> PublishedModel:
     """A model that we exported: what published nets have too, and what they have not."""
     recipe, survey = _record(found, RECIPE, TrainRecipe), _record(found, CORPUS, CorpusSurvey)
-    rest = read_tensors(found.folder / OURS / REST)
+    rest = unet if not found.is_diffusers else read_tensors(found.folder / REST)
     lineage = _record(found, LINEAGE, Lineage)
-    weights = _under("munet", our_unet(unet, recipe.model, among=True)) | rest
+    weights = dict(rest)
+    if isinstance(recipe.model, MuNetConfig):
+        weights |= _under("munet", our_unet(unet, recipe.model, among=True))
     if text:
         recipe = recipe.replaced(text=recipe.text.replaced(source=text))
     return PublishedModel(recipe, weights, lineage.parents, survey)

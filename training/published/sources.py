@@ -23,7 +23,13 @@ from training.errors import TrainingError
 OURS: Final = "obbligato"  # what only we know of a model, in a folder of diffusers' layout
 _SUFFIXES: Final = (".safetensors", ".bin")
 _PATTERNS: Final = ("*.json", "*.safetensors", "*.bin", "README.md")
-_MAIN: Final = ("ldm/pytorch_model_ldm", "pytorch_model_main", "unet/diffusion_pytorch_model")
+REST: Final = f"{OURS}/rest"  # the parts of a net that no published one has
+_MAIN: Final = (
+    "ldm/pytorch_model_ldm",
+    "pytorch_model_main",
+    "unet/diffusion_pytorch_model",
+    REST,
+)
 _VAE: Final = ("vae/pytorch_model_vae", "pytorch_model_vae")
 _CONFIGS: Final = ("configs", ".")
 _EXPECTED: Final = (

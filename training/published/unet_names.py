@@ -11,8 +11,9 @@ from typing import Any, Final
 import torch
 
 from training.conditions import Condition
+from training.conditions.net_shape import TOKENS
 from training.errors import TrainingError
-from training.munet.config import TOKENS, MuNetConfig
+from training.munet.config import MuNetConfig
 from training.munet.net import MuNet
 from training.run.checkpoints import Weights
 

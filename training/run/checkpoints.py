@@ -35,6 +35,7 @@ from pipelines.errors import PipelineError, is_of_the_machine
 from pipelines.pretrained.checksum import first_line
 from pipelines.storage.store import Published, Store, seal, sha256_of
 from pipelines.trust.build_folder import check_files
+from schemas.kinds import located
 from schemas.record import Record
 from training.errors import TrainingError
 
@@ -152,7 +153,7 @@ class Checkpoint(NamedTuple):
             return kind.model_validate(self.json(name))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+            where = ".".join(step.name for step in located(kind, first["loc"]))
             raise TrainingError(
                 f"{self.name}/{name} is not of a model that "
                 f"this version trains: {where}: {first['msg']}"

@@ -137,7 +137,7 @@ def latent_range(
     """The range of latents by channel, over samples drawn as the survey's are."""
     facts = codec.facts
     frames = facts.frames(round(seconds * facts.rate_hz))
-    reading = ReadingRules(facts, survey.latents, frames, 1, PromptConfig(), 1.0, seed)
+    reading = ReadingRules(facts, survey.latents, frames, PromptConfig(), 1.0, seed)
     ends = (0.0001, 0.9999)
     found = []
     for content in _survey_contents([one.corpus_index for one in corpora], _RANGED, seed):

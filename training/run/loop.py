@@ -24,9 +24,11 @@ from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from training.data.examples import ReadingRules
 from training.data.index import CorpusIndex
+from training.data.level_curves import check_level_curves
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
+from training.dit.config import DitConfig
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
@@ -123,6 +125,7 @@ class _TrainingRun:
         _check_fit(recipe, codec, encoder.width)
         start = world.broadcast(lambda: run_start(recipe, store, codec))
         self.survey, self.damaged = start.survey, set(start.damaged)
+        check_level_curves(recipe.data.level_curves, codec.facts, reads_latents=self.survey.latents)
         self.parents = start.parents
         begun = parent_weights(start.parents[-1]) if start.reads_parent else None
         cache = TextCache(encoder, recipe.text.cache_mb)
@@ -225,12 +228,13 @@ class _TrainingRun:
             facts=self.trainer.codec.facts,
             reads_latents=self.survey.latents,
             frames=self.trainer.shape[1],
-            noise_steps=rules.objective.steps,
+            objective=rules.objective,
             prompts=rules.prompts,
             mean_sentences=self.survey.mean_sentences,
             seed=rules.run.seed,
             rows=rules.model.rows,
             batch=rules.data.batch,
+            level_curves=rules.data.level_curves,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 
@@ -346,6 +350,12 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
             f"{facts.name} makes latents of {facts.channels} channels, "
             f"but the model takes {recipe.model.latent_channels}: "
             f"set model.latent_channels={facts.channels}, or take another codec"
+        )
+    if isinstance(recipe.model, DitConfig) and facts.bands != recipe.model.latent_bands:
+        raise TrainingError(
+            f"{facts.name} makes latents of {facts.bands} bands, "
+            f"but the model takes {recipe.model.latent_bands}: "
+            f"set model.latent_bands={facts.bands}, or take another codec"
         )
     if text_width != recipe.model.text_width:
         raise TrainingError(

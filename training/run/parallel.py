@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from training.errors import TrainingError
-from training.munet.blocks import UNetLayer
+from training.nets import SHARED_PARTS
 from training.run.recipe import Parallel, Precision
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 def wrapped(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
     """The model as several processes train it; by itself where there is one.
 
-    Under FSDP each residual block with its attention site is gathered by itself, so that no more
+    Under FSDP each block of the net is gathered by itself, so that no more
     than one is whole at a time.
     """
     if world.ranks == 1:
@@ -177,7 +177,7 @@ def wrapped(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
             model, device_ids=[world.device.index] if world.device.type == "cuda" else None
         )
     mesh = init_device_mesh(world.device.type, (world.ranks,))
-    parts = [module for module in model.modules() if isinstance(module, UNetLayer)]
+    parts = [module for module in model.modules() if isinstance(module, SHARED_PARTS)]
     # the children too: sampling calls them by themselves
     for module in (*parts, *model.children(), model):
         fully_shard(module, mesh=mesh)

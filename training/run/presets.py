@@ -3,11 +3,10 @@
 from typing import Final
 
 from training.data.prompts import PromptConfig
-from training.diffusion.objective import ObjectiveConfig
-from training.diffusion.sampling import Sampler, SamplingConfig
 from training.diffusion.text_encoder import FLAN_T5
 from training.errors import TrainingError
 from training.munet.config import Preset, preset
+from training.objectives.diffusion import DiffusionConfig
 from training.run.recipe import (
     CodecRecipe,
     DataRecipe,
@@ -18,12 +17,13 @@ from training.run.recipe import (
     TextRecipe,
     TrainRecipe,
 )
+from training.samplers.config import Sampler, SamplingConfig
 
 _GPU: Final = RunRecipe(precision=Precision.BF16, compile=True)
 # What is played is decided where there is most noise, and min-SNR all but leaves those steps out:
 # with a target of v its weight is 0.014 at step 900 of 1000. Mustango's published code weighs them
 # fully, by using the weight of the noise.
-_OBJECTIVE: Final = ObjectiveConfig(snr_gamma=None)
+_OBJECTIVE: Final = DiffusionConfig(snr_gamma=None)
 # Nothing published is played with these: levels are learned, and controls have a guidance.
 _OURS: Final = _OBJECTIVE.replaced(zero_terminal=True)
 _PROMPTS: Final = PromptConfig(drop_controls=0.1, silent_drops=0.5)

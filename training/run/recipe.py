@@ -11,10 +11,12 @@ from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
 from training.adapters.config import AdapterRecipe
 from training.data.prompts import PromptConfig
-from training.diffusion.objective import ObjectiveConfig
-from training.diffusion.sampling import SamplingConfig
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
-from training.munet.config import MuNetConfig
+from training.nets import NetConfig
+from training.objectives import ObjectiveConfig
+from training.objectives.diffusion import DiffusionConfig
+from training.objectives.flow import FlowConfig
+from training.samplers.config import OF_DIFFUSION, Sampler, SamplingConfig
 
 _LEAST_UNTOLD: Final = 0.02  # of visits without any condition, for guidance to have learned them
 
@@ -80,6 +82,14 @@ class DataRecipe(Record):
     )
     unusable: Confidence = Field(
         0.01, description="Share of samples that may turn out unusable before training stops."
+    )
+    level_curves: Confidence = Field(
+        0.0,
+        description=(
+            "Chance of a visit that is made louder and softer by a curve drawn for it, its "
+            "dynamics with it, so that these are a control beside beats and chords. Takes latents "
+            "that are levels (mel), or audio."
+        ),
     )
     validation: int = Field(
         64,
@@ -223,8 +233,8 @@ class TrainRecipe(Record):
     data: DataRecipe = DataRecipe()
     codec: CodecRecipe = CodecRecipe()
     text: TextRecipe = TextRecipe()
-    model: MuNetConfig
-    objective: ObjectiveConfig = ObjectiveConfig()
+    model: NetConfig
+    objective: ObjectiveConfig = DiffusionConfig()
     prompts: PromptConfig = PromptConfig()
     optim: OptimRecipe = OptimRecipe()
     adapter: AdapterRecipe = AdapterRecipe()
@@ -245,6 +255,11 @@ class TrainRecipe(Record):
             raise SchemaError(
                 "adapter.rank and adapter.frozen leave weights as they are: name those to begin "
                 "with in run.start_from"
+            )
+        if isinstance(self.objective, FlowConfig) and self.sampling.sampler in OF_DIFFUSION:
+            raise SchemaError(
+                f"sampling.sampler={self.sampling.sampler} is for objective.kind=diffusion: with "
+                f"flow take {', '.join(one for one in Sampler if one not in OF_DIFFUSION)}"
             )
         if self.sampling.guidance != 1 and self._untold() < _LEAST_UNTOLD:
             raise SchemaError(

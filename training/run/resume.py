@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from pipelines.codecs import Codec
 from pipelines.storage.store import Store
 from schemas.identity import Split
+from schemas.record import Record
 from training.data.index import CorpusIndex, index_corpus
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
@@ -152,13 +153,9 @@ def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
     """
     before = last.record(RECIPE, TrainRecipe)
     changed = [
-        (
-            f"{section}.{knob} = {getattr(getattr(recipe, section), knob)} (was "
-            f"{getattr(getattr(before, section), knob)})"
-        )
+        change
         for section in TrainRecipe.model_fields
-        for knob in type(getattr(recipe, section)).model_fields
-        if getattr(getattr(recipe, section), knob) != getattr(getattr(before, section), knob)
+        for change in _changed(section, getattr(recipe, section), getattr(before, section))
     ]
     fixed = [change for change in changed if change.partition(".")[0] in _FIXED]
     if fixed:
@@ -167,3 +164,13 @@ def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
             f"{'; '.join(fixed)}. Take another --out, or the same recipe"
         )
     return [f"changed since the last checkpoint: {change}" for change in changed]
+
+
+def _changed(section: str, now: Record, before: Record) -> list[str]:
+    """What is not as it was in a section, which may be of another kind now."""
+    old, new = before.model_dump(), now.model_dump()
+    return [
+        f"{section}.{knob} = {getattr(now, knob)} (was {getattr(before, knob, None)})"
+        for knob in new
+        if knob not in old or new[knob] != old[knob]
+    ]

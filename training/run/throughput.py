@@ -104,11 +104,11 @@ def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int
             torch.ones(1, _TEXT_TOKENS, dtype=torch.bool),
         )
         latent = torch.zeros(1, channels, frames, bands)
-        steps = torch.zeros(1, dtype=torch.int64)
+        times = torch.full((1,), 0.5)
         rows = torch.zeros(1, frames, row_width(recipe.model.rows)) if recipe.model.rows else None
     conditions = Conditions(text, batched_beats([None]), batched_chords([None]), rows_BTR=rows).to(
         "meta"
     )
     with FlopCounterMode(display=False) as counter:
-        model.predict(latent, steps, conditions).sum().backward()  # type: ignore[no-untyped-call]
+        model.predict(latent, times, conditions).sum().backward()  # type: ignore[no-untyped-call]
     return float(counter.get_total_flops())

@@ -33,7 +33,7 @@ from training.run.recipe import Decay, OptimRecipe, TrainRecipe
 
 _GRAPHS: Final = 128
 _LARGEST_WEIGHT: Final = 1e6  # of trained weights the largest are about 10
-# of the steps from latent to noise, each followed by itself: an average hides what is learned where
+# of the way from latent to noise, each followed by itself: an average hides what is learned where
 NOISE_BANDS: Final = 4
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
@@ -77,7 +77,7 @@ class Trainer:
             torch._dynamo.config.recompile_limit = max(
                 torch._dynamo.config.recompile_limit, _GRAPHS
             )
-            self.model.munet.compile()
+            self.model.get_submodule(self.model.kind).compile()
         self.net = wrapped(self.model, world, recipe.run.parallel)
         self.learned = learned(self.model)  # sharing processes hold others in their places
         rules = recipe.optim
@@ -135,7 +135,7 @@ class Trainer:
                 latents_BCTF,
                 conditions,
                 batch.noise_BCTF.to(device),
-                batch.steps_B.to(device),
+                batch.times_B.to(device),
                 batch.frames_B.to(device),
             )
         return loss_B
@@ -161,9 +161,9 @@ class Trainer:
     def _figures(
         self, batches: Sequence[TrainingBatch], loss_B: torch.Tensor, norm: float, step: int
     ) -> StepFigures:
-        steps_B = torch.cat([batch.steps_B for batch in batches]).to(loss_B.device)
+        times_B = torch.cat([batch.times_B for batch in batches]).to(loss_B.device)
         counted_B = (torch.cat([batch.frames_B for batch in batches]) > 0).to(loss_B.device)
-        band_B = steps_B * NOISE_BANDS // self.recipe.objective.steps
+        band_B = (times_B * NOISE_BANDS).long()
         sums_2N = torch.zeros(2, NOISE_BANDS, dtype=torch.float64)
         sums_2N[0].index_add_(0, band_B.cpu(), loss_B.double().cpu())
         sums_2N[1].index_add_(0, band_B.cpu(), counted_B.double().cpu())
@@ -290,9 +290,10 @@ def begin_with(model: LatentDiffusion, weights: Weights) -> None:
     own = dict(model.named_parameters())
     there = {name: own[name] for name in weights if name in own}
     fill(there, weights, "what run.start_from names")
-    copy = model.munet.row_copy
+    net = model.get_submodule(model.kind)
+    copy = getattr(net, "row_copy", None)
     if copy is not None and not any(".row_copy." in name for name in weights):
-        copy.begin_as(model.munet)
+        copy.begin_as(net)
 
 
 def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:

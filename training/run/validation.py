@@ -70,7 +70,8 @@ def preview(
             config=recipe.sampling,
             latent_range=latent_range,
         )
-    waves_BS = trainer.codec.decode(latents_BCTF.float()).cpu().numpy()
+    with torch.no_grad():
+        waves_BS = trainer.codec.decode(latents_BCTF.float()).cpu().numpy()
     return Preview(
         batch.prompts[:count], batch.keys[:count], list(waves_BS), trainer.codec.facts.rate_hz
     )

@@ -10,7 +10,9 @@ from typing import Final, NamedTuple
 from pipelines.codecs import CodecFacts
 from training.adapters.low_rank import merged
 from training.errors import TrainingError
-from training.munet.config import MuNetConfig
+from training.nets import NetConfig
+from training.objectives import ObjectiveConfig
+from training.objectives.diffusion import DiffusionConfig
 from training.run.checkpoints import (
     ADAPTER,
     CORPUS,
@@ -129,10 +131,9 @@ def adapter_origin(recipe: TrainRecipe, parents: Sequence[Parent]) -> dict[str, 
 def _check_fit(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecipe) -> None:
     """Raise `TrainingError` where a net cannot begin with another's weights and play as it does."""
     strange = misfits(theirs.model, ours.model)
-    if theirs.objective.target is not ours.objective.target:
-        strange.append(
-            f"objective.target = {ours.objective.target} (there {theirs.objective.target})"
-        )
+    there, here = _target(theirs.objective), _target(ours.objective)
+    if there != here:
+        strange.append(f"what is predicted, by objective: {here} (there {there})")
     if strange:
         raise TrainingError(
             f"{checkpoint.name} cannot be begun with: {'; '.join(strange)}. Take its own, or begin "
@@ -140,7 +141,12 @@ def _check_fit(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecipe) -
         )
 
 
-def misfits(theirs: MuNetConfig, ours: MuNetConfig) -> list[str]:
+def _target(objective: ObjectiveConfig) -> str:
+    """What a net predicts: of diffusion its target, or a flow's velocity."""
+    return str(objective.target) if isinstance(objective, DiffusionConfig) else objective.kind
+
+
+def misfits(theirs: NetConfig, ours: NetConfig) -> list[str]:
     """Knobs in which a net is not another, or another with parts beside it that begin as nothing:
     frame rows, tokens of controls, seconds.
 
@@ -149,6 +155,8 @@ def misfits(theirs: MuNetConfig, ours: MuNetConfig) -> list[str]:
     >>> misfits(blind, preset("base")), misfits(preset("base"), blind)
     ([], ['model.controls = () (there beats, chords)'])
     """
+    if theirs.kind != ours.kind:
+        return [f"model.kind = {ours.kind} (there {theirs.kind})"]
     free: set[str] = set()
     if set(ours.controls) >= set(theirs.controls):
         free.add("controls")

@@ -79,5 +79,5 @@ STAGE: Final = Stage(
     enabled=lambda recipe: recipe.encodes,
     # Rate and shape may be set beside the weights. Left as they were, fields that came later are
     # not in it: latents of before stay good.
-    extra_fingerprint=lambda job: codec_facts(job.recipe).model_dump(exclude_defaults=True),
+    extra_fingerprint=lambda job: codec_facts(job.recipe).identity,
 )

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,6 +121,11 @@ def test_the_help_fits_a_screen_and_begins_with_demo_and_build(
     shown = [found[1] for line in lines if (found := re.match(r"│ (\w+) ", line))]
     assert shown[:3] == ["demo", "build", "plan"]
     assert set(shown) == {name.partition(" ")[0] for name in COMMANDS}
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert obbligato("--version").stdout == f"obbligato {project['version']}\n"
 
 
 @pytest.mark.parametrize("command", [(), ("shards", "show"), ("train",)])

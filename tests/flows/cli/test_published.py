@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from tests.support.running import obbligato
 from tests.training.published.layouts import mustango, small_t5
 from tests.training.runs import corpus
+from training.munet.config import MuNetConfig
 from training.run.checkpoints import find_checkpoint
 from training.run.recipe import TrainRecipe
 
@@ -65,6 +66,7 @@ def test_a_published_model_is_a_run_with_its_licence_on_the_card(place: Path) ->
 def test_a_child_goes_by_its_parent_s_recipe_and_names_it(place: Path) -> None:
     last = find_checkpoint(str(place / "run"))
     recipe = last.record("recipe.json", TrainRecipe)
+    assert isinstance(recipe.model, MuNetConfig)
     assert recipe.model.widths == (16, 32)
     assert recipe.run.start_from == str(place / "run/parent")
     assert [one.name for one in last.state().parents] == ["mustango", "mustango, imported"]

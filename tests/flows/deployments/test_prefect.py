@@ -111,6 +111,7 @@ def test_a_cancelled_run_leaves_no_process_behind_and_resumes(
     assert digests(corpus.out) == plainly_built(corpus, tmp_path / "plain", PATIENT)
 
 
+@pytest.mark.slow
 def test_a_second_run_of_a_folder_is_refused_and_one_after_a_killed_worker_goes_on(
     server: Server, corpus: Corpus, tmp_path: Path
 ) -> None:
@@ -232,6 +233,21 @@ def test_wrong_parameters_are_refused_before_a_run_is_made(server: Server, corpu
         server.run("build-corpus/build", **wrong)
     assert refused.value.code == 409
     assert b"clip_seconds" in refused.value.read()
+
+
+@pytest.mark.parametrize(
+    ("name", "out"), [("train/train", "/nowhere-model"), ("pipeline/pipeline", "/nowhere-pipeline")]
+)
+def test_deployments_train_here_and_beside_the_corpus(server: Server, name: str, out: str) -> None:
+    found = server.ask(f"deployments/name/{name}")
+    assert (found["parameters"]["out"], found["parameters"]["launching"]) == (
+        out,
+        {"launcher": "local"},
+    )
+    assert (
+        found["parameter_openapi_schema"]["properties"]["launching"]["default"]["launcher"]
+        == "local"
+    )
 
 
 @pytest.mark.slow

@@ -73,6 +73,7 @@ def log_lines(server: Server, run: str) -> list[str]:
     return [line["message"] for line in found]
 
 
+@pytest.mark.slow
 def test_a_run_is_cancelled_without_an_orphan_goes_on_is_requeued_and_ends_with_a_model_card(
     server: Server, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def assert_describes(out: Path, shards: Path, steps: int) -> None:
     assert "- codec, mel 1: CC0-1.0" in card
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained_fails_before_anything_starts(
     server: Server, tmp_path: Path
 ) -> None:
@@ -141,21 +143,6 @@ def test_what_cannot_be_trained_fails_before_anything_starts(
         assert server.ended(run) == "Failed"
     assert "run.stepz is not a knob; did you mean run.steps?" in server.message(run)
     assert not (tmp_path / "model").exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "out"), [("train/train", "/nowhere-model"), ("pipeline/pipeline", "/nowhere-pipeline")]
-)
-def test_deployments_train_here_and_beside_the_corpus(server: Server, name: str, out: str) -> None:
-    found = server.ask(f"deployments/name/{name}")
-    assert (found["parameters"]["out"], found["parameters"]["launching"]) == (
-        out,
-        {"launcher": "local"},
-    )
-    assert (
-        found["parameter_openapi_schema"]["properties"]["launching"]["default"]["launcher"]
-        == "local"
-    )
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from training.adapters.config import AdapterRecipe
 from training.adapters.freezing import learned, prepare
 from training.adapters.low_rank import adapt, merged
 from training.diffusion.model import LatentDiffusion
-from training.diffusion.objective import ObjectiveConfig
 from training.errors import TrainingError
 from training.munet.config import MuNetConfig, preset
 from training.munet.net import MuNet
+from training.objectives.diffusion import DiffusionConfig
 
 RULES = AdapterRecipe(rank=2, alpha=4)
 
@@ -64,7 +64,7 @@ def test_names_of_the_net_stay_and_only_the_adapter_learns() -> None:
 @pytest.mark.parametrize("rank", [8, 32])
 def test_an_adapter_of_the_published_net_is_a_twentieth_of_it_at_most(rank: int) -> None:
     with torch.device("meta"):
-        made = LatentDiffusion(preset("base"), ObjectiveConfig())
+        made = LatentDiffusion(preset("base"), DiffusionConfig())
         whole = dict(made.named_parameters())
         size = sum(value.numel() for value in whole.values())
         prepare(made, AdapterRecipe(rank=rank), whole)

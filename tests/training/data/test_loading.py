@@ -21,7 +21,7 @@ from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 
-READING = ReadingRules(open_codec("mel").facts, True, FRAMES, 1000, PromptConfig(), 3.0, 0)
+READING = ReadingRules(open_codec("mel").facts, True, FRAMES, PromptConfig(), 3.0, 0)
 DRAW = NoiseDraw(np.random.default_rng(0), 0.5)
 
 
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 
 def assert_same(one: TrainingBatch, other: TrainingBatch) -> None:
     assert (one.keys, one.prompts, one.unusable) == (other.keys, other.prompts, other.unusable)
-    for name in ("sounds", "noise_BCTF", "steps_B", "frames_B", "seconds_B2"):
+    for name in ("sounds", "noise_BCTF", "times_B", "frames_B", "seconds_B2"):
         assert torch.equal(getattr(one, name), getattr(other, name)), name
     for part, counterpart in zip(
         (*one.beats, *one.chords), (*other.beats, *other.chords), strict=True
@@ -176,13 +176,13 @@ def test_a_batch_carries_frame_rows_that_are_zero_for_what_cannot_be_used(tmp_pa
 
 def test_the_levels_of_noise_in_a_batch_are_evenly_spread(folder: Path) -> None:
     reading = READING._replace(batch=8)
-    steps = torch.stack(
-        [batch.steps_B for batch in taken(samples(folder, reading), BatchShare(8, 8), range(40))]
+    times = torch.stack(
+        [batch.times_B for batch in taken(samples(folder, reading), BatchShare(8, 8), range(40))]
     )
-    gaps = steps.sort(dim=1).values.diff(dim=1)
-    assert ((gaps >= 124) & (gaps <= 126)).all()
-    assert steps.float().mean().item() == pytest.approx(500, abs=40)
-    assert len(set(steps[:, 0].tolist())) > 30
+    gaps = times.sort(dim=1).values.diff(dim=1)
+    assert ((gaps > 0.1235) & (gaps < 0.1265)).all()
+    assert times.mean().item() == pytest.approx(0.5, abs=0.04)
+    assert len(set(times[:, 0].tolist())) > 30
 
 
 def broken_shard(path: Path) -> None:

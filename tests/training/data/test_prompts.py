@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.captioning.facts import facts_of
+from pipelines.captioning.paraphrase import captioned
 from schemas.caption import Caption, CaptionKind
 from tests.pipelines.shards.shard_samples import CLIP, our_sample
 from training.conditions import CONTROLS, CURVES, Condition
@@ -255,3 +256,16 @@ def test_the_average_counts_sentences_of_all_captions() -> None:
 def test_shares_the_wrong_way_round_are_refused() -> None:
     with pytest.raises(ValueError, match=r"masked_min 0\.5 exceeds masked_max 0\.2"):
         PromptConfig(masked_min=0.5, masked_max=0.2)
+
+
+def test_what_does_not_hold_this_time_is_not_said() -> None:
+    swelling = captioned("A flute. It grows louder.", CaptionKind.CONTROL)
+    [fact] = swelling.facts
+    sample = our_sample(captions=(swelling,))
+    prompts = {
+        visit(
+            sample, seed=0, epoch=0, mean_sentences=2.0, config=FULL_CONDITIONING, unsaid=unsaid
+        ).prompt
+        for unsaid in ((), {fact.kind})
+    }
+    assert prompts == {"A flute. It grows louder.", "A flute."}

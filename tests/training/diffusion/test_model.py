@@ -5,13 +5,14 @@ alone.
 import pytest
 import torch
 
-from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, TWO, latents, model
+from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, TWO, latents, model, times
 from tests.training.munet.contexts import MICRO
 from training.conditions import Condition
 from training.diffusion.model import LatentDiffusion
-from training.diffusion.objective import ObjectiveConfig, Target
-from training.diffusion.sampling import SamplingConfig, sampled_latents
+from training.diffusion.sampling import sampled_latents
 from training.errors import TrainingError
+from training.objectives.diffusion import DiffusionConfig, Target
+from training.samplers.config import SamplingConfig
 
 MEMORY = latents()
 
@@ -29,7 +30,7 @@ def learned(made: LatentDiffusion, steps: int) -> list[float]:
             MEMORY.repeat(8, 1, 1, 1),
             conditions,
             noise,
-            torch.randint(made.objective.config.steps, (16,), generator=rng),
+            torch.rand(16, generator=rng),
         ).mean()
         optimiser.zero_grad()
         loss.backward()
@@ -65,13 +66,13 @@ def test_what_was_learned_is_recalled_by_its_chords_whatever_the_noise(
 
 @pytest.mark.parametrize("target", Target)
 def test_a_sample_s_loss_is_the_objective_s_of_what_the_net_says(target: Target) -> None:
-    made = model(objective=ObjectiveConfig(target=target))
-    noise, steps = latents(seed=2), torch.tensor([100, 800])
+    made = model(objective=DiffusionConfig(target=target))
+    noise, drawn = latents(seed=2), times(100, 800)
     with torch.no_grad():
-        losses = made(MEMORY, TWO, noise, steps)
-        prediction = made.predict(made.objective.noised(MEMORY, noise, steps), steps, TWO)
-    wanted = made.objective.target(MEMORY, noise, steps)
-    expected = (prediction - wanted).square().flatten(1).mean(1) * made.objective.weight(steps)
+        losses = made(MEMORY, TWO, noise, drawn)
+        prediction = made.predict(made.objective.noised(MEMORY, noise, drawn), drawn, TWO)
+    wanted = made.objective.target(MEMORY, noise, drawn)
+    expected = (prediction - wanted).square().flatten(1).mean(1) * made.objective.weight(drawn)
     assert torch.allclose(losses, expected, rtol=1e-5)
     assert losses[0] != losses[1]
 
@@ -81,7 +82,7 @@ def test_every_weight_but_the_null_tokens_learns_from_known_conditions() -> None
     for parameter in made.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
-    made(MEMORY, TWO, latents(seed=2), torch.tensor([100, 800])).sum().backward()
+    made(MEMORY, TWO, latents(seed=2), times(100, 800)).sum().backward()
     still = {
         name
         for name, parameter in made.named_parameters()
@@ -94,7 +95,7 @@ def test_the_blind_twin_has_no_embeddings_of_controls() -> None:
     blind = model(MICRO.blind())
     assert not [name for name, _ in blind.named_parameters() if "beats" in name or "chords" in name]
     assert set(blind.context(TWO)) == {Condition.TEXT}
-    assert blind(MEMORY, TWO, latents(seed=2), torch.tensor([100, 800])).isfinite().all()
+    assert blind(MEMORY, TWO, latents(seed=2), times(100, 800)).isfinite().all()
 
 
 def test_untold_conditions_are_the_empty_prompt_and_null_tokens() -> None:

@@ -8,32 +8,27 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, TWO, conditions, latents, model
+from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, TWO, conditions, latents, model, times
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.objective import BetaSchedule, Objective, ObjectiveConfig, Target
-from training.diffusion.sampling import (
-    LatentRange,
-    Predict,
-    Sampler,
-    SamplingConfig,
-    denoised,
-    guided_prediction,
-    sampled_latents,
-)
+from training.diffusion.sampling import LatentRange, guided_prediction, sampled_latents
 from training.errors import TrainingError
 from training.munet.net import MuNet
+from training.objectives.diffusion import BetaSchedule, Diffusion, DiffusionConfig, Target
+from training.samplers.config import Sampler, SamplingConfig
+from training.samplers.denoise import Predict, denoised
 
 FOUR_STEPS = SamplingConfig(sampler=Sampler.DDIM, steps=4)
 BOTH = [(sampler, target) for sampler in Sampler for target in Target]
 
 
-def ideal(objective: Objective, mean: torch.Tensor, spread: float) -> Predict:
+def ideal(objective: Diffusion, mean: torch.Tensor, spread: float) -> Predict:
     """The best predictor of Gaussian latents with a mean and a standard deviation, from the closed
     form of their posterior.
     """
-    signal = objective.scheduler.alphas_cumprod
+    signal = objective.left
 
-    def predict(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    def predict(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        steps = objective.steps(times)
         alpha, sigma = (
             share.sqrt()[:, None, None, None] for share in (signal[steps], 1 - signal[steps])
         )
@@ -53,23 +48,29 @@ def ideal(objective: Objective, mean: torch.Tensor, spread: float) -> Predict:
 def test_the_only_latent_there_is_is_found(
     sampler: Sampler, target: Target, schedule: BetaSchedule
 ) -> None:
-    objective = Objective(ObjectiveConfig(target=target, schedule=schedule))
+    objective = Diffusion(DiffusionConfig(target=target, schedule=schedule))
     found = denoised(
         ideal(objective, latents(seed=3), 0.0),
         latents(seed=4),
         objective,
         SamplingConfig(sampler=sampler, steps=20),
+        fresh=lambda number: latents(seed=10 + number),
     )
     assert torch.allclose(found, latents(seed=3), atol=2e-2)
 
 
 @pytest.mark.parametrize(("sampler", "target"), BOTH)
 def test_samples_spread_as_the_latents_do(sampler: Sampler, target: Target) -> None:
-    objective = Objective(ObjectiveConfig(target=target))
-    start = torch.randn(64, 4, 16, 4, generator=torch.Generator().manual_seed(5))
+    objective = Diffusion(DiffusionConfig(target=target))
+    rng = torch.Generator().manual_seed(5)
+    start = torch.randn(64, 4, 16, 4, generator=rng)
     mean = torch.full((1, 4, 16, 4), 0.5)
     found = denoised(
-        ideal(objective, mean, 0.8), start, objective, SamplingConfig(sampler=sampler, steps=50)
+        ideal(objective, mean, 0.8),
+        start,
+        objective,
+        SamplingConfig(sampler=sampler, steps=50),
+        fresh=lambda _: torch.randn(start.shape, generator=rng),
     )
     assert found.mean().item() == pytest.approx(0.5, abs=0.05)
     assert found.std().item() == pytest.approx(0.8, rel=0.1)
@@ -82,15 +83,16 @@ class Pointing(torch.nn.Module):
 
     def __init__(self, made: LatentDiffusion, *meant: torch.Tensor) -> None:
         super().__init__()
-        self.config, self.rows = made.munet.config, list[int]()
-        self.predictors = [ideal(made.objective, one, 0.0) for one in meant]
+        self.config, self.rows = made.net.config, list[int]()
+        self.predictors = [ideal(cast(Diffusion, made.objective), one, 0.0) for one in meant]
 
     def forward(
         self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None, frames: None
     ) -> torch.Tensor:
         self.rows.append(len(x))
-        halves = zip(self.predictors, torch.split(x, 2), torch.split(steps, 2))
-        return torch.cat([predict(part, step) for predict, part, step in halves])
+        times = (steps + 0.5) / 1000
+        halves = zip(self.predictors, torch.split(x, 2), torch.split(times, 2))
+        return torch.cat([predict(part, time) for predict, part, time in halves])
 
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
@@ -145,31 +147,37 @@ def test_clean_estimates_stay_within_the_range_of_their_channel() -> None:
 
 
 def test_a_zero_terminal_schedule_leaves_nothing_of_the_latent_and_plays_its_ideal() -> None:
-    objective = Objective(ObjectiveConfig(zero_terminal=True))
-    last = torch.tensor([999, 999])
+    objective = Diffusion(DiffusionConfig(zero_terminal=True))
+    last = times(999, 999)
     assert torch.allclose(
         objective.noised(latents(seed=1), latents(seed=2), last), latents(seed=2), atol=1e-3
     )
     meant = latents(seed=3)
     for sampler in Sampler:
         rules = SamplingConfig(sampler=sampler, steps=25)
-        found = denoised(ideal(objective, meant, 0.0), latents(seed=4), objective, rules)
+        found = denoised(
+            ideal(objective, meant, 0.0),
+            latents(seed=4),
+            objective,
+            rules,
+            fresh=lambda number: latents(seed=10 + number),
+        )
         assert torch.allclose(found, meant, atol=1e-2)
 
 
 def test_a_zero_terminal_schedule_takes_v() -> None:
     with pytest.raises(ValidationError, match="the last step"):
-        ObjectiveConfig(zero_terminal=True, target="epsilon")
+        DiffusionConfig(zero_terminal=True, target="epsilon")
 
 
 @pytest.mark.parametrize("target", Target)
 def test_a_clean_estimate_and_a_prediction_are_each_other_s_inverse(target: Target) -> None:
-    objective = Objective(ObjectiveConfig(target=target))
-    steps, latent, noise = torch.tensor([10, 900]), latents(seed=1), latents(seed=2)
-    noisy = objective.noised(latent, noise, steps)
-    prediction = objective.target(latent, noise, steps)
-    assert torch.allclose(objective.clean(prediction, noisy, steps), latent, atol=1e-4)
-    assert torch.allclose(objective.prediction(latent, noisy, steps), prediction, atol=1e-3)
+    objective = Diffusion(DiffusionConfig(target=target))
+    drawn, latent, noise = times(10, 900), latents(seed=1), latents(seed=2)
+    noisy = objective.noised(latent, noise, drawn)
+    prediction = objective.target(latent, noise, drawn)
+    assert torch.allclose(objective.clean(prediction, noisy, drawn), latent, atol=1e-4)
+    assert torch.allclose(objective.prediction(latent, noisy, drawn), prediction, atol=1e-3)
 
 
 def played(
@@ -207,7 +215,6 @@ def test_a_seed_and_a_key_are_a_latent() -> None:
     alone = sampled(made, conditions(("A:min", "D:min")), "b")
     assert torch.allclose(alone[0], first[1], atol=1e-4)
     assert first.shape == (2, 4, FRAMES, BANDS)
-    assert not first.requires_grad
 
 
 def test_every_sample_needs_a_key() -> None:

@@ -94,6 +94,7 @@ def files(tmp_path: Path) -> list[ScoredFile]:
     return [ScoredFile(str(tmp_path / f"{name}.wav"), 1.0) for name in ("low", "high", "broken")]
 
 
+@pytest.mark.slow
 def test_scorers_run_beside_each_other_and_the_missing_say_why(
     files: list[ScoredFile], folder: Path, tmp_path: Path
 ) -> None:

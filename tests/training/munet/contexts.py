@@ -3,8 +3,7 @@
 import torch
 
 from training.conditions import Condition
-from training.conditions.tokens import Tokens
-from training.munet.attention import Context
+from training.conditions.tokens import Context, Tokens
 from training.munet.config import MuNetConfig
 from training.munet.net import MuNet
 

@@ -6,10 +6,11 @@ from pydantic import ValidationError
 
 from tests.training.munet.contexts import MICRO, STEPS, context, net, noisy, tokens
 from training.conditions import Condition
+from training.conditions.net_shape import TOKENS
 from training.conditions.rows import row_width
 from training.conditions.tokens import Tokens
 from training.errors import TrainingError
-from training.munet.config import TOKENS, preset
+from training.munet.config import preset
 from training.munet.net import MuNet
 
 ATTENDED = (Condition.TEXT, *TOKENS)

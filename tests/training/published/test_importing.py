@@ -40,6 +40,7 @@ from training.run.recipe import TrainRecipe
 
 HOW: dict[str, Any] = {"confidence": 1, "tool": "t", "version": "1", "licence": "CC0"}
 STEPS = torch.tensor([10, 700])
+TIMES = (STEPS + 0.5) / 1000
 BEATS = (
     Beats(times_s=(0.11, 0.62, 1.13, 1.66, 2.18, 2.7), numbers=(2, 3, 4, 1, 2, 3), **HOW),
     Beats(times_s=(0.5, 1.25), numbers=(1, 5), **HOW),
@@ -96,7 +97,7 @@ def test_mustango_predicts_what_its_published_code_predicts(
 ) -> None:
     conditions = Conditions(words(), batched_beats(beats), batched_chords(harmony))
     with torch.no_grad():
-        predicted = opened(imported).predict(drawn("latent", 2, 4, 16, 4), STEPS, conditions)
+        predicted = opened(imported).predict(drawn("latent", 2, 4, 16, 4), TIMES, conditions)
     expected = golden("mustango")[f"noise.{name}"]
     assert expected.std() > 0.5
     assert (predicted - expected).abs().max() < 1e-5
@@ -131,12 +132,12 @@ def test_tango_predicts_what_diffusers_unet_predicts(tmp_path: Path, text: Path)
     import_published(str(tmp_path / "tango"), str(tmp_path / "run"))
     conditions = Conditions(words(), batched_beats([None] * 2), batched_chords([None] * 2))
     model, x = opened(tmp_path / "run"), drawn("latent", 2, 4, 16, 4)
-    assert model.munet.config == config.replaced(control_width=WIDTH)
+    assert model.net.config == config.replaced(control_width=WIDTH)
     with torch.no_grad():
         mask_BL = words().mask_BL
         expected = unet(x, STEPS, words().states_BLD, encoder_attention_mask=mask_BL).sample
         assert expected.std() > 0.1
-        assert (model.predict(x, STEPS, conditions) - expected).abs().max() < 1e-5
+        assert (model.predict(x, TIMES, conditions) - expected).abs().max() < 1e-5
 
 
 def test_the_published_autoencoder_and_vocoder_compute_what_theirs_do(tmp_path: Path) -> None:

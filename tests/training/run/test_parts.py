@@ -13,6 +13,7 @@ from pipelines.storage.store import Store
 from training.conditions.tokens import Tokens
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.munet.config import MuNetConfig
+from training.objectives.diffusion import DiffusionConfig
 from training.run.ema import Ema
 from training.run.metrics_log import MetricsLog, spectrogram_picture
 from training.run.presets import READY, ready_recipe
@@ -105,9 +106,9 @@ def test_presets_are_as_published() -> None:
         0.85,
     )
     assert (n2m.prompts.drop_all, n2m.prompts.drop_each, n2m.sampling.guidance) == (0.1, 0, 7)
-    assert (base.model.rows, base.objective.zero_terminal, base.sampling.clamp) == (
+    assert (base.model.rows, base.objective, base.sampling.clamp) == (
         (),
-        False,
+        DiffusionConfig(snr_gamma=None),
         False,
     )
     rules = n2m.optim

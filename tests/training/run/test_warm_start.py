@@ -106,7 +106,7 @@ def test_a_net_that_does_not_fit_is_refused_with_its_reason(
 def test_another_target_or_other_latents_are_refused(shards: Path, parent: Path) -> None:
     target = {"objective__target": "epsilon", "objective__zero_terminal": False}
     chosen = child(shards, parent, model__rows=())
-    with pytest.raises(TrainingError, match=r"target = epsilon \(there v_prediction\)"):
+    with pytest.raises(TrainingError, match=r"objective: epsilon \(there v_prediction\)"):
         warm_start(child(shards, parent, model__rows=(), **target), MEL)
     with pytest.raises(TrainingError, match=r"latents of mel 1, but the codec here is mel 2"):
         warm_start(chosen, MEL.replaced(version="2"))

@@ -1,0 +1,57 @@
+"""Nets: what predicts. A recipe chooses by `model.kind`; one that names none is a MuNet."""
+
+from typing import Annotated, Final, Protocol
+
+import torch
+from pydantic import Tag
+
+from schemas.kinds import kind_or
+from training.conditions.net_shape import NetShape
+from training.conditions.tokens import Context
+from training.dit.block import DitBlock
+from training.dit.config import DitConfig
+from training.dit.net import Dit
+from training.munet.blocks import UNetLayer
+from training.munet.config import MuNetConfig
+from training.munet.net import MuNet
+
+NetConfig = Annotated[
+    Annotated[MuNetConfig, Tag("munet")] | Annotated[DitConfig, Tag("dit")], kind_or("munet")
+]
+# parts that are gathered by themselves where processes hold shares of a net
+SHARED_PARTS: Final = (UNetLayer, DitBlock)
+
+
+class Net(Protocol):
+    """Predicts an objective's target from a noisy latent and its conditions."""
+
+    @property
+    def config(self) -> NetShape:
+        """Its shape."""
+
+    def __call__(
+        self,
+        x_BCTF: torch.Tensor,
+        steps_B: torch.Tensor,
+        context: Context,
+        seconds_B2: torch.Tensor | None = None,
+        rows_BTR: torch.Tensor | None = None,
+        frames_B: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The prediction, shaped as the latent.
+
+        `steps_B` are the objective's, from 0 to about 1000. `seconds_B2`: start of the clip and
+        length of its song. `rows_BTR`: frame rows. `frames_B`: frames that are not padding.
+        """
+
+
+def net_of(config: NetConfig, *, checkpointing: bool = False) -> MuNet | Dit:
+    """A fresh net of a shape.
+
+    >>> from training.dit.config import TINY_DIT
+    >>> type(net_of(TINY_DIT)).__name__
+    'Dit'
+    """
+    if isinstance(config, DitConfig):
+        return Dit(config, checkpointing=checkpointing)
+    return MuNet(config, checkpointing=checkpointing)
