@@ -10,7 +10,7 @@ from flows.screens.model_card import CARD, DOCUMENT, model_card, model_facts
 from flows.screens.model_files import found_at, last_figures, parameters_of, write_model_card
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
-from training.published.exporting import Exported, export_model
+from training.published.exporting import ExportedModel, export_model
 from training.published.front_matter import front_matter, licence_of
 from training.published.importing import Imported, import_published
 from training.run.checkpoints import STATE, find_checkpoint, whole_ones
@@ -33,7 +33,7 @@ def imported(source: str, out: str, *, licence: str = "", text: str = "") -> Imp
     return made
 
 
-def exported(target: str, out: str, *, licence: str = "") -> Exported:
+def exported(target: str, out: str, *, licence: str = "") -> ExportedModel:
     """Export a run's model, with a card that a hub reads.
 
     Raises `TrainingError` for a licence that is not its user's to give.

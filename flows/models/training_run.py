@@ -12,7 +12,6 @@ from flows.errors import UsageError
 from flows.launchers import Launching
 from flows.launchers.command import run_launched, train_job
 from flows.launchers.job import LAUNCHED, REQUEUE, ReportLine
-from flows.models.published import started_from
 from flows.screens.model_card import DOCUMENT
 from pipelines.storage.lock import wait_out
 from pipelines.storage.store import Store
@@ -90,6 +89,8 @@ def run_training(request: TrainingRequest, report: ReportLine) -> TrainingOutcom
     Raises `UsageError` and `TrainingError` for what cannot be trained.
     """
     if request.start_from:
+        from flows.models.published import started_from
+
         started = started_from(request.start_from, request.out, report)
         request = request.replaced(start_from=started)
     recipe = request.recipe

@@ -48,7 +48,7 @@ _LIBRARIES: Final = {
 }
 
 
-class Exported(NamedTuple):
+class ExportedModel(NamedTuple):
     """What was exported, for its card."""
 
     checkpoint: Checkpoint
@@ -59,7 +59,7 @@ class Exported(NamedTuple):
     rest: tuple[str, ...]  # parts of the net that no published one has
 
 
-def export_model(target: str, out: str) -> Exported:
+def export_model(target: str, out: str) -> ExportedModel:
     """Write the averaged weights of a run or checkpoint, an adapter's merged, into a new folder.
 
     Raises `TrainingError` where something lies there, or weights cannot be read.
@@ -83,7 +83,7 @@ def export_model(target: str, out: str) -> Exported:
     handed = _without_places(recipe), _without_folders(survey), _lineage(parents)
     for name, record in zip((RECIPE, CORPUS, LINEAGE), handed, strict=True):
         _write_json(folder / OURS / name, record.model_dump(mode="json"))
-    return Exported(
+    return ExportedModel(
         checkpoint=checkpoint,
         recipe=handed[0],
         survey=handed[1],

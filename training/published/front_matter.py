@@ -7,7 +7,7 @@ from typing import Final
 from huggingface_hub import ModelCardData
 
 from training.errors import TrainingError
-from training.published.exporting import Exported
+from training.published.exporting import ExportedModel
 from training.run.checkpoints import Parent
 
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
@@ -16,7 +16,7 @@ _UNKNOWN: Final = "unknown"
 _TASK: Final = "text-to-audio"
 
 
-def front_matter(exported: Exported, licence: str = "") -> str:
+def front_matter(exported: ExportedModel, licence: str = "") -> str:
     """The head, between its dashes.
 
     The licence is that of the weights that the model began as, which training does not change;
