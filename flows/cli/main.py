@@ -15,6 +15,7 @@ from flows.cli import (
     evaluate,
     label_encode,
     pipeline,
+    published,
     sample,
     shards,
     step,
@@ -118,11 +119,16 @@ def _root(
 
 
 def _add(
-    panel: str, command: Callable[..., Any], line: str, cls: type[TyperCommand] = TyperCommand
+    panel: str,
+    command: Callable[..., Any],
+    line: str,
+    cls: type[TyperCommand] = TyperCommand,
+    name: str = "",
 ) -> None:
     """Add a command to a panel of the help, where one line says what it does."""
-    _ORDER.append(command.__name__)
-    app.command(command.__name__, cls=cls, rich_help_panel=panel, short_help=line)(command)
+    name = name or command.__name__
+    _ORDER.append(name)
+    app.command(name, cls=cls, rich_help_panel=panel, short_help=line)(command)
 
 
 def _add_group(panel: str, name: str, group: typer.Typer) -> None:
@@ -144,6 +150,8 @@ _add_group(_BUILDS, "captions", captions.app)
 _add_group(_BUILDS, "dead", dead.app)
 
 _add_group(_MODELS, "train", train.app)
+_add(_MODELS, published.import_model, "Read a published model as a run.", name="import")
+_add(_MODELS, published.export_model, "Write a model for others to open.", name="export")
 _add(_MODELS, sample.sample, "Play a caption: music with its lead sheet.", Renamed)
 _add(_MODELS, evaluate.evaluate, "Score whether music plays what was asked; a page to listen on.")
 _add(_MODELS, evaluate.ablate, "Say what text, beats and chords are worth to a model.")

@@ -85,7 +85,18 @@ def train(
             "RUN",
         ),
     ] = "",
-    preset: Preset = "tiny",
+    preset: Preset = "",
+    start_from: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="RUN|SOURCE",
+            help=(
+                "Begin with the weights of a run, a checkpoint, or a published model, and go by "
+                "its recipe."
+            ),
+        ),
+    ] = "",
     recipe: Annotated[
         Path | None,
         typer.Option(
@@ -120,6 +131,7 @@ def train(
         shards=tuple(shards or ()),
         out=out,
         preset=preset,
+        start_from=start_from,
         recipe_file=recipe,
         settings=tuple(settings or ()),
         launching=launching_of(launcher or "local", processes, nodes, launch or [])

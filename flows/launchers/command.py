@@ -25,7 +25,8 @@ def train_job(
     out = absolute(out)
     addresses = [absolute(shard) for shard in shards]
     options = [part for setting in settings for part in ("--set", setting)]
-    return launching.job(("train", *addresses, "--out", out, "--preset", preset, *options), out)
+    named = ("--preset", preset) if preset else ()
+    return launching.job(("train", *addresses, "--out", out, *named, *options), out)
 
 
 def launching_of(launcher: str, processes: int, nodes: int, settings: Sequence[str]) -> Launching:

@@ -18,8 +18,12 @@ from pipelines.storage.store import Store
 from pipelines.trust.trusted import trust
 from schemas.kinds import records_of
 from schemas.record import Record
+from training.adapters.config import AdapterRecipe
+from training.run.checkpoints import RECIPE, find_checkpoint
 from training.run.presets import READY, ready_recipe
 from training.run.recipe import TrainRecipe, foreign_names
+
+_FIRST = "tiny"  # of presets, where none is named
 
 
 class TrainingRequest(Record):
@@ -27,7 +31,8 @@ class TrainingRequest(Record):
 
     shards: tuple[str, ...]
     out: str  # folder of the run
-    preset: str = "tiny"
+    preset: str = ""  # empty: the first one, or the recipe of what is begun with
+    start_from: str = ""  # a run, a checkpoint, or a published model
     recipe_file: Path | None = None  # laid over the preset
     settings: tuple[str, ...] = ()  # section.key=value, laid over both
     launching: Launching | None = (
@@ -37,7 +42,12 @@ class TrainingRequest(Record):
     @property
     def recipe(self) -> TrainRecipe:
         """The whole recipe. Raises `UsageError` naming what does not fit."""
-        return train_recipe(self.preset, self.recipe_file, list(self.settings), list(self.shards))
+        settings = [*self.settings, *self._start_settings]
+        return train_recipe(self.preset, self.recipe_file, settings, list(self.shards))
+
+    @property
+    def _start_settings(self) -> tuple[str, ...]:
+        return (f"run.start_from={self.start_from}",) if self.start_from else ()
 
     @property
     def all_settings(self) -> tuple[str, ...]:
@@ -54,6 +64,7 @@ class TrainingRequest(Record):
         return (
             *(f"{section}.{knob}={json.dumps(value)}" for section, knob, value in knobs),
             *self.settings,
+            *self._start_settings,
         )
 
 
@@ -77,6 +88,11 @@ def run_training(request: TrainingRequest, report: ReportLine) -> TrainingOutcom
 
     Raises `UsageError` and `TrainingError` for what cannot be trained.
     """
+    if request.start_from:
+        from flows.models.published import started_from
+
+        started = started_from(request.start_from, request.out, report)
+        request = request.replaced(start_from=started)
     recipe = request.recipe
     if request.launching is None:
         return _trained_here(request, recipe, report)
@@ -124,13 +140,18 @@ def _outcome(out: str, status: int) -> TrainingOutcome:
 def train_recipe(
     preset: str, file: Path | None, settings: Sequence[str], shards: Sequence[str]
 ) -> TrainRecipe:
-    """A preset with a file's values laid over it, then settings, then the shards.
+    """A preset, or the recipe of the run that `run.start_from` names, with a file's values laid
+    over it, then settings, then the shards.
 
     Raises `UsageError` naming what does not fit.
     """
-    if preset not in READY:
-        raise UsageError(f"no preset called {preset!r}: expected {', '.join(READY)}")
-    ready: dict[str, Any] = ready_recipe(preset).model_dump(mode="json")
+    start_from = with_settings({"run": {}}, list(settings))["run"].get("start_from", "")
+    if start_from and preset:
+        raise UsageError(
+            f"--preset {preset} beside --from: {start_from} has a recipe of its own, over which "
+            "--set and --recipe lay what is to differ"
+        )
+    ready = _parent_values(start_from) if start_from else _preset_values(preset or _FIRST)
     values = {section: dict(knobs) for section, knobs in ready.items()}
     if file is not None:
         try:
@@ -146,8 +167,23 @@ def train_recipe(
     if shards:
         values["data"]["shards"] = list(shards)
     return validated_as(
-        TrainRecipe, values, f"`obbligato train --preset {preset} --print` prints every knob"
+        TrainRecipe, values, "`obbligato train --preset tiny --print` prints every knob"
     )
+
+
+def _preset_values(preset: str) -> dict[str, Any]:
+    if preset not in READY:
+        raise UsageError(f"no preset called {preset!r}: expected {', '.join(READY)}")
+    return ready_recipe(preset).model_dump(mode="json")
+
+
+def _parent_values(start_from: str) -> dict[str, Any]:
+    """The recipe of a run that is begun with; its shards and its own beginning are not taken over,
+    nor what was frozen in it.
+    """
+    recipe = find_checkpoint(start_from, files=(RECIPE,)).record(RECIPE, TrainRecipe)
+    data = recipe.data.replaced(shards=(), weights=())
+    return recipe.replaced(data=data, adapter=AdapterRecipe()).model_dump(mode="json")
 
 
 def _of_its_kind(section: str, knobs: Any, ready: dict[str, Any] | None) -> Any:

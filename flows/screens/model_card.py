@@ -18,7 +18,7 @@ from schemas.record import Record
 from training.diffusion.text_encoder import MINILM, OURS
 from training.evaluation.clips import CheckpointFacts
 from training.metrics.summary import Figure
-from training.run.checkpoints import RunState
+from training.run.checkpoints import Parent, RunState
 from training.run.corpus_survey import CorpusSurvey, DatasetFacts
 from training.run.recipe import TextRecipe, TrainRecipe
 
@@ -88,6 +88,7 @@ class ModelFacts(Record):
     text_licence: str
     figures: Figures
     evaluation: Evaluation | None = None
+    parents: tuple[Parent, ...] = ()  # what its weights began as, the oldest first
 
 
 class FoundCorpus(Record):
@@ -130,6 +131,7 @@ def model_facts(
         text_licence=text_licence(_text_encoder(recipe.text)),
         figures=figures,
         evaluation=evaluation,
+        parents=state.parents,
     )
 
 
@@ -156,24 +158,28 @@ def _corpus(facts: DatasetFacts, found: FoundCorpus | None) -> Corpus:
     return Corpus(facts=facts, stands=stands, version=found.version if stands else None)
 
 
-def model_card(facts: ModelFacts) -> str:
-    """The card, in Markdown."""
+_PLAYED: Final = ('obbligato sample "A calm song in A minor at 90 BPM" --model .',)
+
+
+def model_card(facts: ModelFacts, commands: Sequence[str] = _PLAYED) -> str:
+    """The card, in Markdown; `commands` play the model."""
     model = facts.recipe["model"]
     lines = [
         f"# {plain_line(facts.name)}",
         "",
         (
-            f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters that "
-            f"is told beats and chords, trained by Obbligato {plain_line(facts.obbligato)} "
-            f"with torch {plain_line(facts.torch)}: {facts.step} steps, {facts.samples} samples."
+            f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters"
+            f"{_told(model)}, {'trained' if facts.step else 'imported'} by Obbligato "
+            f"{plain_line(facts.obbligato)} with torch {plain_line(facts.torch)}: "
+            f"{facts.step} steps, {facts.samples} samples."
         ),
         "",
-        '    obbligato sample "A calm song in A minor at 90 BPM" --model .',
+        *(f"    {command}" for command in commands),
         "",
         "| | |",
         "|---|---|",
         f"| checkpoint | {_code(facts.checkpoint)} |",
-        f"| net | widths {', '.join(map(str, model['widths']))} |",
+        f"| net | {_net(model)} |",
         (
             f"| length | {facts.recipe['data']['seconds']:g} s, "
             f"{facts.codec.rate_hz / 1000:g} kHz mono |"
@@ -186,10 +192,34 @@ def model_card(facts: ModelFacts) -> str:
         lines += ["", "## Does it play what is asked", "", *_measured(facts.evaluation)]
         if facts.evaluation.memorized:
             lines += ["", "## Songs learned by heart", "", *_memorized(facts.evaluation)]
-    lines += ["", "## Learned from", ""]
+    if facts.parents:
+        lines += ["", "## Began as", "", *map(_began_as, facts.parents)]
+    lines += ["", "## Learned from", ""] if facts.corpora else []
     for corpus in facts.corpora:
         lines += _lineage(corpus)
     return "\n".join([*lines, "", "## Licences", "", *_licences(facts)]) + "\n"
+
+
+def _net(model: dict[str, Any]) -> str:
+    """A UNet by its widths, a transformer by its own and its depth."""
+    if "widths" in model:
+        return f"UNet, widths {', '.join(map(str, model['widths']))}"
+    return f"transformer, {model['depth']} blocks of width {model['width']}"
+
+
+def _told(model: dict[str, Any]) -> str:
+    """That it is told beats and chords, where it is."""
+    takes = {*model["controls"], *model["rows"]} & {"beats", "chords"}
+    return f" that is told {' and '.join(sorted(takes))}" if takes else ""
+
+
+def _began_as(parent: Parent) -> str:
+    """Weights that a model began as, by what they hash to."""
+    licence = f", {plain_line(parent.licence)}" if parent.licence else ""
+    return (
+        f"- **{plain_line(parent.name)}**{licence}, sha256 {_code(parent.sha256)}, "
+        f"at {plain_line(parent.address)}"
+    )
 
 
 def _code(text: str) -> str:
@@ -277,6 +307,12 @@ def _licences(facts: ModelFacts) -> list[str]:
             "what is decoded with it is under it too"
         ),
         f"- text encoder, {plain_line(facts.text_encoder)}: {plain_line(facts.text_licence)}",
+    ]
+    lines += [
+        f"- weights of {plain_line(one.name)}, which this model began as: "
+        f"{plain_line(one.licence)}; training does not change it"
+        for one in facts.parents
+        if one.licence
     ]
     for corpus in facts.corpora:
         learned = corpus.facts

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import torch
 from pydantic import ValidationError
@@ -141,7 +142,7 @@ def last_figures(store: Store) -> Figures:
     """The last losses and the last pace in a run's log; empty where it has none yet."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    if not store.is_local:
+    if not store.is_local or not os.path.isdir(store.path(metrics_log.FOLDER)):
         return Figures()
     log = EventAccumulator(store.path(metrics_log.FOLDER), size_guidance={"scalars": 0})
     log.Reload()

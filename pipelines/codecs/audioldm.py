@@ -55,12 +55,12 @@ class AudioLdmCodec:
     def facts(self) -> CodecFacts:
         """As published: 16 kHz; 8 channels × 16 bands at 25 frames a second.
 
-        The version is that of our code, and a hash of the autoencoder's weights.
+        The version is that of our code, a hash of the autoencoder's weights, and its factor.
         """
         shape, voice = self._autoencoder.config, self._vocoder.config
         return CodecFacts(
             name="audioldm",
-            version=f"{_VERSION}+{weights_hash(self._autoencoder)}",
+            version=f"{_VERSION}+{weights_hash(self._autoencoder)}x{shape.scaling_factor:.6g}",
             licence=LICENCE,
             rate_hz=voice.sampling_rate,
             channels=shape.latent_channels,

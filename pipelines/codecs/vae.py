@@ -36,14 +36,15 @@ class VaeCodec:
     def facts(self) -> CodecFacts:
         """16 kHz, as `mel`; channels and frames as the autoencoder was shaped.
 
-        The version is a hash of its weights.
+        The version is a hash of its weights, and its factor.
         """
+        shape = self._autoencoder.config
         return CodecFacts(
             name="vae",
-            version=weights_hash(self._autoencoder),
+            version=f"{weights_hash(self._autoencoder)}x{shape.scaling_factor:.6g}",
             licence="own",  # of whoever trained it, on whatever licences its corpora have
             rate_hz=RATE_HZ,
-            channels=self._autoencoder.config.latent_channels,
+            channels=shape.latent_channels,
             bands=BANDS // self._halved,
             samples_per_frame=HOP * self._halved,
         )

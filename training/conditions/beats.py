@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from schemas.labels import Beats
-from training.conditions.embeddings import MusicPositionalEncoding
+from training.conditions.embeddings import BASE, TIME_UNIT_S, MusicPositionalEncoding
 from training.conditions.tokens import Tokens, joined_rows, padded_length
 
 # of a clip, as published: 10 s at 215 BPM, the fastest that is annotated, have 36
@@ -72,9 +72,9 @@ def batched_beats(beats: Sequence[Beats | None], limit: int = MAX_BEATS) -> Beat
 class BeatEmbedding(nn.Module):
     """One linear map of one-hot number beside encoded time; a null vector where none is known."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, unit_s: float = TIME_UNIT_S, base: float = BASE) -> None:
         super().__init__()
-        self.when = MusicPositionalEncoding(width)
+        self.when = MusicPositionalEncoding(width, unit_s, base)
         self.mix = nn.Linear(MAX_NUMBER + width, width)
         self.null_D = nn.Parameter(torch.randn(width) * 0.02)
 

@@ -16,7 +16,12 @@ from torch.nn.functional import one_hot
 from schemas.chord import ChordQuality
 from schemas.labels import Chords, ChordSegment
 from training.conditions import ChordRoots
-from training.conditions.embeddings import FundamentalMusicEmbedding, MusicPositionalEncoding
+from training.conditions.embeddings import (
+    BASE,
+    TIME_UNIT_S,
+    FundamentalMusicEmbedding,
+    MusicPositionalEncoding,
+)
 from training.conditions.tokens import Tokens, joined_rows, padded_length
 
 MAX_CHORDS: Final = 20  # of a clip, as published: two a second for 10 s
@@ -102,14 +107,20 @@ class ChordEmbedding(nn.Module):
     "No chord" has a quality, but neither root nor bass: zeros stand for both.
     """
 
-    def __init__(self, width: int, roots: ChordRoots = ChordRoots.SINUSOIDS) -> None:
+    def __init__(
+        self,
+        width: int,
+        roots: ChordRoots = ChordRoots.SINUSOIDS,
+        unit_s: float = TIME_UNIT_S,
+        base: float = BASE,
+    ) -> None:
         super().__init__()
         self.root = (
             FundamentalMusicEmbedding(width)
             if roots is ChordRoots.SINUSOIDS
             else nn.Embedding(12, width)
         )
-        self.when = MusicPositionalEncoding(width)
+        self.when = MusicPositionalEncoding(width, unit_s, base)
         self.mix = nn.Linear(2 * width + len(QUALITIES) + 1 + 12, width)
         self.null_D = nn.Parameter(torch.randn(width) * 0.02)
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from schemas.errors import SchemaError
 from schemas.record import Record
 from training.conditions import CONTROLS, ChordRoots, Condition
+from training.conditions.embeddings import BASE, TIME_UNIT_S
 from training.conditions.tokens import Context
 from training.errors import TrainingError
 
@@ -56,6 +57,21 @@ class NetShape(Record):
         description=(
             "Roots in the tokens of chords: sinusoids (Mustango's embedding of pitches, to which "
             "C and C sharp are all but alike), or a table of twelve learned vectors."
+        ),
+    )
+    time_unit_s: float = Field(
+        TIME_UNIT_S,
+        gt=0,
+        description=(
+            "Seconds that times of beats and chords are counted in, as tokens. Mustango's code: 1."
+        ),
+    )
+    time_base: float = Field(
+        BASE,
+        gt=1,
+        description=(
+            "How far their sinusoids spread: the slowest takes so many times as long as the "
+            "fastest. Mustango's code: 10001."
         ),
     )
     seconds: bool = Field(

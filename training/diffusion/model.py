@@ -111,11 +111,14 @@ class LatentDiffusion(nn.Module):
         super().__init__()
         self.kind = config.kind  # by which its weights are named
         self.add_module(self.kind, net_of(config, checkpointing=checkpointing))
+        clock = (config.time_unit_s, config.time_base)
         self.beats = (
-            BeatEmbedding(config.control_width) if Condition.BEATS in config.controls else None
+            BeatEmbedding(config.control_width, *clock)
+            if Condition.BEATS in config.controls
+            else None
         )
         self.chords = (
-            ChordEmbedding(config.control_width, config.chord_roots)
+            ChordEmbedding(config.control_width, config.chord_roots, *clock)
             if Condition.CHORDS in config.controls
             else None
         )

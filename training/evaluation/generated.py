@@ -16,7 +16,7 @@ from training.evaluation.targets import TargetPrompt
 from training.generation.generate import GenerationRequest, Generator
 from training.metrics.timing import timing_of
 from training.prompt_controls.resolve import resolve_controls
-from training.run.checkpoints import EMA, find_checkpoint
+from training.run.checkpoints import find_checkpoint
 
 
 class _PlayRequest(NamedTuple):
@@ -65,7 +65,7 @@ def checkpoint_facts(target: str) -> CheckpointFacts:
     Raises `TrainingError` where there is none.
     """
     checkpoint = find_checkpoint(target, files=())  # whoever played has compared the rest
-    with checkpoint.store.open(checkpoint.file(EMA)) as opened:
+    with checkpoint.store.open(checkpoint.file(checkpoint.played)) as opened:
         return CheckpointFacts(name=checkpoint.name, sha256=sha256_of(opened))
 
 

@@ -25,11 +25,12 @@ from training.diffusion.sampling import sampled_latents
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
 from training.nets import NetConfig
-from training.run.checkpoints import CORPUS, EMA, RECIPE, Checkpoint, find_checkpoint
+from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, foreign_names
 from training.run.trainer import check_shapes, fill_weights
+from training.run.warm_start import played_weights
 from training.samplers.config import SamplingConfig
 
 Wave = npt.NDArray[np.float32]
@@ -73,7 +74,7 @@ def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
 
     Raises `TrainingError` where recipe and weights do not fit.
     """
-    weights = checkpoint.weights(EMA)
+    weights = played_weights(checkpoint)
     with torch.device("meta"):  # shapes alone
         check_shapes(LatentDiffusion(recipe.model, recipe.objective), weights, checkpoint.name)
     model = LatentDiffusion(recipe.model, recipe.objective)
@@ -99,7 +100,7 @@ class Generator(NamedTuple):
         Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by
         hand for the run.
         """
-        checkpoint = find_checkpoint(target, files=(EMA, RECIPE, CORPUS))
+        checkpoint = find_checkpoint(target, files=(*PLAYED, RECIPE, CORPUS))
         recipe, survey = (
             checkpoint.record(RECIPE, TrainRecipe),
             checkpoint.record(CORPUS, CorpusSurvey),

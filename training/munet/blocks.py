@@ -75,7 +75,7 @@ class ResBlock(nn.Module):
         self.norm_in = nn.GroupNorm(groups, width_in)
         self.conv_in = nn.Conv2d(width_in, width, 3, padding=1)
         self.step = nn.Linear(STEP_WIDER * config.widths[0], width)
-        self.rows = nn.Conv1d(config.row_width, width, 1) if config.rows else None
+        self.rows = nn.Conv1d(config.row_width, width, 1) if config.adds_rows else None
         if self.rows is not None:
             nn.init.zeros_(self.rows.weight)
             nn.init.zeros_(self.rows.bias)  # type: ignore[arg-type]

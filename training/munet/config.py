@@ -19,11 +19,17 @@ class Preset(StrEnum):
     BASE = "base"
 
 
+class RowBranch(StrEnum):
+    """How frame rows reach a net."""
+
+    ADDED = "added"  # in each residual block
+    COPY = "copy"  # through a copy of the way down, added to what that leaves (Music ControlNet)
+
+
 class MuNetConfig(NetShape):
     """The shape of a MuNet. Levels are counted from the finest; each halves time and bands.
 
-    Its default widths of tokens, heads and groups are the published ones. Frame rows are added in
-    every residual block.
+    Its default widths of tokens, heads and groups are the published ones.
     """
 
     kind: Literal["munet"] = Field("munet", description="munet, or dit.")
@@ -49,6 +55,13 @@ class MuNetConfig(NetShape):
         description="Channels of an attention head. TANGO: 64 (5, 10, 20 heads of 320, 640, 1280).",
     )
     norm_groups: int = Field(32, ge=1, le=WIDEST, description="Groups of a group norm. TANGO: 32.")
+    row_branch: RowBranch = Field(
+        RowBranch.ADDED,
+        description=(
+            "How frame rows reach the net: added in every residual block, or through a copy of the "
+            "way down, as Music ControlNet has it: more to learn, beside a net that stays."
+        ),
+    )
     frame_rate_hz: float | None = Field(
         None,
         gt=0,
@@ -73,6 +86,11 @@ class MuNetConfig(NetShape):
                     f"{self.norm_groups} and head_width {self.head_width}"
                 )
         return self
+
+    @property
+    def adds_rows(self) -> bool:
+        """Whether residual blocks take frame rows."""
+        return bool(self.rows) and self.row_branch is RowBranch.ADDED
 
 
 PRESETS: Final = {

@@ -4,6 +4,7 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands, R frame r
 they are mixed into.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -23,6 +24,7 @@ from training.munet.blocks import (
     Upsample,
 )
 from training.munet.config import MuNetConfig
+from training.munet.row_copy import RowCopy
 
 
 class _Level(nn.Module):
@@ -50,6 +52,9 @@ class MuNet(nn.Module):
         self.enter = nn.Conv2d(config.latent_channels, finest, 3, padding=1)
         self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None
         self.down, skips = _way_down(config)
+        self.row_copy = (
+            RowCopy(config, *_way_down(config)) if config.rows and not config.adds_rows else None
+        )
         self.middle = UNetLayer(config, coarsest, coarsest, attended=True)
         self.middle_block = ResBlock(config, coarsest, coarsest)
         self.up = _way_up(config, skips)
@@ -74,18 +79,12 @@ class MuNet(nn.Module):
         check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR)
         rows = self._rows_by_depth(rows_BTR)
         step_BE = self.step(steps_B, seconds_B2)
-        x = self.enter(x_BCTF)
-        skips = [x]
-        for depth, level in enumerate(self._levels(self.down)):
-            for layer in level.layers:
-                x = self._run(layer, x, step_BE, context, depth, rows[depth])
-                skips.append(x)
-            if level.onward is not None:
-                x = level.onward(x)
-                skips.append(x)
         deepest = len(self.down) - 1
-        x = self._run(self.middle, x, step_BE, context, deepest, rows[deepest])
-        x = self.middle_block(x, step_BE, rows[deepest])
+        x, skips = self._down(self, self.enter(x_BCTF), step_BE, context, rows)
+        if self.row_copy is not None and rows[0] is not None:
+            seen = self.row_copy.entered(x_BCTF, rows[0])
+            found, left = self._down(self.row_copy, seen, step_BE, context, rows)
+            x, skips = x + self.row_copy.leave_middle(found), self.row_copy.added(skips, left)
         for depth, level in zip(range(deepest, -1, -1), self._levels(self.up)):
             for layer in level.layers:
                 x = torch.cat([x, skips.pop()], dim=1)
@@ -94,6 +93,27 @@ class MuNet(nn.Module):
                 x = level.onward(x, skips[-1])
         out_BCTF: torch.Tensor = self.leave(silu(self.norm(x)))
         return out_BCTF
+
+    def _down(
+        self,
+        way: "MuNet | RowCopy",
+        x: torch.Tensor,
+        step_BE: torch.Tensor,
+        context: Context,
+        rows: Sequence[torch.Tensor | None],
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Down through the levels and the middle; the grid there, and those left on the way."""
+        skips = [x]
+        for depth, level in enumerate(self._levels(way.down)):
+            for layer in level.layers:
+                x = self._run(layer, x, step_BE, context, depth, rows[depth])
+                skips.append(x)
+            if level.onward is not None:
+                x = level.onward(x)
+                skips.append(x)
+        deepest = len(rows) - 1
+        x = self._run(way.middle, x, step_BE, context, deepest, rows[deepest])
+        return way.middle_block(x, step_BE, rows[deepest]), skips
 
     def _rows_by_depth(self, rows_BTR: torch.Tensor | None) -> list[torch.Tensor | None]:
         """Mixed rows for each level: (B, M, T), frames in pairs averaged from level to level."""

@@ -4,7 +4,8 @@ A run's folder, local or remote::
 
     checkpoints/step-00000500/
       model.safetensors     weights
-      ema.safetensors       averaged weights: those that play
+      ema.safetensors       averaged weights: those that play; where some of the net does not
+                            learn, adapter.safetensors in its place: what does, on top of its parent
       optimizer.pt          moments; of older ones removed (run.keep_moments)
       recipe.json           the training recipe
       corpus.json           sentences per prompt, statistics that fill what a prompt leaves open,
@@ -26,7 +27,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from pipelines.errors import PipelineError, is_of_the_machine
-from pipelines.storage.store import Store, seal, sha256_of
+from pipelines.storage.store import Published, Store, seal, sha256_of
 from pipelines.trust.build_folder import check_files
 from schemas.kinds import located
 from schemas.record import Record
@@ -42,11 +43,14 @@ from training.run.tensor_files import (
 FOLDER: Final = "checkpoints"
 MODEL: Final = "model.safetensors"
 EMA: Final = "ema.safetensors"
+ADAPTER: Final = "adapter.safetensors"
+PLAYED: Final = (EMA, ADAPTER)  # one of these plays
 OPTIMIZER: Final = "optimizer.pt"
 RECIPE: Final = "recipe.json"
 CORPUS: Final = "corpus.json"
 STATE: Final = "state.json"
-RUN: Final = (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS)  # what a run goes on from, beside its state
+RUN: Final = (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS)
+RESUMED: Final = (*RUN, ADAPTER)  # what a run goes on from, as far as it has them, with its state
 PREDICTORS: Final = (MODEL, OPTIMIZER, RECIPE)
 _NAME: Final = re.compile(r"step-(\d{8})")
 _OF_A_RUN: Final = re.compile(rf"/{FOLDER}/step-\d{{8}}$")
@@ -56,6 +60,15 @@ _BY_HAND: Final = (
 _LOG: Final = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
+
+
+class Parent(Record):
+    """Weights that a run began with: somebody's published ones, or a checkpoint of another run."""
+
+    name: str
+    address: str  # of the folder or checkpoint, as it was then; or an id on a hub
+    sha256: str  # of the file that holds the weights
+    licence: str = ""  # of the weights, which training does not change; empty for a run of ours
 
 
 class RunState(Record):
@@ -70,6 +83,8 @@ class RunState(Record):
     obbligato: str = ""
     text: str = ""  # of predictors alone: the encoder whose states they read
     validation: dict[str, Any] = Field({})  # of predictors alone: what they got wrong
+    # what the weights come from, the oldest first; none where they began at random
+    parents: tuple[Parent, ...] = ()
     # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
     files: dict[str, str] = Field({})
 
@@ -107,6 +122,11 @@ class Checkpoint(NamedTuple):
     def mapped_weights(self, name: str) -> Weights:
         """Tensors of a file, whose bytes are read as they are looked at."""
         return mapped_weights(self.store, self.file(name))
+
+    @property
+    def played(self) -> str:
+        """The file of the averaged weights."""
+        return ADAPTER if ADAPTER in self.state().files else EMA
 
     def optimizer(self) -> dict[str, Any]:
         """Moments, as torch's optimizers keep them, by parameter's name."""
@@ -202,27 +222,22 @@ def write(
     step: int,
     *,
     weights: dict[str, Weights],
-    optimizer: dict[str, Any],
+    metadata: Mapping[str, str] | None = None,
+    optimizer: dict[str, Any] | None,
     documents: Mapping[str, Any],
 ) -> Checkpoint:
-    """Write a checkpoint: tensors by file, moments, JSON documents; `state.json` among them comes
-    last, with the hashes of all others.
+    """Write a checkpoint: tensors by file, moments if there are any, JSON documents; `state.json`
+    among them comes last, with the hashes of all others. `metadata` is put into the tensors' files.
     """
     made = Checkpoint(store, folder_of(step))
     store.delete(made.file(STATE))
     written = []
     for name, tensors in weights.items():
         with store.writer(made.file(name)) as out:
-            write_weights(out, tensors)
+            write_weights(out, tensors, metadata or {})
         written.append(out.published())
-    with store.writer(made.file(OPTIMIZER)) as out:
-        try:
-            torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
-        except RuntimeError:  # torch has words of its own for a write that failed
-            if out.fault is not None:
-                raise out.fault from None
-            raise
-    written.append(out.published())
+    if optimizer is not None:
+        written.append(_write_moments(made, optimizer))
     written += [
         store.write_json(made.file(name), document)
         for name, document in documents.items()
@@ -232,6 +247,17 @@ def write(
     state = {**documents[STATE], "files": hashes}
     store.write_json(made.file(STATE), {**state, "files": {**hashes, STATE: _state_seal(state)}})
     return made
+
+
+def _write_moments(made: Checkpoint, optimizer: dict[str, Any]) -> Published:
+    with made.store.writer(made.file(OPTIMIZER)) as out:
+        try:
+            torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
+        except RuntimeError:  # torch has words of its own for a write that failed
+            if out.fault is not None:
+                raise out.fault from None
+            raise
+    return out.published()
 
 
 def _state_seal(state: Mapping[str, Any]) -> str:

@@ -10,12 +10,16 @@ from training.run.parallel import local_tensor
 
 
 class Ema:
-    """An exponential moving average of a model's parameters, or of this process's share."""
+    """An exponential moving average of what of a model learns, or of this process's share of it."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
         # the same memory: they follow training
-        self._own = [local_tensor(parameter.detach()) for parameter in model.parameters()]
+        self._own = [
+            local_tensor(parameter.detach())
+            for parameter in model.parameters()
+            if parameter.requires_grad
+        ]
         self.averages = [value.clone() for value in self._own]
 
     @torch.no_grad()

@@ -42,6 +42,7 @@ from training.run.stop_signals import stop_signals
 from training.run.throughput import Clock, flops_per_sample
 from training.run.trainer import LaunchedStep, Trainer
 from training.run.validation import preview, validation_batches, validation_loss
+from training.run.warm_start import adapter_origin, parent_weights
 from training.run.writing import CheckpointWriter, checkpoint_writer
 
 _NAMED: Final = 5  # unusable samples that are named, of however many
@@ -129,7 +130,10 @@ class _TrainingRun:
         start = world.broadcast(lambda: run_start(recipe, store, codec))
         self.survey, self.damaged = start.survey, set(start.damaged)
         check_level_curves(recipe.data.level_curves, codec.facts, reads_latents=self.survey.latents)
-        self.trainer = Trainer(recipe, codec, TextCache(encoder, recipe.text.cache_mb), world)
+        self.parents = start.parents
+        begun = parent_weights(start.parents[-1]) if start.reads_parent else None
+        cache = TextCache(encoder, recipe.text.cache_mb)
+        self.trainer = Trainer(recipe, codec, cache, world, begun)
         self.samples = self._samples(start.corpora, full_conditioning=False)
         self.validation = (
             self._samples(start.validation, full_conditioning=True) if start.validation else None
@@ -330,10 +334,11 @@ class _TrainingRun:
                 "unusable": self.unusable,
                 "skipped": self.lost.count,
                 "order": ORDER_VERSION,
+                "parents": [one.model_dump(mode="json") for one in self.parents],
                 **_versions(),
             },
         }
-        writer.save(self.trainer, step, documents)
+        writer.save(self.trainer, step, documents, adapter_origin(self.recipe, self.parents))
 
 
 def _versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from pipelines.codecs import CODECS
 from pipelines.trust.trusted import named_model, named_plug_in
 from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
+from training.adapters.config import AdapterRecipe
 from training.data.prompts import PromptConfig
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
 from training.nets import NetConfig
@@ -182,6 +183,13 @@ class RunRecipe(Record):
         100_000, ge=1, description="Steps of the whole run. Its length decides the decay."
     )
     seed: int = Field(0, ge=0, description="Keys every draw: weights, order, prompts, noise.")
+    start_from: str = Field(
+        "",
+        description=(
+            "A run, or one of its checkpoints, whose averaged weights this one begins with. Empty: "
+            "random ones."
+        ),
+    )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda)$", description="auto: a GPU where there is one."
     )
@@ -252,6 +260,7 @@ class TrainRecipe(Record):
     objective: ObjectiveConfig = DiffusionConfig()
     prompts: PromptConfig = PromptConfig()
     optim: OptimRecipe = OptimRecipe()
+    adapter: AdapterRecipe = AdapterRecipe()
     sampling: SamplingConfig = SamplingConfig()
 
     @model_validator(mode="after")
@@ -264,6 +273,11 @@ class TrainRecipe(Record):
         if self.data.weights and len(self.data.weights) != len(self.data.shards):
             raise SchemaError(
                 f"{len(self.data.weights)} weights for {len(self.data.shards)} corpora of shards"
+            )
+        if self.adapter.is_used and not self.run.start_from:
+            raise SchemaError(
+                "adapter.rank and adapter.frozen leave weights as they are: name those to begin "
+                "with in run.start_from"
             )
         if isinstance(self.objective, FlowConfig) and self.sampling.sampler in OF_DIFFUSION:
             raise SchemaError(

@@ -15,7 +15,7 @@ from training.data.index import CorpusIndex, index_corpus
 from training.data.order import ORDER_VERSION
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, RECIPE, Checkpoint
+from training.run.checkpoints import CORPUS, OPTIMIZER, RECIPE, Checkpoint, Parent
 from training.run.corpus_survey import (
     CorpusState,
     CorpusSurvey,
@@ -25,10 +25,11 @@ from training.run.corpus_survey import (
     survey_corpora,
 )
 from training.run.recipe import TrainRecipe
+from training.run.warm_start import warm_start
 
 _INDEX: Final = "index"
 # What weights depend on; a run goes on with all else changed if its user wants so.
-_FIXED: Final = ("model", "objective", "codec", "text")
+_FIXED: Final = ("model", "objective", "codec", "text", "adapter")
 
 
 class RunStart(NamedTuple):
@@ -40,6 +41,8 @@ class RunStart(NamedTuple):
     validation: list[CorpusIndex]  # validation of those that have it
     survey: CorpusSurvey
     notes: list[str]  # to be reported
+    parents: tuple[Parent, ...]  # what the weights come from
+    reads_parent: bool  # whether the last of these is needed now
 
 
 def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
@@ -48,17 +51,23 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of another recipe or codec.
     """
-    newest = checkpoints.newest_whole(store, checkpoints.RUN)
+    newest = checkpoints.newest_whole(store, checkpoints.RESUMED)
     notes = [one.line for one in newest.damaged]
+    parents: tuple[Parent, ...] = ()
     corpora = [
         corpus_state(target, _offsets_file(store, Split.TRAIN, number))
         for number, target in enumerate(recipe.data.shards)
     ]
     if newest.whole:
+        parents = _own_parents(newest.whole)
         notes += _changes(newest.whole, recipe) + _other_order(newest.whole)
         survey, changed = _gone_on(newest.whole, recipe, corpora, codec)
         notes += changed
     else:
+        if recipe.run.start_from:
+            begun = warm_start(recipe, codec.facts)
+            parents = begun.parents
+            notes += begun.notes
         survey = _surveyed(recipe, corpora, codec)
     validation, missing = _validation_corpora(recipe, store)
     damaged = tuple(one.checkpoint.folder for one in newest.damaged)
@@ -69,7 +78,23 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
         validation=validation,
         survey=survey,
         notes=notes + missing,
+        parents=parents,
+        reads_parent=bool(parents) and (newest.whole is None or recipe.adapter.is_used),
     )
+
+
+def _own_parents(last: Checkpoint) -> tuple[Parent, ...]:
+    """What a run that goes on began with.
+
+    Raises `TrainingError` for a model that was imported: nothing was learned in its folder.
+    """
+    state = last.state()
+    if OPTIMIZER not in state.names:
+        raise TrainingError(
+            f"{last.name} was imported: train from it into a folder of its own, with "
+            f"--from {last.run} --out …"
+        )
+    return state.parents
 
 
 def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec) -> CorpusSurvey:

@@ -28,13 +28,16 @@ class Output(Protocol):
         ...
 
 
-def write_weights(out: Output, weights: Mapping[str, torch.Tensor]) -> None:
+def write_weights(
+    out: Output, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> None:
     """Weights as a safetensors file, equal to the library's to the byte: that makes one row of
     bytes of all of them first, twice their size.
 
-    All are float32; the library sorts them by name then.
+    All are float32; the library sorts them by name then. `metadata` stands in the file's header.
     """
-    header, end = {}, 0
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
     for name, tensor in sorted(weights.items()):
         if tensor.dtype is not torch.float32:
             raise TrainingError(f"{name} is {tensor.dtype}: weights are kept in float32")

@@ -5,7 +5,7 @@ noise.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from pipelines.codecs import Codec
+from training.adapters.freezing import learned, prepare
 from training.data.loading import TrainingBatch
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextCache
 from training.errors import BadData, TrainingError
-from training.run.checkpoints import EMA, MODEL, Checkpoint
+from training.run.checkpoints import ADAPTER, EMA, MODEL, Checkpoint
 from training.run.ema import Ema
 from training.run.parallel import (
     World,
@@ -66,14 +67,27 @@ class LaunchedStep(NamedTuple):
 
 
 class Trainer:
-    """What is trained, in one process of however many."""
+    """What is trained, in one process of however many.
 
-    def __init__(self, recipe: TrainRecipe, codec: Codec, states: TextCache, world: World) -> None:
+    `begun` are the weights that a run begins with; all that is new in its net begins as nothing.
+    """
+
+    def __init__(
+        self,
+        recipe: TrainRecipe,
+        codec: Codec,
+        states: TextCache,
+        world: World,
+        begun: Weights | None = None,
+    ) -> None:
         self.recipe, self.codec, self.states, self.world = recipe, codec, states, world
         torch.manual_seed(recipe.run.seed)
         self.model = LatentDiffusion(
             recipe.model, recipe.objective, checkpointing=recipe.run.checkpointing
         ).to(world.device)
+        if begun is not None:
+            begin_with(self.model, begun)
+        prepare(self.model, recipe.adapter, begun or ())
         if recipe.run.compile:
             # Under FSDP each `Layer` is a graph by itself, and all share one code object: by
             # default only 8 of them would be compiled.
@@ -82,11 +96,12 @@ class Trainer:
             )
             self.model.get_submodule(self.model.kind).compile()
         self.net = wrapped(self.model, world, recipe.run.parallel, recipe.run.precision)
+        self.learned = learned(self.model)  # sharing processes hold others in their places
         rules = recipe.optim
         # one kernel for all weights; on a CPU the bytes of a run are older than that
         self.is_fused = world.runs_behind
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
+            self.learned.values(),
             lr=rules.lr,
             betas=(rules.beta1, rules.beta2),
             weight_decay=rules.weight_decay,
@@ -119,7 +134,7 @@ class Trainer:
                 (loss_B.sum() / (len(loss_B) * len(batches))).backward()  # type: ignore[no-untyped-call]
             losses.append(loss_B.detach())
         norm = full_tensor(
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
+            torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.optim.clip)
         )
         counted_B = torch.cat([batch.frames_B for batch in batches]) > 0
         times_B = torch.cat([batch.times_B for batch in batches])
@@ -227,13 +242,14 @@ class Trainer:
         """All that training has made, whole, as the first process keeps it; in all others empty,
         but all must ask. Nobody else copies anything to the host.
         """
-        state = TrainerState({MODEL: {}, EMA: {}}, {})
+        played = ADAPTER if self.recipe.adapter.is_used else EMA
+        state = TrainerState({MODEL: {}, played: {}}, {})
         averages = iter(self.ema.averages)
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self.learned.items():
             moments = self.optimizer.state[parameter]
             parts = {
                 (MODEL, name): parameter.detach(),
-                (EMA, name): like_parameter(next(averages), parameter),
+                (played, name): like_parameter(next(averages), parameter),
                 **{(name, key): value for key, value in moments.items()},
             }
             for (folder, key), value in parts.items():
@@ -251,11 +267,11 @@ class Trainer:
 
         Raises `TrainingError` where they are another model's.
         """
-        fill_weights(self.model, checkpoint.mapped_weights(EMA), checkpoint.name)
+        fill(self.learned, checkpoint.mapped_weights(checkpoint.played), checkpoint.name)
         self.ema.exchange()
-        fill_weights(self.model, checkpoint.mapped_weights(MODEL), checkpoint.name)
+        fill(self.learned, checkpoint.mapped_weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self.learned.items():
             state, stored = self.optimizer.state[parameter], moments.get(name)
             if (
                 not isinstance(stored, dict)
@@ -273,14 +289,22 @@ class Trainer:
                 copy_into(state[key], stored[key])
 
 
-@torch.no_grad()
 def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
     """Put weights into a model.
 
     Raises `TrainingError` where their names or shapes are not its own, or a number is not finite.
     """
-    check_shapes(model, weights, name)
-    for key, parameter in model.named_parameters():
+    fill(dict(model.named_parameters()), weights, name)
+
+
+@torch.no_grad()
+def fill(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) -> None:
+    """Put weights into parameters.
+
+    Raises `TrainingError` where names or shapes differ.
+    """
+    _check_shapes(parameters, weights, name)
+    for key, parameter in parameters.items():
         copy_into(parameter, weights[key])
         if not local_tensor(parameter).isfinite().all():
             raise TrainingError(
@@ -289,11 +313,29 @@ def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
             )
 
 
+@torch.no_grad()
+def begin_with(model: LatentDiffusion, weights: Weights) -> None:
+    """Put another model's weights into one that has all of its parts, and maybe more.
+
+    Raises `TrainingError` where it has not.
+    """
+    own = dict(model.named_parameters())
+    there = {name: own[name] for name in weights if name in own}
+    fill(there, weights, "what run.start_from names")
+    net = model.get_submodule(model.kind)
+    copy = getattr(net, "row_copy", None)
+    if copy is not None and not any(".row_copy." in name for name in weights):
+        copy.begin_as(net)
+
+
 def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
     """Raise `TrainingError` where weights are not a model's own by name and shape; a model on the
     meta device will do.
     """
-    parameters = dict(model.named_parameters())
+    _check_shapes(dict(model.named_parameters()), weights, name)
+
+
+def _check_shapes(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) -> None:
     strange = sorted(parameters.keys() ^ weights.keys()) or [
         key for key, value in weights.items() if value.shape != parameters[key].shape
     ]

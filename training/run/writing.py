@@ -58,9 +58,15 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
 
-    def save(self, trainer: Trainer, step: int, documents: Mapping[str, Any]) -> None:
-        """Write what a trainer has made; all processes must ask. Raises what the last writing has
-        met, if it was not told before.
+    def save(
+        self,
+        trainer: Trainer,
+        step: int,
+        documents: Mapping[str, Any],
+        origin: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write what a trainer has made; all processes must ask. `origin` goes into the files of
+        weights. Raises what the last writing has met, if it was not told before.
         """
         self.settle()  # else its memory would be overwritten
         state = trainer.gathered(self._copies.keep)
@@ -74,6 +80,7 @@ class CheckpointWriter:
                 self._store,
                 step,
                 weights=state.weights,
+                metadata=origin,
                 optimizer=state.moments,
                 documents=documents,
             )

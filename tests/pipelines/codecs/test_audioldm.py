@@ -2,6 +2,7 @@
 weights.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,16 @@ def test_the_version_tells_weights_apart(folder: Path, codec: AudioLdmCodec) -> 
         autoencoder.encoder.conv_in.weight[0, 0, 0, 0] += 1e-3
     other = AudioLdmCodec(autoencoder, SpeechT5HifiGan.from_pretrained(folder / "vocoder"))
     assert other.facts.version != codec.facts.version
+
+
+def test_the_version_tells_the_scale_of_latents(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "other")
+    config = tmp_path / "other/vae/config.json"
+    config.write_text(config.read_text().replace(str(SCALE), "0.5"))
+    versions = [
+        open_codec("audioldm", str(one)).facts.version for one in (folder, tmp_path / "other")
+    ]
+    assert versions[0].removesuffix("0.922791") == versions[1].removesuffix("0.5")
 
 
 def test_a_folder_without_a_codec_is_refused_with_what_was_expected(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,8 +73,13 @@ def weights(folder: Path, step: int, name: str = "model.safetensors") -> dict[st
     return safetensors.torch.load_file(folder / checkpoints.folder_of(step) / name)
 
 
-def assert_equal_to_the_bit(one: Path, other: Path, step: int) -> None:
-    for name in ("model.safetensors", "ema.safetensors"):
+def assert_equal_to_the_bit(
+    one: Path,
+    other: Path,
+    step: int,
+    files: Sequence[str] = ("model.safetensors", "ema.safetensors"),
+) -> None:
+    for name in files:
         mine, theirs = weights(one, step, name), weights(other, step, name)
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(value, theirs[key]) for key, value in mine.items()), name

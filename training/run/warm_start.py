@@ -1,0 +1,177 @@
+"""Weights that a run begins with: those of another run, or of a published model that was imported.
+
+What is averaged there plays there, and is begun with here. Where all that a run learns lies on top
+of its parent's weights (`training.adapters`), the parent is read again to go on and to play.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from pipelines.codecs import CodecFacts
+from training.adapters.low_rank import merged
+from training.errors import TrainingError
+from training.nets import NetConfig
+from training.objectives import ObjectiveConfig
+from training.objectives.diffusion import DiffusionConfig
+from training.run.checkpoints import (
+    ADAPTER,
+    CORPUS,
+    PLAYED,
+    RECIPE,
+    Checkpoint,
+    Parent,
+    find_checkpoint,
+)
+from training.run.corpus_survey import CorpusSurvey
+from training.run.recipe import TrainRecipe
+from training.run.tensor_files import Weights
+
+_MOST_PARENTS: Final = 16  # adapters on top of each other
+# of a net that has no tokens of beats and chords, what they would be like
+_OF_TOKENS: Final = (
+    "control_width",
+    "chord_roots",
+    "time_unit_s",
+    "time_base",
+    "frame_rate_hz",
+)
+_OF_ROWS: Final = ("row_width", "row_branch")
+
+
+class WarmStart(NamedTuple):
+    """What a run begins with."""
+
+    parents: tuple[Parent, ...]  # the oldest first; the last is it
+    notes: tuple[str, ...]
+
+
+def warm_start(recipe: TrainRecipe, codec: CodecFacts) -> WarmStart:
+    """Look at what `run.start_from` names.
+
+    Raises `TrainingError` where that is not there, or does not fit: net, target, codec.
+    """
+    checkpoint = find_checkpoint(recipe.run.start_from, files=(*PLAYED, RECIPE, CORPUS))
+    theirs, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, CorpusSurvey)
+    _check_fit(checkpoint, theirs, recipe)
+    if survey.codec != codec:
+        raise TrainingError(
+            f"{checkpoint.name} has learned latents of {survey.codec.name} "
+            f"{survey.codec.version}, but the codec here is {codec.name} {codec.version}: its "
+            "weights are of no use for these; take its codec"
+        )
+    state = checkpoint.state()
+    is_imported = bool(state.parents) and not state.samples
+    parent = Parent(
+        name=f"{state.parents[-1].name}, imported"
+        if is_imported
+        else checkpoint.run.rstrip("/").rpartition("/")[2],
+        address=checkpoint.name,
+        sha256=state.files.get(checkpoint.played, ""),
+    )
+    notes = [
+        f"begins with {checkpoint.name} (step {state.step}); {section} = {ours} (was {before})"
+        for section, ours, before in (
+            ("text.source", recipe.text.source, theirs.text.source),
+            ("objective", recipe.objective, theirs.objective),
+        )
+        if ours != before
+    ]
+    return WarmStart((*state.parents, parent), tuple(notes))
+
+
+def parent_weights(parent: Parent) -> Weights:
+    """The weights of a parent, as it plays.
+
+    Raises `TrainingError` where it is gone, or is not what it was.
+    """
+    return _played(_parent_checkpoint(parent), _MOST_PARENTS)
+
+
+def played_weights(checkpoint: Checkpoint) -> Weights:
+    """The weights of a checkpoint that play: an adapter's on top of its parent's."""
+    return _played(checkpoint, _MOST_PARENTS)
+
+
+def _played(checkpoint: Checkpoint, most: int) -> Weights:
+    if checkpoint.played != ADAPTER:
+        return checkpoint.weights(checkpoint.played)
+    parents = checkpoint.state().parents
+    if not parents or not most:
+        raise TrainingError(f"{checkpoint.name} is an adapter of nothing that can be found")
+    rules = checkpoint.record(RECIPE, TrainRecipe).adapter
+    base = _played(_parent_checkpoint(parents[-1]), most - 1)
+    return merged(base, checkpoint.weights(ADAPTER), rules.scale)
+
+
+def _parent_checkpoint(parent: Parent) -> Checkpoint:
+    found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE))
+    if not found.store.is_local:
+        raise TrainingError(f"{parent.address}: the parent of a model lies in a local folder")
+    if found.state().files.get(found.played, "") != parent.sha256:
+        raise TrainingError(
+            f"{parent.address} holds other weights than those that were begun with (sha256 "
+            f"{parent.sha256[:16]}…): put them back"
+        )
+    return found
+
+
+def adapter_origin(recipe: TrainRecipe, parents: Sequence[Parent]) -> dict[str, str] | None:
+    """What an adapter's file says of itself: without its parent it plays nothing."""
+    if not recipe.adapter.is_used:
+        return None
+    parent, rules = parents[-1], recipe.adapter
+    return {
+        "parent": parent.name,
+        "parent_sha256": parent.sha256,
+        "rank": str(rules.rank),
+        "scale": f"{rules.scale:g}",
+    }
+
+
+def _check_fit(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecipe) -> None:
+    """Raise `TrainingError` where a net cannot begin with another's weights and play as it does."""
+    strange = misfits(theirs.model, ours.model)
+    there, here = _target(theirs.objective), _target(ours.objective)
+    if there != here:
+        strange.append(f"what is predicted, by objective: {here} (there {there})")
+    if strange:
+        raise TrainingError(
+            f"{checkpoint.name} cannot be begun with: {'; '.join(strange)}. Take its own, or begin "
+            "without run.start_from"
+        )
+
+
+def _target(objective: ObjectiveConfig) -> str:
+    """What a net predicts: of diffusion its target, or a flow's velocity."""
+    return str(objective.target) if isinstance(objective, DiffusionConfig) else objective.kind
+
+
+def misfits(theirs: NetConfig, ours: NetConfig) -> list[str]:
+    """Knobs in which a net is not another, or another with parts beside it that begin as nothing:
+    frame rows, tokens of controls, seconds.
+
+    >>> from training.munet.config import preset
+    >>> blind = preset("base").blind()
+    >>> misfits(blind, preset("base")), misfits(preset("base"), blind)
+    ([], ['model.controls = () (there beats, chords)'])
+    """
+    if theirs.kind != ours.kind:
+        return [f"model.kind = {ours.kind} (there {theirs.kind})"]
+    free: set[str] = set()
+    if set(ours.controls) >= set(theirs.controls):
+        free.add("controls")
+    if not theirs.controls:
+        free.update(_OF_TOKENS)
+    if not theirs.rows:
+        free.update(("rows", *_OF_ROWS))
+    if ours.seconds:
+        free.add("seconds")
+    return [
+        f"model.{knob} = {_shown(getattr(ours, knob))} (there {_shown(getattr(theirs, knob))})"
+        for knob in type(ours).model_fields
+        if knob not in free and getattr(ours, knob) != getattr(theirs, knob)
+    ]
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) or "()" if isinstance(value, tuple) else str(value)
