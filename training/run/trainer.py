@@ -80,6 +80,8 @@ class Trainer:
             self.model.get_submodule(self.model.kind).compile()
         self.net = wrapped(self.model, world, recipe.run.parallel)
         self.learned = learned(self.model)  # sharing processes hold others in their places
+        # what a checkpoint holds: where nothing is frozen, all, tables that never learn among it
+        self.kept = self.learned if recipe.adapter.is_used else dict(self.model.named_parameters())
         rules = recipe.optim
         self.optimizer = torch.optim.AdamW(
             self.learned.values(),
@@ -230,7 +232,7 @@ class Trainer:
 
     def _weights(self) -> Weights:
         weights = {}
-        for name, parameter in self.learned.items():
+        for name, parameter in self.kept.items():
             value = full_tensor(parameter.detach())
             if self.world.is_first:
                 weights[name] = value.cpu().clone()
@@ -242,9 +244,9 @@ class Trainer:
 
         Raises `TrainingError` where they are another model's.
         """
-        fill(self.learned, checkpoint.weights(checkpoint.played), checkpoint.name)
+        fill(self.kept, checkpoint.weights(checkpoint.played), checkpoint.name)
         self.ema.exchange()
-        fill(self.learned, checkpoint.weights(MODEL), checkpoint.name)
+        fill(self.kept, checkpoint.weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
         for name, parameter in self.learned.items():
             state, stored = self.optimizer.state[parameter], moments.get(name)
