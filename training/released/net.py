@@ -117,7 +117,7 @@ class ReleasedNet(nn.Module):
             else self._ace_step(x_BTC, times_B, text)
         )
         channels, bands = x_BCTF.shape[1], x_BCTF.shape[3]
-        return predicted_BTC.unflatten(2, (channels, bands)).transpose(1, 2)
+        return predicted_BTC.reshape(len(x_BTC), -1, channels, bands).transpose(1, 2)
 
     def _stable_audio(
         self,

@@ -137,7 +137,7 @@ class Released:
         return self._grid(out.transpose(1, 2))
 
     def _grid(self, out_BTC: torch.Tensor) -> torch.Tensor:
-        return out_BTC.unflatten(2, (4, 2)).transpose(1, 2)
+        return out_BTC.reshape(2, -1, 4, 2).transpose(1, 2)
 
 
 @pytest.fixture(params=list(Family))
