@@ -14,7 +14,10 @@ def import_model(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Mustango's, TANGO's or AudioLDM's folder, or its id on the Hugging Face hub.",
+            help=(
+                "Mustango's, TANGO's or AudioLDM's folder, or a transformer's (Stable Audio, "
+                "ACE-Step); or its id on the Hugging Face hub."
+            ),
         ),
     ],
     out: Annotated[str, written("Folder of the run, or of a codec where there is no net.", "RUN")],
@@ -23,6 +26,12 @@ def import_model(
     ] = "",
     text: Annotated[
         str, typer.Option(help="Where the text encoder lies, if not under the name it states.")
+    ] = "",
+    codec: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[=SOURCE]", help="Codec of a released transformer's latents, with weights."
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
@@ -34,7 +43,7 @@ def import_model(
     from flows.screens.plain import plain
     from flows.screens.program import command_name
 
-    made = imported(source, out, licence=licence, text=text)
+    made = imported(source, out, licence=licence, text=text, codec=codec)
     if as_json:
         print_json({"out": out, "parameters": made.parameters, **made.parent.model_dump()})
         return

@@ -14,7 +14,7 @@ from training.published.exporting import ExportedModel, export_model
 from training.published.front_matter import front_matter, licence_of
 from training.published.importing import Imported, import_published
 from training.run.checkpoints import STATE, find_checkpoint, whole_ones
-from training.run.recipe import TextRecipe, foreign_names
+from training.run.recipe import CodecRecipe, TextRecipe, foreign_names
 
 _PLAYED = (
     "obbligato import . --out run",
@@ -23,11 +23,15 @@ _PLAYED = (
 _IMPORTED = "parent"  # in the run that begins with it
 
 
-def imported(source: str, out: str, *, licence: str = "", text: str = "") -> Imported:
-    """Import a published model, with its card; a text encoder that was named is trusted."""
-    made = import_published(source, out, licence=licence, text=text)
-    if text:
-        trust(out, foreign_names(TextRecipe(source=text)))
+def imported(
+    source: str, out: str, *, licence: str = "", text: str = "", codec: str = ""
+) -> Imported:
+    """Import a published model, with its card; what was named beside it is trusted."""
+    made = import_published(source, out, licence=licence, text=text, codec=codec)
+    if text or codec:
+        name, _, weights = codec.partition("=")
+        named = CodecRecipe(name=name, source=weights) if codec else None
+        trust(out, foreign_names(TextRecipe(source=text), named))
     if made.parameters:
         write_model_card(out)
     return made

@@ -204,6 +204,8 @@ def _net(model: dict[str, Any]) -> str:
     """A UNet by its widths, a transformer by its own and its depth."""
     if "widths" in model:
         return f"UNet, widths {', '.join(map(str, model['widths']))}"
+    if "family" in model:
+        return f"{plain_line(model['family'])}, released by others"
     return f"transformer, {model['depth']} blocks of width {model['width']}"
 
 

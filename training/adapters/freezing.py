@@ -25,7 +25,8 @@ def prepare(model: nn.Module, rules: AdapterRecipe, loaded: Collection[str]) -> 
             raise TrainingError(f"adapter.frozen names {part}, but no part of the net begins so")
         frozen.update(found)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name not in frozen)
+        if name in frozen:
+            parameter.requires_grad_(False)
     if not learned(model):
         raise TrainingError(
             "all of the net is frozen: give it an adapter.rank, or new parts such as model.rows"

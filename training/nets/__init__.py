@@ -15,9 +15,14 @@ from training.munet.attention import AttentionSite
 from training.munet.blocks import ResBlock, UNetLayer
 from training.munet.config import MuNetConfig
 from training.munet.net import MuNet
+from training.released.config import ReleasedConfig
+from training.released.net import ReleasedNet
 
 NetConfig = Annotated[
-    Annotated[MuNetConfig, Tag("munet")] | Annotated[DitConfig, Tag("dit")], kind_or("munet")
+    Annotated[MuNetConfig, Tag("munet")]
+    | Annotated[DitConfig, Tag("dit")]
+    | Annotated[ReleasedConfig, Tag("released")],
+    kind_or("munet"),
 ]
 # parts that are gathered by themselves where processes hold shares of a net
 SHARED_PARTS: Final = (UNetLayer, DitBlock)
@@ -48,7 +53,7 @@ class Net(Protocol):
         """
 
 
-def net_of(config: NetConfig, *, checkpointing: bool = False) -> MuNet | Dit:
+def net_of(config: NetConfig, *, checkpointing: bool = False) -> MuNet | Dit | ReleasedNet:
     """A fresh net of a shape.
 
     >>> from training.dit.config import TINY_DIT
@@ -57,4 +62,6 @@ def net_of(config: NetConfig, *, checkpointing: bool = False) -> MuNet | Dit:
     """
     if isinstance(config, DitConfig):
         return Dit(config, checkpointing=checkpointing)
+    if isinstance(config, ReleasedConfig):
+        return ReleasedNet(config, checkpointing=checkpointing)
     return MuNet(config, checkpointing=checkpointing)

@@ -2,6 +2,7 @@
 any other.
 """
 
+import hashlib
 import importlib.metadata
 import os
 from pathlib import Path
@@ -11,19 +12,22 @@ import torch
 
 from pipelines.codecs import open_codec
 from pipelines.pretrained.hub import stated_licence
-from pipelines.storage.store import Store, sha256_of
+from pipelines.storage.store import Store
 from training.diffusion.model import LatentDiffusion
 from training.errors import TrainingError
 from training.prompt_controls.corpus import NEUTRAL
 from training.published.codec_folder import CODEC_WEIGHTS, import_codec
 from training.published.reading import PublishedModel, read_model
+from training.published.released import released_family, released_recipe, released_weights
 from training.published.sources import PublishedFolder, published_folder
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, EMA, RECIPE, STATE, Parent
 from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import TrainRecipe
+from training.run.tensor_files import Weights
 from training.run.trainer import check_shapes
 
+_BLOCK: Final = 1 << 20
 CODEC: Final = "codec"  # its folder in an imported run
 
 
@@ -36,12 +40,15 @@ class Imported(NamedTuple):
     notes: tuple[str, ...]
 
 
-def import_published(source: str, out: str, *, licence: str = "", text: str = "") -> Imported:
+def import_published(
+    source: str, out: str, *, licence: str = "", text: str = "", codec: str = ""
+) -> Imported:
     """Write a published model as a run at step 0, or a codec alone as a folder of it.
 
     `licence` is that of the weights, where their own card does not state it; `text` where the text
-    encoder lies, if not under its published name. Raises `TrainingError` for what is not whole, is
-    of another kind, or holds code; and where something lies at `out` already.
+    encoder lies, if not under its published name; `codec`, as name or name=source, that of a
+    transformer's latents. Raises `TrainingError` for what is not whole, is of another kind, or
+    holds code; and where something lies at `out` already.
     """
     store = Store(out)
     if not store.is_local:
@@ -54,8 +61,12 @@ def import_published(source: str, out: str, *, licence: str = "", text: str = ""
     if found.main is None:
         import_codec(found, folder)
         return Imported(out, parent, 0, ())
-    model = read_model(found, text)
-    recipe = _with_codec(model.recipe, found, folder / CODEC)
+    if family := released_family(found):
+        recipe = released_recipe(found, family, codec, text)
+        model = PublishedModel(recipe, _whole(recipe, released_weights(found)))
+    else:
+        model = read_model(found, text)
+        recipe = _with_codec(model.recipe, found, folder / CODEC)
     with torch.device("meta"):  # shapes alone
         check_shapes(LatentDiffusion(recipe.model, recipe.objective), model.weights, parent.name)
     _write(store, recipe, model, parent)
@@ -63,16 +74,26 @@ def import_published(source: str, out: str, *, licence: str = "", text: str = ""
     return Imported(out, parent, parameters, model.notes)
 
 
+def _whole(recipe: TrainRecipe, held: Weights) -> Weights:
+    """With what of our net a released one does not hold: the latent of silence, as zeros."""
+    with torch.device("meta"):
+        own = dict(LatentDiffusion(recipe.model, recipe.objective).named_parameters())
+    absent = [name for name in own if name.endswith("silence_C") and name not in held]
+    return held | {name: torch.zeros(own[name].shape) for name in absent}
+
+
 def _parent(found: PublishedFolder, source: str, licence: str) -> Parent:
-    file = found.main or found.vae or found.folder / CODEC_WEIGHTS
-    try:
-        with file.open("rb") as opened:
-            sha256 = sha256_of(opened)
-    except OSError as error:
-        raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256()
+    for file in found.parts or (found.folder / CODEC_WEIGHTS,):
+        try:
+            with file.open("rb") as opened:
+                while block := opened.read(_BLOCK):
+                    digest.update(block)
+        except OSError as error:
+            raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
     address = str(found.folder.resolve()) if os.path.isdir(source) else source
     stated = licence or stated_licence(found.folder)
-    return Parent(name=found.name, address=address, sha256=sha256, licence=stated)
+    return Parent(name=found.name, address=address, sha256=digest.hexdigest(), licence=stated)
 
 
 def _with_codec(recipe: TrainRecipe, found: PublishedFolder, folder: Path) -> TrainRecipe:

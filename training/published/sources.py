@@ -6,6 +6,7 @@ Layouts known::
     TANGO       pytorch_model_main.bin      pytorch_model_vae.bin       *.json
     AudioLDM    pytorch_model_vae.bin and vae_config.json; or vae/ and vocoder/ of diffusers
     diffusers   unet/   vae/   vocoder/   scheduler/   and, where we wrote it, obbligato/
+    released    transformer/   projection_model/
 
 A file that ends in .safetensors stands for one that ends in .bin.
 """
@@ -30,6 +31,7 @@ _MAIN: Final = (
     "unet/diffusion_pytorch_model",
     REST,
 )
+TRANSFORMER: Final = "transformer/diffusion_pytorch_model*.safetensors"  # large ones in parts
 _VAE: Final = ("vae/pytorch_model_vae", "pytorch_model_vae")
 _CONFIGS: Final = ("configs", ".")
 _EXPECTED: Final = (
@@ -45,6 +47,13 @@ class PublishedFolder(NamedTuple):
     folder: Path
     main: Path | None  # weights of the net
     vae: Path | None  # of the autoencoder with the vocoder, in CompVis's names
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The files of its weights, one after the other."""
+        if self.main is None or self.main.parent.name != "transformer":
+            return tuple(file for file in (self.main or self.vae,) if file)
+        return tuple(sorted(self.folder.glob(TRANSFORMER)))
 
     @property
     def is_diffusers(self) -> bool:
@@ -75,7 +84,8 @@ def published_folder(source: str) -> PublishedFolder:
     Raises `TrainingError` where it cannot be had, or nothing that is known lies there.
     """
     folder = Path(source) if os.path.isdir(source) else _downloaded(source)
-    main, vae = _first(folder, _MAIN), _first(folder, _VAE)
+    in_parts = sorted(folder.glob(TRANSFORMER))
+    main, vae = _first(folder, _MAIN) or next(iter(in_parts), None), _first(folder, _VAE)
     name = source if folder != Path(source) else folder.resolve().name
     found = PublishedFolder(name, folder, main, vae)
     if main is None and vae is None and found.codec is None:

@@ -92,6 +92,8 @@ class Trainer:
             compile_parts(self.model)
         self.net = wrapped(self.model, world, recipe.run.parallel, recipe.run.precision)
         self.learned = learned(self.model)  # sharing processes hold others in their places
+        # what a checkpoint holds: where nothing is frozen, all, tables that never learn among it
+        self.kept = self.learned if recipe.adapter.is_used else dict(self.model.named_parameters())
         rules = recipe.optim
         # one kernel for all weights; on a CPU the bytes of a run are older than that
         self.is_fused = world.runs_behind
@@ -241,11 +243,12 @@ class Trainer:
         played = ADAPTER if self.recipe.adapter.is_used else EMA
         state = TrainerState({MODEL: {}, played: {}}, {})
         averages = iter(self.ema.averages)
-        for name, parameter in self.learned.items():
-            moments = self.optimizer.state[parameter]
+        for name, parameter in self.kept.items():
+            own, learns = parameter.detach(), name in self.learned
+            moments = self.optimizer.state[parameter] if learns else {}
             parts = {
-                (MODEL, name): parameter.detach(),
-                (played, name): like_parameter(next(averages), parameter),
+                (MODEL, name): own,
+                (played, name): like_parameter(next(averages), parameter) if learns else own,
                 **{(name, key): value for key, value in moments.items()},
             }
             for (folder, key), value in parts.items():
@@ -263,9 +266,9 @@ class Trainer:
 
         Raises `TrainingError` where they are another model's.
         """
-        fill(self.learned, checkpoint.mapped_weights(checkpoint.played), checkpoint.name)
+        fill(self.kept, checkpoint.mapped_weights(checkpoint.played), checkpoint.name)
         self.ema.exchange()
-        fill(self.learned, checkpoint.mapped_weights(MODEL), checkpoint.name)
+        fill(self.kept, checkpoint.mapped_weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
         for name, parameter in self.learned.items():
             state, stored = self.optimizer.state[parameter], moments.get(name)
