@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from schemas.record import Record
 
 KNOB = "One knob of the recipe, as section.key=value. Repeatable."
-PRESETS: Final = ("tiny", "small", "base", "n2m")  # here, too: a shell does not wait for torch
+# here, too: a shell does not wait for torch
+PRESETS: Final = ("tiny", "tiny-dit", "small", "small-dit", "base", "n2m")
 A_RUN: Final = "the folder of a training run, or one of its checkpoints"
 _SHARDS = "Builds, folders of shards, globs or URLs to learn from."
 

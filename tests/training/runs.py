@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 from tests.training.data.shards import write_shard
-from training.conditions import CONTROLS
+from training.conditions import CONTROLS, Condition
+from training.dit.config import DitConfig
 from training.munet.config import MuNetConfig
+from training.nets import NetConfig
 from training.run.presets import ready_recipe
 from training.run.recipe import TrainRecipe
 
@@ -18,6 +20,19 @@ NET = MuNetConfig(
     norm_groups=4,
     text_width=384,
     control_width=16,
+    rows=CONTROLS,
+    row_width=8,
+    frame_rate_hz=8.0,
+)
+DIT = DitConfig(
+    latent_channels=64,
+    latent_bands=8,
+    width=32,
+    depth=2,
+    head_width=8,
+    text_width=384,
+    control_width=16,
+    controls=(Condition.CHORDS,),
     rows=CONTROLS,
     row_width=8,
     frame_rate_hz=8.0,
@@ -57,9 +72,9 @@ def settings(**knobs: object) -> dict[str, dict[str, object]]:
     return out
 
 
-def recipe(shards: Path, **knobs: object) -> TrainRecipe:
+def recipe(shards: Path, net: NetConfig = NET, /, **knobs: object) -> TrainRecipe:
     """A small run on a corpus: six steps of four samples, an epoch being twelve, or what the knobs
-    say.
+    say. A transformer learns a flow, as in its presets.
     """
     small: dict[str, object] = {
         "run__steps": 6,
@@ -78,7 +93,8 @@ def recipe(shards: Path, **knobs: object) -> TrainRecipe:
         "optim__warmup_steps": 2,
         "optim__ema": 0.5,
     }
-    made = ready_recipe("tiny").replaced(model=NET)
+    preset = "tiny-dit" if isinstance(net, DitConfig) else "tiny"
+    made = ready_recipe(preset).replaced(model=net)
     for section, values in settings(**(small | knobs)).items():
         made = made.replaced(**{section: getattr(made, section).replaced(**values)})
     return made

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from training.control_predictors.losses import SongLosses
 from training.control_predictors.nets import PredictedPart
-from training.run.checkpoints import Weights
+from training.run.tensor_files import Weights
 
 TRUSTS: Final = (0.0, 0.5, 1.0)  # in the text
 # Of validation's songs, so many standard errors of the paired difference: 95 % of chance

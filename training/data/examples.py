@@ -70,6 +70,7 @@ class ReadingRules(NamedTuple):
     objective: ObjectiveConfig = DiffusionConfig()  # whose times are drawn
     batch: int = 1  # samples of a step, over which draws of times are spread evenly
     level_curves: float = 0.0  # chance of a visit that is made louder and softer
+    without: frozenset[str] = frozenset()  # keys of samples that are left out
 
     @property
     def learned_s(self) -> float:
@@ -176,6 +177,8 @@ def example_of(
     """
     members = members_of(content)
     sample = parsed(members)
+    if sample.key in reading.without:
+        raise DeadInput("left_out", "is left out by data.without")
     rules = FULL_CONDITIONING if full_conditioning else reading.prompts
     first = 0 if full_conditioning else first_frame(sample, reading, epoch)
     window = learned_window(sample, reading, first)

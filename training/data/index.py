@@ -4,20 +4,23 @@ A sample is fetched by one read of a range, from a disk or an object store alike
 where in their index; another's headers are read once.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, Final, NamedTuple
 
 import fsspec
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import DeadInput, PipelineError, machine_faults
 from pipelines.shards.find import Shard, find_shards, index_of, open_file
 from pipelines.storage.tar import sample_offsets
 from schemas.identity import Split
 from training.errors import NoSamples, TrainingError
 
 Offsets = npt.NDArray[np.int64]
+_NONE: Final = np.zeros(0, np.int64)
 
 
 class ShardOffsets(NamedTuple):
@@ -41,26 +44,93 @@ class Range(NamedTuple):
 
 
 class CorpusIndex:
-    """All samples of a corpus by number, in the order of its shards."""
+    """All samples of a corpus by number, in the order of its shards.
 
-    def __init__(self, shards: Sequence[ShardOffsets]) -> None:
-        self.shards = tuple(shards)
-        self._ends = np.cumsum([shard.samples for shard in shards])
+    Where a `file` is named, offsets are kept there and mapped into memory: those of 100 million
+    samples, 800 MB, are the machine's to hold once, not each process's, and a pickled index says
+    where they are.
+    """
+
+    def __init__(self, shards: Iterable[ShardOffsets], file: str = "") -> None:
+        self._file = file
+        kept = _kept(shards, file)
+        self._urls, self._ends = kept.urls, np.cumsum(kept.samples)
+        self._offsets = _mapped(file) if file else np.concatenate([_NONE, *kept.rows])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be mapped."""
+        return self.__dict__ | ({"_offsets": None} if self._file else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Mapped again."""
+        self.__dict__.update(state)
+        if self._file:
+            self._offsets = _mapped(self._file)
 
     def __len__(self) -> int:
         """Samples of the corpus."""
         return int(self._ends[-1]) if len(self._ends) else 0
 
+    @property
+    def shards(self) -> tuple[ShardOffsets, ...]:
+        """Its shards, each with its own offsets."""
+        firsts = (0, *self._ends[:-1].tolist())
+        rows = [
+            self._offsets[first + index : int(end) + index + 1]
+            for index, (first, end) in enumerate(zip(firsts, self._ends, strict=True))
+        ]
+        return tuple(ShardOffsets(url, row) for url, row in zip(self._urls, rows, strict=True))
+
     def range_of(self, number: int) -> Range:
         """Where a sample's bytes are."""
         index = int(np.searchsorted(self._ends, number, side="right"))
-        shard = self.shards[index]
-        inside = number - (int(self._ends[index - 1]) if index else 0)
-        return Range(shard.url, int(shard.offsets[inside]), int(shard.offsets[inside + 1]))
+        at = number + index  # each shard before it has an offset more than samples
+        return Range(self._urls[index], int(self._offsets[at]), int(self._offsets[at + 1]))
 
 
-def index_corpus(target: str, split: Split) -> CorpusIndex:
-    """The samples of one split of a target: a build, a folder of tars, a glob, a file, or a URL.
+class _Kept(NamedTuple):
+    """What an index keeps of its shards: names and samples; offsets, where no file has them."""
+
+    urls: list[str]
+    samples: list[int]
+    rows: list[Offsets]
+
+
+def _kept(shards: Iterable[ShardOffsets], file: str) -> _Kept:
+    """Shards as they come, one in memory at a time where offsets go into a file."""
+    kept = _Kept([], [], [])
+    with _new_file(file) as out:
+        for shard in shards:
+            kept.urls.append(shard.url)
+            kept.samples.append(shard.samples)
+            if out is None:
+                kept.rows.append(shard.offsets)
+            else:
+                out.write(shard.offsets.tobytes())
+    return kept
+
+
+@contextmanager
+def _new_file(path: str) -> Iterator[IO[bytes] | None]:
+    """A file that takes its name once it is whole, so that those who map the one before keep it."""
+    if not path:
+        yield None
+        return
+    temporary = f"{path}.{os.getpid()}"
+    with machine_faults(f"writing {path}"):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(temporary, "wb") as out:
+            yield out
+        os.replace(temporary, path)
+
+
+def _mapped(path: str) -> Offsets:
+    return np.memmap(path, np.int64, "r") if os.path.getsize(path) else _NONE
+
+
+def index_corpus(target: str, split: Split, file: str = "") -> CorpusIndex:
+    """The samples of one split of a target: a build, a folder of tars, a glob, a file, or a URL;
+    their offsets in a file of this machine, where one is named.
 
     Shards whose names state no split are taken for train. Raises `NoSamples` where there are none,
     `TrainingError` where one cannot be read.
@@ -69,17 +139,18 @@ def index_corpus(target: str, split: Split) -> CorpusIndex:
         shards = [
             shard for shard in find_shards(target).shards if (shard.split or Split.TRAIN) is split
         ]
-        offsets = [_shard_offsets(shard) for shard in shards]
+        offsets = (_shard_offsets(shard) for shard in shards)
+        index = CorpusIndex((one for one in offsets if one.samples), file)
     except DeadInput as error:
         raise TrainingError(f"{target}: {error.message}") from error
     except PipelineError as error:
         raise TrainingError(str(error)) from error
-    if not any(shard.samples for shard in offsets):
+    if not len(index):
         raise NoSamples(
             f"{target} has no samples of split {split}: "
             "build a corpus with one, or name other shards"
         )
-    return CorpusIndex([shard for shard in offsets if shard.samples])
+    return index
 
 
 def _shard_offsets(shard: Shard) -> ShardOffsets:

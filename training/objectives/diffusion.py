@@ -120,7 +120,7 @@ class Diffusion(Objective):
         self.config = config
         # of the latent's power, what each step leaves: alpha bar
         self.left = _power_left(config)
-        self.snr = self.left / (1 - self.left)  # by step
+        self._moved = {self.left.device: self.left}
 
     @property
     def is_straight(self) -> bool:
@@ -155,9 +155,10 @@ class Diffusion(Objective):
         times, so the weight is divided by that. (The published code of Mustango uses the weight of
         the noise with a target of v.)
         """
-        snr_B = self.snr.to(times_B.device)[self.steps(times_B)]
+        left_B = self._left_on(times_B.device)[self.steps(times_B)]
         if self.config.snr_gamma is None:
-            return torch.ones_like(snr_B)
+            return torch.ones_like(left_B)
+        snr_B = left_B / (1 - left_B)
         weight_B: torch.Tensor = snr_B.clamp(max=self.config.snr_gamma) / (
             snr_B if self.config.target is Target.EPSILON else snr_B + 1
         )
@@ -216,9 +217,15 @@ class Diffusion(Objective):
         self, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """How much of a noisy latent is latent, and how much noise, as factors."""
-        left_B = self.left.to(noisy.device)[self.steps(times_B)]
+        left_B = self._left_on(noisy.device)[self.steps(times_B)]
         left_B111 = left_B.reshape(-1, *[1] * (noisy.dim() - 1))
         return left_B111.sqrt(), (1 - left_B111).sqrt()
+
+    def _left_on(self, device: torch.device) -> torch.Tensor:
+        """The table `left` on a device, where it goes once: a step waits for no copy."""
+        if device not in self._moved:
+            self._moved[device] = self.left.to(device)
+        return self._moved[device]
 
 
 def _power_left(config: DiffusionConfig) -> torch.Tensor:

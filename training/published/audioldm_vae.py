@@ -14,7 +14,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from pipelines.pretrained.checksum import first_line
 from training.errors import TrainingError
-from training.run.checkpoints import Weights
+from training.run.tensor_files import Weights
 
 VAE: Final = "vae"
 VOCODER: Final = "vocoder"

@@ -16,7 +16,7 @@ from schemas.chord import ChordQuality
 from training.conditions.beats import MAX_NUMBER
 from training.conditions.chords import QUALITIES
 from training.errors import TrainingError
-from training.run.checkpoints import Weights
+from training.run.tensor_files import Weights
 
 TIME_UNIT_S: Final = 1.0  # their times count seconds
 TIME_BASE: Final = 10_001.0

@@ -11,12 +11,12 @@ from training.errors import TrainingError
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import BetaSchedule, DiffusionConfig
 from training.objectives.flow import FlowConfig
+from training.published.foreign_tensors import read_tensors
 from training.published.sources import PublishedFolder
-from training.published.tensor_files import read_tensors
 from training.released.config import Family, ReleasedConfig
-from training.run.checkpoints import Weights
 from training.run.presets import ready_recipe
 from training.run.recipe import CodecRecipe, TextRecipe, TrainRecipe
+from training.run.tensor_files import Weights
 from training.samplers.config import Sampler
 
 TRANSFORMER: Final = "transformer"

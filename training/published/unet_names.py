@@ -15,7 +15,7 @@ from training.conditions.net_shape import TOKENS
 from training.errors import TrainingError
 from training.munet.config import MuNetConfig
 from training.munet.net import MuNet
-from training.run.checkpoints import Weights
+from training.run.tensor_files import Weights
 
 _BLOCK: Final = {
     "norm_in": "norm1",

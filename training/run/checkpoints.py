@@ -6,7 +6,7 @@ A run's folder, local or remote::
       model.safetensors     weights
       ema.safetensors       averaged weights: those that play; where some of the net does not
                             learn, adapter.safetensors in its place: what does, on top of its parent
-      optimizer.pt          moments
+      optimizer.pt          moments; of older ones removed (run.keep_moments)
       recipe.json           the training recipe
       corpus.json           sentences per prompt, statistics that fill what a prompt leaves open,
                             what the latents are
@@ -17,27 +17,28 @@ There is no random state and no position in the data to keep: every draw depends
 step.
 """
 
-import io
 import json
 import logging
 import re
-import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from typing import IO, Any, Final, NamedTuple, TypeVar, cast
 
-import safetensors
-import safetensors.torch
 import torch
 from pydantic import Field, ValidationError
 
 from pipelines.errors import PipelineError, is_of_the_machine
-from pipelines.pretrained.checksum import first_line
 from pipelines.storage.store import Published, Store, seal, sha256_of
 from pipelines.trust.build_folder import check_files
 from schemas.kinds import located
 from schemas.record import Record
 from training.errors import TrainingError
+from training.run.tensor_files import (
+    Weights,
+    check_archive,
+    mapped_moments,
+    mapped_weights,
+    write_weights,
+)
 
 FOLDER: Final = "checkpoints"
 MODEL: Final = "model.safetensors"
@@ -48,6 +49,8 @@ OPTIMIZER: Final = "optimizer.pt"
 RECIPE: Final = "recipe.json"
 CORPUS: Final = "corpus.json"
 STATE: Final = "state.json"
+RUN: Final = (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS)  # what a run goes on from, beside its state
+PREDICTORS: Final = (MODEL, OPTIMIZER, RECIPE)
 _NAME: Final = re.compile(r"step-(\d{8})")
 _OF_A_RUN: Final = re.compile(rf"/{FOLDER}/step-\d{{8}}$")
 _BY_HAND: Final = (
@@ -55,7 +58,6 @@ _BY_HAND: Final = (
 )
 _LOG: Final = logging.getLogger(__name__)
 
-Weights = dict[str, torch.Tensor]
 R = TypeVar("R", bound=Record)
 
 
@@ -74,6 +76,8 @@ class RunState(Record):
     step: int = Field(ge=0)
     samples: int = Field(0, ge=0)
     unusable: int = Field(0, ge=0)
+    skipped: int = Field(0, ge=0)  # steps that were left out, their losses being no numbers
+    order: int = 1  # version of the order that samples came in (`data.order.ORDER_VERSION`)
     torch: str = ""
     obbligato: str = ""
     text: str = ""  # of predictors alone: the encoder whose states they read
@@ -87,9 +91,7 @@ class RunState(Record):
     def names(self) -> tuple[str, ...]:
         """Files that a whole checkpoint has."""
         written = tuple(name for name in self.files if name != STATE)
-        return written or (
-            (MODEL, OPTIMIZER, RECIPE) if self.text else (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS)
-        )
+        return written or (PREDICTORS if self.text else RUN)
 
 
 class Checkpoint(NamedTuple):
@@ -107,12 +109,7 @@ class Checkpoint(NamedTuple):
 
     def weights(self, name: str) -> Weights:
         """Tensors of a file, all of them finite."""
-        try:
-            tensors = safetensors.torch.load(self.store.read_bytes(self.file(name)))
-        except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise TrainingError(
-                f"{self.name}/{name} holds no tensors that can be read: {error}"
-            ) from error
+        tensors = self.mapped_weights(name)
         strange = next((key for key, value in tensors.items() if not value.isfinite().all()), "")
         if strange:
             raise TrainingError(
@@ -126,16 +123,13 @@ class Checkpoint(NamedTuple):
         """The file of the averaged weights."""
         return ADAPTER if ADAPTER in self.state().files else EMA
 
+    def mapped_weights(self, name: str) -> Weights:
+        """Tensors of a file, whose bytes are read as they are looked at."""
+        return mapped_weights(self.store, self.file(name))
+
     def optimizer(self) -> dict[str, Any]:
         """Moments, as torch's optimizers keep them, by parameter's name."""
-        content = io.BytesIO(self.store.read_bytes(self.file(OPTIMIZER)))
-        try:
-            moments: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged archive brings pickle and torch to raise anything
-            raise TrainingError(
-                f"{self.name}/{OPTIMIZER} holds no moments that can be read: {first_line(error)}"
-            ) from error
-        return moments
+        return mapped_moments(self.store, self.file(OPTIMIZER))
 
     def json(self, name: str) -> Any:
         """A JSON file of it."""
@@ -177,21 +171,11 @@ class Checkpoint(NamedTuple):
                         f"{name} is not what was written, by its SHA-256 in {STATE}"
                     )
         elif name == OPTIMIZER:
-            self._check_archive(name)
+            check_archive(self.store, self.file(name))
         elif name.endswith(".json"):
             self.json(name)
         else:
             self.weights(name)
-
-    def _check_archive(self, name: str) -> None:
-        """By the checksums of each part of torch's archive, which torch does not compare."""
-        try:
-            with self.store.open(self.file(name)) as opened, zipfile.ZipFile(opened) as archive:
-                damaged = archive.testzip()
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, zlib.error) as error:
-            raise TrainingError(f"{name} is not whole: {error}") from error
-        if damaged:
-            raise TrainingError(f"{name} is damaged in {damaged}")
 
     @property
     def run(self) -> str:
@@ -248,9 +232,9 @@ def write(
     store.delete(made.file(STATE))
     written = []
     for name, tensors in weights.items():
-        whole = {key: one.contiguous() for key, one in tensors.items()}
-        content = safetensors.torch.save(whole, dict(metadata) if metadata else None)
-        written.append(store.write_bytes(made.file(name), content))
+        with store.writer(made.file(name)) as out:
+            write_weights(out, tensors, metadata)
+        written.append(out.published())
     if optimizer is not None:
         written.append(_write_moments(made, optimizer))
     written += [
@@ -292,6 +276,9 @@ def damage(checkpoint: Checkpoint, files: Collection[str] | None = None) -> str:
     """
     try:
         state = checkpoint.state()
+        removed = {OPTIMIZER} & set(files or ()) - set(state.names)
+        if removed:
+            return f"its {OPTIMIZER} was removed to save room (run.keep_moments)"
         for name in (name for name in state.names if files is None or name in files):
             checkpoint.check(name, state.files.get(name, ""))
     except TrainingError as error:
@@ -330,6 +317,21 @@ def whole_ones(store: Store) -> list[Checkpoint]:
     found = sorted({name for name in _folders(store) if _NAME.fullmatch(name)})
     made = [Checkpoint(store, f"{FOLDER}/{name}") for name in found]
     return [one for one in made if store.exists(one.file(STATE))]
+
+
+def drop_moments(store: Store, keep: int, damaged: Collection[str] = ()) -> None:
+    """Remove the moments of all checkpoints but the last `keep` whole ones: what is left of an
+    older one plays, and no run goes on from it.
+    """
+    whole = [one for one in whole_ones(store) if one.folder not in damaged]
+    for one in whole[:-keep]:
+        state = one.json(STATE)
+        if not state.get("files"):  # nothing says what it has
+            continue
+        if state["files"].pop(OPTIMIZER, ""):  # first it is said, then done
+            sealed = state["files"] | {STATE: _state_seal(state)}
+            store.write_json(one.file(STATE), {**state, "files": sealed})
+        store.delete(one.file(OPTIMIZER))
 
 
 def drop_old(store: Store, keep: int, damaged: Collection[str] = ()) -> None:

@@ -16,7 +16,7 @@ from pipelines.engine import bucket
 from pipelines.errors import DeadInput, PipelineError
 from pipelines.shards.find import SUFFIXES, dataset_file
 from pipelines.storage.store import Store
-from schemas.identity import Split, keyed_rng
+from schemas.identity import Split
 from schemas.record import Record
 from schemas.sample import Sample
 from training.data.examples import (
@@ -28,6 +28,7 @@ from training.data.examples import (
     sound_of,
 )
 from training.data.index import CorpusIndex, index_corpus, read_ranges
+from training.data.permutation import KeyedPermutation
 from training.data.prompts import PromptConfig, mean_sentences
 from training.errors import BadData, TrainingError
 from training.prompt_controls.corpus import CorpusStatistics
@@ -72,12 +73,12 @@ class CorpusState(NamedTuple):
     latents_codec: CodecFacts | None  # whose latents its shards hold, where it says so
 
 
-def corpus_state(target: str) -> CorpusState:
-    """A corpus by its address.
+def corpus_state(target: str, file: str = "") -> CorpusState:
+    """A corpus by its address; where its samples stand is kept in a file, where one is named.
 
     Raises `TrainingError` where it has no samples of train, or cannot be read.
     """
-    corpus_index, dataset = index_corpus(target, Split.TRAIN), dataset_json(target)
+    corpus_index, dataset = index_corpus(target, Split.TRAIN, file), dataset_json(target)
     if not dataset:
         return CorpusState(
             corpus_index, DatasetFacts(target=target, samples=len(corpus_index)), None
@@ -168,7 +169,8 @@ def _survey_contents(
     corpora: Sequence[CorpusIndex], limit: int, seed: int
 ) -> Iterator[bytes | Exception]:
     sizes = [len(corpus) for corpus in corpora]
-    sampled = sorted(keyed_rng(seed, "", "survey").permutation(sum(sizes))[:limit].tolist())
+    shuffled = KeyedPermutation(sum(sizes), seed=seed, key="", purpose="survey")
+    sampled = sorted(shuffled.at(index) for index in range(min(limit, sum(sizes))))
     for corpus, size in zip(corpora, sizes, strict=True):
         mine = [number for number in sampled if number < size]
         sampled = [number - size for number in sampled if number >= size]

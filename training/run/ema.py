@@ -20,7 +20,7 @@ class Ema:
             for parameter in model.parameters()
             if parameter.requires_grad
         ]
-        self._averages = [value.clone() for value in self._own]
+        self.averages = [value.clone() for value in self._own]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -30,7 +30,7 @@ class Ema:
         forgotten.
         """
         decay = min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._averages, self._own, 1 - decay)
+        torch._foreach_lerp_(self.averages, self._own, 1 - decay)
 
     @contextmanager
     def playing(self) -> Iterator[None]:
@@ -44,7 +44,7 @@ class Ema:
     @torch.no_grad()
     def exchange(self) -> None:
         """Averages and weights change places."""
-        for value, average in zip(self._own, self._averages, strict=True):
+        for value, average in zip(self._own, self.averages, strict=True):
             before = value.clone()
             value.copy_(average)
             average.copy_(before)

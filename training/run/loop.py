@@ -7,11 +7,10 @@ was killed and resumed is, on a CPU, the same to the bit as one that was not.
 """
 
 import importlib.metadata
-import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from types import FrameType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 
@@ -26,20 +25,25 @@ from training.data.examples import ReadingRules
 from training.data.index import CorpusIndex
 from training.data.level_curves import check_level_curves
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
-from training.data.order import SampleOrder
+from training.data.order import ORDER_VERSION, SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.dit.config import DitConfig
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
+from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint, RunState
+from training.run.lost_steps import LostSteps
 from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World, joined
+from training.run.prefetch import Prefetcher, ReadyBatch
 from training.run.recipe import TrainRecipe, foreign_names
 from training.run.resume import RunStart, run_start
+from training.run.step_figures import StepFigures
+from training.run.stop_signals import stop_signals
 from training.run.throughput import Clock, flops_per_sample
-from training.run.trainer import StepFigures, Trainer
+from training.run.trainer import LaunchedStep, Trainer
 from training.run.validation import preview, validation_batches, validation_loss
 from training.run.warm_start import adapter_origin, parent_weights
+from training.run.writing import CheckpointWriter, checkpoint_writer
 
 _NAMED: Final = 5  # unusable samples that are named, of however many
 
@@ -72,7 +76,7 @@ def train(
             f"{store.url}: a run is written to a local folder, "
             "such as a mounted disk; shards may be remote"
         )
-    with joined(recipe.run.device) as world, _stop_signals() as stop, ExitStack() as held:
+    with joined(recipe.run.device) as world, stop_signals() as stop, ExitStack() as held:
         world.broadcast(lambda: _look_for_shards(recipe))  # before there is a folder
         if world.is_first:
             _remember(recipe, out, report)
@@ -136,9 +140,9 @@ class _TrainingRun:
         )
         for note in start.notes:
             self.report(note)
-        self.first_step, self.unusable = (
-            self._resumed(Checkpoint(store, start.last)) if start.last else self._begun(start)
-        )
+        state = self._resumed(Checkpoint(store, start.last)) if start.last else self._begun(start)
+        self.first_step, self.unusable = state.step, state.unusable
+        self.lost = LostSteps(recipe.run.skipped_losses, state.skipped)
         # why samples of this process could not be used, of the first few
         self.reasons: list[str] = []
         world.wait()  # nobody writes a checkpoint while another still reads the last one
@@ -151,24 +155,26 @@ class _TrainingRun:
             return Trained(step, False, f"{self.store.url}/{checkpoints.folder_of(step)}")
         flops = flops_per_sample(self.recipe, *self.trainer.shape)
         clock = Clock(self.recipe, self.world, flops)
-        with self._loader() as loader, self._metrics_log() as log:
+        with self._loader() as loader, self._metrics_log() as log, self._writer() as writer:
+            ready = Prefetcher(self.trainer.ready, self.world.device).of(clock.counted(loader))
+            launched: deque[LaunchedStep] = deque()  # that nobody has looked at yet
             while step < rules.steps:
-                micro_batches = [clock.waiting(loader) for _ in range(self.share.parts)]
-                figures = self._learned(micro_batches, step)
+                micro_batches = [next(ready) for _ in range(self.share.parts)]
+                launched.append(self._launched(micro_batches, step, stop()))
                 step += 1
-                clock.stepped(figures.samples)
-                self._count(figures, micro_batches, step)
-                stopping = (
-                    self.world.summed(
-                        torch.tensor([float(stop())], device=self.world.device)
-                    ).item()
-                    > 0
-                )
-                if log and (step % rules.log_every == 0 or step == rules.steps):
+                writer.look()
+                # A device that works on by itself is a step ahead: its figures are read then.
+                leave = int(self.world.runs_behind and not self._is_due(step))
+                figures = self._settled(launched, clock, leave)
+                stopping = self._is_stopping(figures, stop)
+                if stopping:
+                    figures = self._settled(launched, clock, 0) or figures
+                if log and figures and figures.is_sound and self._is_logged(step):
                     log.step(step, figures, clock.lap(step))
-                self._validate(step, log, stopping and step < rules.steps)
-                if stopping or step == rules.steps or step % rules.checkpoint_every == 0:
-                    self._save(step)
+                with clock.paused():
+                    self._validate(step, log, stopping and step < rules.steps)
+                    if stopping or step == rules.steps or step % rules.checkpoint_every == 0:
+                        self._save(step, writer)
                 if stopping:
                     break
         if self.unusable:
@@ -178,9 +184,38 @@ class _TrainingRun:
             )
         return Trained(step, step < rules.steps, f"{self.store.url}/{checkpoints.folder_of(step)}")
 
-    def _learned(self, micro_batches: Sequence[TrainingBatch], step: int) -> StepFigures:
+    def _is_logged(self, step: int) -> bool:
+        return step % self.recipe.run.log_every == 0 or step == self.recipe.run.steps
+
+    def _is_due(self, step: int) -> bool:
+        """Whether all that came before a step has to be known: it is told, looked at or kept."""
+        rules = self.recipe.run
+        every = (rules.validate_every, rules.play_every, rules.checkpoint_every)
+        return self._is_logged(step) or any(step % each == 0 for each in every)
+
+    def _is_stopping(self, figures: StepFigures | None, stop: Callable[[], bool]) -> bool:
+        """Whether a stop signal has come, to whichever process."""
+        return stop() if self.world.ranks == 1 else figures is not None and figures.stopping
+
+    def _settled(
+        self, launched: deque[LaunchedStep], clock: Clock, leave: int
+    ) -> StepFigures | None:
+        """Look at steps, oldest first, until so many are left: the figures of the last one."""
+        figures = None
+        while len(launched) > leave:
+            one = launched.popleft()
+            figures = self.trainer.figures(one)
+            clock.stepped(figures.samples)
+            if not figures.is_sound:
+                self.report(self.lost.add(one.step + 1, self.trainer.fault(one, figures)))
+            self._count(figures, one.batches, one.step + 1)
+        return figures
+
+    def _launched(
+        self, micro_batches: Sequence[ReadyBatch], step: int, stopping: bool
+    ) -> LaunchedStep:
         try:
-            return self.trainer.step(micro_batches, step)
+            return self.trainer.step(micro_batches, step, stopping=stopping)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -235,19 +270,20 @@ class _TrainingRun:
             rows=rules.model.rows,
             batch=rules.data.batch,
             level_curves=rules.data.level_curves,
+            without=frozenset(rules.data.without),
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 
-    def _begun(self, start: RunStart) -> tuple[int, int]:
+    def _begun(self, start: RunStart) -> RunState:
         self.report(_start_line(start, self.recipe, self.world))
-        return 0, 0
+        return RunState(step=0)
 
-    def _resumed(self, last: Checkpoint) -> tuple[int, int]:
-        """The step to go on with, and how many samples were unusable before it."""
+    def _resumed(self, last: Checkpoint) -> RunState:
+        """The step to go on with, and what was counted before it."""
         self.trainer.restore(last)
         state = last.state()
         self.report(f"going on from step {state.step} ({last.name})")
-        return state.step, state.unusable
+        return state
 
     def _count(
         self, figures: StepFigures, micro_batches: Sequence[TrainingBatch], step: int
@@ -282,34 +318,28 @@ class _TrainingRun:
             if log:
                 log.preview(step, sounds)
 
-    def _save(self, step: int) -> None:
+    def _writer(self) -> AbstractContextManager[CheckpointWriter]:
+        return checkpoint_writer(self.store, self.world, self.recipe.run, self.damaged)
+
+    def _save(self, step: int, writer: CheckpointWriter) -> None:
         if self.lock is not None:
             self.lock.renew()
             self.lock.check()  # a machine that slept, or was cut off, may have lost its turn
-        weights, moments = self.trainer.gathered()
-        if self.world.is_first:
-            documents = {
-                RECIPE: self.recipe.model_dump(mode="json"),
-                CORPUS: self.survey.model_dump(mode="json"),
-                STATE: {
-                    "step": step,
-                    "samples": step * self.recipe.data.batch,
-                    "unusable": self.unusable,
-                    "parents": [one.model_dump(mode="json") for one in self.parents],
-                    **_versions(),
-                },
-            }
-            made = checkpoints.write(
-                self.store,
-                step,
-                weights=weights,
-                metadata=adapter_origin(self.recipe, self.parents),
-                optimizer=moments,
-                documents=documents,
-            )
-            self.damaged.discard(made.folder)
-            checkpoints.drop_old(self.store, self.recipe.run.keep, self.damaged)
-        self.world.wait()
+        documents = {
+            RECIPE: self.recipe.model_dump(mode="json"),
+            CORPUS: self.survey.model_dump(mode="json"),
+            STATE: {
+                "step": step,
+                "samples": step * self.recipe.data.batch,
+                "unusable": self.unusable,
+                "parents": [one.model_dump(mode="json") for one in self.parents],
+                "skipped": self.lost.count,
+                "order": ORDER_VERSION,
+                **_versions(),
+            },
+        }
+        metadata = adapter_origin(self.recipe, self.parents)
+        writer.save(self.trainer, step, documents, metadata)
 
 
 def _versions() -> dict[str, str]:
@@ -362,22 +392,3 @@ def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
             f"the text encoder's states are {text_width} wide, but the model "
             f"takes {recipe.model.text_width}: set model.text_width={text_width}"
         )
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Whether a stop signal has come; a second one ends the process as usual."""
-    received: list[int] = []
-    before: dict[int, Any] = {}  # handlers by signal
-
-    def remember(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, before[number])
-
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        before[stop] = signal.signal(stop, remember)
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

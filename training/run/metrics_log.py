@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from pipelines.storage.store import Store
 from training.errors import TrainingError
+from training.run.step_figures import StepFigures
 from training.run.throughput import Throughput
-from training.run.trainer import StepFigures
 from training.run.validation import Preview
 
 FOLDER: Final = "tensorboard"

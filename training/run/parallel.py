@@ -16,8 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from training.errors import TrainingError
@@ -41,6 +41,11 @@ class World(NamedTuple):
     def is_first(self) -> bool:
         """The process that writes and reports."""
         return self.rank == 0
+
+    @property
+    def runs_behind(self) -> bool:
+        """Whether the device computes while this process goes on, which then waits for nothing."""
+        return self.device.type != "cpu"
 
     def summed(self, numbers: torch.Tensor) -> torch.Tensor:
         """Numbers added up over all processes."""
@@ -164,23 +169,31 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     )
 
 
-def wrapped(model: nn.Module, world: World, parallel: Parallel) -> nn.Module:
+def wrapped(
+    model: nn.Module, world: World, parallel: Parallel, precision: Precision = Precision.FP32
+) -> nn.Module:
     """The model as several processes train it; by itself where there is one.
 
-    Under FSDP each block of the net is gathered by itself, so that no more
-    than one is whole at a time.
+    Under FSDP each block of the net is gathered by itself, so that no more than one is whole at a
+    time: in bf16 where the net computes in it, half as many bytes to send; gradients are added up
+    in float32 all the same. Under DDP gradients stand where they are sent from, not beside it.
     """
     if world.ranks == 1:
         return model
     if parallel is Parallel.DDP:
-        return DistributedDataParallel(
-            model, device_ids=[world.device.index] if world.device.type == "cuda" else None
-        )
+        device_ids = [world.device.index] if world.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=device_ids, gradient_as_bucket_view=True)
     mesh = init_device_mesh(world.device.type, (world.ranks,))
     parts = [module for module in model.modules() if isinstance(module, SHARED_PARTS)]
+    # inputs stay as they are: times in bf16 would be off by tens of milliseconds
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if precision is Precision.BF16 else None,
+        reduce_dtype=torch.float32,
+        cast_forward_inputs=False,
+    )
     # the children too: sampling calls them by themselves
     for module in (*parts, *model.children(), model):
-        fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=mesh, mp_policy=policy)
     return model
 
 
@@ -208,10 +221,27 @@ def local_tensor(value: torch.Tensor) -> torch.Tensor:
     return value.to_local() if isinstance(value, DTensor) else value
 
 
+def like_parameter(share: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """This process's share of a tensor that is shared as a parameter is; all of it, where that is
+    whole.
+    """
+    if not isinstance(parameter, DTensor):
+        return share
+    return DTensor.from_local(
+        share,
+        parameter.device_mesh,
+        parameter.placements,
+        shape=parameter.shape,
+        stride=parameter.stride(),
+    )
+
+
 def copy_into(into: torch.Tensor, value: torch.Tensor) -> None:
-    """Put a whole tensor into one that processes may hold shares of."""
+    """Put a whole tensor into one that processes may hold shares of, of which each reads its rows
+    alone.
+    """
     if isinstance(into, DTensor):
-        value = distribute_tensor(
-            value.to(into.device), into.device_mesh, into.placements
-        ).to_local()
+        each = -(-len(value) // into.device_mesh.size())
+        first = into.device_mesh.get_local_rank() * each
+        value = value[first : first + each]
     local_tensor(into).copy_(value)

@@ -4,9 +4,11 @@ from typing import Final
 
 from training.data.prompts import PromptConfig
 from training.diffusion.text_encoder import FLAN_T5
+from training.dit.config import SMALL_DIT, TINY_DIT
 from training.errors import TrainingError
 from training.munet.config import Preset, preset
 from training.objectives.diffusion import DiffusionConfig
+from training.objectives.flow import FlowConfig
 from training.run.recipe import (
     CodecRecipe,
     DataRecipe,
@@ -34,29 +36,42 @@ _TANGO_DATA: Final = DataRecipe(seconds=10.24, workers=8)  # 256 latent frames
 # Mustango: 200 steps, guidance 3
 _PUBLISHED: Final = SamplingConfig(sampler=Sampler.DDIM, steps=200)
 
+_FLOW: Final = FlowConfig()
+
+# Minutes on a CPU, without any download.
+_TINY: Final = TrainRecipe(
+    model=preset(Preset.TINY),
+    objective=_OURS,
+    prompts=_PROMPTS,
+    sampling=_SAMPLING.replaced(steps=25),
+    run=RunRecipe(steps=1600, checkpoint_every=200, validate_every=200, play_every=800),
+    data=DataRecipe(batch=16, micro_batch=16, workers=1),
+    text=TextRecipe(cache_mb=1500),
+    optim=OptimRecipe(lr=1e-3, warmup_steps=50, decay=Decay.COSINE, ema=0.995),
+)
+# One GPU.
+_SMALL: Final = TrainRecipe(
+    model=preset(Preset.SMALL),
+    objective=_OURS,
+    prompts=_PROMPTS,
+    sampling=_SAMPLING,
+    run=_GPU,
+    data=_TANGO_DATA.replaced(micro_batch=32),
+    codec=_AUDIOLDM,
+    text=_FLAN,
+    optim=OptimRecipe(lr=2e-4, warmup_steps=1000, decay=Decay.COSINE, ema=0.999),
+)
+
 READY: Final = {
-    # Minutes on a CPU, without any download.
-    "tiny": TrainRecipe(
-        model=preset(Preset.TINY),
-        objective=_OURS,
-        prompts=_PROMPTS,
-        sampling=_SAMPLING.replaced(steps=25),
-        run=RunRecipe(steps=1600, checkpoint_every=200, validate_every=200, play_every=800),
-        data=DataRecipe(batch=16, micro_batch=16, workers=1),
-        text=TextRecipe(cache_mb=1500),
-        optim=OptimRecipe(lr=1e-3, warmup_steps=50, decay=Decay.COSINE, ema=0.995),
+    "tiny": _TINY,
+    "tiny-dit": _TINY.replaced(
+        model=TINY_DIT,
+        objective=_FLOW,
+        sampling=_SAMPLING.replaced(sampler=Sampler.EULER, steps=25),
     ),
-    # One GPU.
-    "small": TrainRecipe(
-        model=preset(Preset.SMALL),
-        objective=_OURS,
-        prompts=_PROMPTS,
-        sampling=_SAMPLING,
-        run=_GPU,
-        data=_TANGO_DATA.replaced(micro_batch=32),
-        codec=_AUDIOLDM,
-        text=_FLAN,
-        optim=OptimRecipe(lr=2e-4, warmup_steps=1000, decay=Decay.COSINE, ema=0.999),
+    "small": _SMALL,
+    "small-dit": _SMALL.replaced(
+        model=SMALL_DIT, objective=_FLOW, sampling=_SAMPLING.replaced(sampler=Sampler.EULER)
     ),
     # As Mustango was trained.
     "base": TrainRecipe(

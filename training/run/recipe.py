@@ -91,6 +91,13 @@ class DataRecipe(Record):
             "that are levels (mel), or audio."
         ),
     )
+    without: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Keys of samples that are left out, such as those that a message has named; they "
+            "count as unusable."
+        ),
+    )
     validation: int = Field(
         64,
         ge=0,
@@ -204,6 +211,22 @@ class RunRecipe(Record):
     )
     checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
     keep: int = Field(3, ge=1, description="Checkpoints kept; older ones are removed.")
+    keep_moments: int = Field(
+        3,
+        ge=1,
+        description=(
+            "Of these, checkpoints with the optimizer's moments, half of their bytes: from those "
+            "a run can go on, from older ones it can be played."
+        ),
+    )
+    skipped_losses: int = Field(
+        0,
+        ge=0,
+        description=(
+            "Steps of a run that are left out where their loss or gradient is not a number, "
+            "before it ends with an error."
+        ),
+    )
     log_every: int = Field(20, ge=1, description="Steps between lines of the log.")
     validate_every: int = Field(
         500, ge=1, description="Steps between losses on the validation split."

@@ -12,9 +12,10 @@ from pipelines.storage.store import Store
 from schemas.identity import Split
 from schemas.record import Record
 from training.data.index import CorpusIndex, index_corpus
+from training.data.order import ORDER_VERSION
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, OPTIMIZER, RECIPE, Checkpoint, Parent
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, Parent
 from training.run.corpus_survey import (
     CorpusState,
     CorpusSurvey,
@@ -26,6 +27,7 @@ from training.run.corpus_survey import (
 from training.run.recipe import TrainRecipe
 from training.run.warm_start import warm_start
 
+_INDEX: Final = "index"
 # What weights depend on; a run goes on with all else changed if its user wants so.
 _FIXED: Final = ("model", "objective", "codec", "text", "adapter")
 
@@ -49,13 +51,17 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of another recipe or codec.
     """
-    newest = checkpoints.newest_whole(store)
+    _check_own(store)
+    newest = checkpoints.newest_whole(store, (*checkpoints.RUN, *checkpoints.PLAYED))
     notes = [one.line for one in newest.damaged]
     parents: tuple[Parent, ...] = ()
-    corpora = [corpus_state(target) for target in recipe.data.shards]
+    corpora = [
+        corpus_state(target, _offsets_file(store, Split.TRAIN, number))
+        for number, target in enumerate(recipe.data.shards)
+    ]
     if newest.whole:
-        parents = _own_parents(newest.whole)
-        notes += _changes(newest.whole, recipe)
+        parents = newest.whole.state().parents
+        notes += _changes(newest.whole, recipe) + _other_order(newest.whole)
         survey, changed = _gone_on(newest.whole, recipe, corpora, codec)
         notes += changed
     else:
@@ -64,7 +70,7 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
             parents = begun.parents
             notes += begun.notes
         survey = _surveyed(recipe, corpora, codec)
-    validation, missing = _validation_corpora(recipe)
+    validation, missing = _validation_corpora(recipe, store)
     damaged = tuple(one.checkpoint.folder for one in newest.damaged)
     return RunStart(
         last=newest.whole.folder if newest.whole else "",
@@ -78,18 +84,17 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     )
 
 
-def _own_parents(last: Checkpoint) -> tuple[Parent, ...]:
-    """What a run that goes on began with.
-
-    Raises `TrainingError` for a model that was imported: nothing was learned in its folder.
+def _check_own(store: Store) -> None:
+    """Raise `TrainingError` for the folder of a model that was imported: nothing was learned there,
+    and nothing is to be.
     """
-    state = last.state()
-    if OPTIMIZER not in state.names:
+    made = checkpoints.whole_ones(store)
+    state = made[-1].state() if made else None
+    if state is not None and state.parents and not state.samples:
         raise TrainingError(
-            f"{last.name} was imported: train from it into a folder of its own, with "
-            f"--from {last.run} --out …"
+            f"{store.url} holds a model that was imported: train from it into a folder of its own, "
+            f"with --from {store.url} --out …"
         )
-    return state.parents
 
 
 def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec) -> CorpusSurvey:
@@ -135,15 +140,33 @@ def _named(datasets: Sequence[DatasetFacts]) -> str:
     )
 
 
-def _validation_corpora(recipe: TrainRecipe) -> tuple[list[CorpusIndex], list[str]]:
+def _offsets_file(store: Store, split: Split, number: int) -> str:
+    """Where a run keeps where the samples of its corpora stand; written anew at each start."""
+    return store.path(f"{_INDEX}/{split}-{number}.offsets")
+
+
+def _validation_corpora(recipe: TrainRecipe, store: Store) -> tuple[list[CorpusIndex], list[str]]:
     """Validation of all corpora that have one, and notes on those that have none."""
     validation, notes = [], []
-    for target in recipe.data.shards if recipe.data.validation else ():
+    for number, target in enumerate(recipe.data.shards if recipe.data.validation else ()):
+        file = _offsets_file(store, Split.VALIDATION, number)
         try:
-            validation.append(index_corpus(target, Split.VALIDATION))
+            validation.append(index_corpus(target, Split.VALIDATION, file))
         except NoSamples:  # shards of others have no such split
             notes.append(f"{target} has no validation split: no loss is followed on it")
     return validation, notes
+
+
+def _other_order(last: Checkpoint) -> list[str]:
+    """A note, where the samples of a run came in an order that a seed does not mean any more."""
+    before = last.state().order
+    if before == ORDER_VERSION:
+        return []
+    return [
+        f"the order of samples has changed since the last checkpoint (version {before}, now "
+        f"{ORDER_VERSION}): in the epoch in hand some come twice, and others not at all; from the "
+        "next one on each comes once again"
+    ]
 
 
 def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:

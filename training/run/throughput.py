@@ -1,7 +1,9 @@
 """How fast a run goes, and how near to what the machine could do."""
 
+import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
 import torch
@@ -17,13 +19,16 @@ from training.run.recipe import Precision, TrainRecipe
 T = TypeVar("T")
 _TEXT_TOKENS: Final = 64  # of a usual prompt of some sentences
 # Dense peak of matrix products in bf16, in TFLOP/s, by the makers' data sheets; TF32 is half of it.
-# A name contains its key.
+# A name contains the words of its key; of several the longest.
 PEAK_TFLOPS: Final = {
     "H200": 989,
     "H100": 989,
+    "H100 NVL": 835,
+    "H100 PCIe": 756,
     "B200": 2250,
     "A100": 312,
     "L40S": 362,
+    "L40": 181,
     "L4": 121,
     "A10G": 70,
     "4090": 165,
@@ -46,19 +51,36 @@ class Clock:
 
     def __init__(self, recipe: TrainRecipe, world: World, sample_flops: float) -> None:
         self._recipe, self._world, self._flops = recipe, world, sample_flops
+        self._is_warm = False
+        self._begin()
+
+    def _begin(self) -> None:
         self._since, self._waited, self._samples, self._steps = time.perf_counter(), 0.0, 0, 0
 
-    def waiting(self, batches: Iterator[T]) -> T:
-        """The next of a loader's batches; the wait is counted."""
+    def counted(self, batches: Iterator[T]) -> Iterator[T]:
+        """A loader's batches; the wait for each is counted."""
         before = time.perf_counter()
-        batch = next(batches)
-        self._waited += time.perf_counter() - before
-        return batch
+        for batch in batches:
+            self._waited += time.perf_counter() - before
+            yield batch
+            before = time.perf_counter()
 
     def stepped(self, samples: int) -> None:
-        """A step is done."""
+        """A step is done. The first of all, which compiles the net, is no measure of the others:
+        it is left out where others follow before a line is told.
+        """
         self._samples += samples
         self._steps += 1
+        if not self._is_warm and self._recipe.run.log_every > 1:
+            self._begin()
+        self._is_warm = True
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Around what is not training: validation, playing, checkpoints."""
+        before = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - before
 
     def lap(self, step: int) -> Throughput:
         """The pace since the last lap."""
@@ -75,7 +97,7 @@ class Clock:
             steps=self._recipe.run.steps,
             left=f"{left_s / 3600:.1f} h left" if left_s > 5400 else f"{left_s / 60:.0f} min left",
         )
-        self._since, self._waited, self._samples, self._steps = now, 0.0, 0, 0
+        self._begin()
         return made
 
 
@@ -83,11 +105,18 @@ def peak_tflops(device: torch.device, precision: Precision) -> float | None:
     """A GPU's peak for a precision; none for a CPU, or a GPU that is not in the table."""
     if device.type != "cuda":
         return None
-    name = torch.cuda.get_device_name(device)
-    peak = next((value for known, value in PEAK_TFLOPS.items() if known in name), None)
-    if peak is None:
-        return None
-    return float(peak if precision is Precision.BF16 else peak / 2)
+    peak = bf16_peak_tflops(torch.cuda.get_device_name(device))
+    return peak if peak is None or precision is Precision.BF16 else peak / 2
+
+
+def bf16_peak_tflops(name: str) -> float | None:
+    """The dense peak in bf16 of a GPU by its name; none where it is not in the table.
+
+    >>> [bf16_peak_tflops(f"NVIDIA {name}") for name in ("H100 PCIe", "H100 80GB HBM3", "L40")]
+    [756.0, 989.0, 181.0]
+    """
+    found = [known for known in PEAK_TFLOPS if re.search(rf"\b{known}\b", name)]
+    return float(PEAK_TFLOPS[max(found, key=len)]) if found else None
 
 
 def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int) -> float:

@@ -5,7 +5,7 @@ noise.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,7 @@ from training.data.loading import TrainingBatch
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextCache
 from training.errors import BadData, TrainingError
-from training.run.checkpoints import ADAPTER, EMA, MODEL, Checkpoint, Weights
+from training.run.checkpoints import ADAPTER, EMA, MODEL, Checkpoint
 from training.run.ema import Ema
 from training.run.parallel import (
     World,
@@ -26,27 +26,44 @@ from training.run.parallel import (
     copy_into,
     full_tensor,
     grad_sync,
+    like_parameter,
     local_tensor,
     wrapped,
 )
+from training.run.prefetch import ReadyBatch, moved
 from training.run.recipe import Decay, OptimRecipe, TrainRecipe
+from training.run.step_figures import (
+    NOISE_BANDS,
+    LateNumbers,
+    StepFigures,
+    read_figures,
+    summed_figures,
+)
+from training.run.tensor_files import Weights
 
 _GRAPHS: Final = 128
 _LARGEST_WEIGHT: Final = 1e6  # of trained weights the largest are about 10
-# of the way from latent to noise, each followed by itself: an average hides what is learned where
-NOISE_BANDS: Final = 4
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
 
-class StepFigures(NamedTuple):
-    """What a step gave, over all processes."""
+Keep = Callable[[str, torch.Tensor], torch.Tensor]  # a name, a tensor: what is kept of it
 
-    loss: float
-    band_losses: tuple[float | None, ...]  # by noise, the least first; none where no sample fell
-    gradient_norm: float
+
+class TrainerState(NamedTuple):
+    """Weights by file and name, moments by parameter."""
+
+    weights: dict[str, Weights]
+    moments: dict[str, dict[str, torch.Tensor]]
+
+
+class LaunchedStep(NamedTuple):
+    """A step that the device may still be at."""
+
+    step: int
+    numbers: LateNumbers
+    batches: tuple[TrainingBatch, ...]
+    losses: tuple[torch.Tensor, ...]  # (B,) of each micro-batch
     lr: float
-    samples: int
-    unusable: int
 
 
 class Trainer:
@@ -78,16 +95,19 @@ class Trainer:
                 torch._dynamo.config.recompile_limit, _GRAPHS
             )
             self.model.get_submodule(self.model.kind).compile()
-        self.net = wrapped(self.model, world, recipe.run.parallel)
+        self.net = wrapped(self.model, world, recipe.run.parallel, recipe.run.precision)
         self.learned = learned(self.model)  # sharing processes hold others in their places
         # what a checkpoint holds: where nothing is frozen, all, tables that never learn among it
         self.kept = self.learned if recipe.adapter.is_used else dict(self.model.named_parameters())
         rules = recipe.optim
+        # one kernel for all weights; on a CPU the bytes of a run are older than that
+        self.is_fused = world.runs_behind
         self.optimizer = torch.optim.AdamW(
             self.learned.values(),
             lr=rules.lr,
             betas=(rules.beta1, rules.beta2),
             weight_decay=rules.weight_decay,
+            fused=self.is_fused or None,
         )
         self.ema = Ema(self.model, rules.ema)
 
@@ -101,10 +121,12 @@ class Trainer:
             facts.bands,
         )
 
-    def step(self, batches: Sequence[TrainingBatch], step: int) -> StepFigures:
-        """Learn from the micro-batches of a step.
+    def step(
+        self, batches: Sequence[ReadyBatch], step: int, *, stopping: bool = False
+    ) -> LaunchedStep:
+        """Learn from the micro-batches of a step, without waiting for the device.
 
-        Raises `BadData` where a loss or the gradient is not a number; no weight has moved then.
+        Where a loss or the gradient is not a number no weight moves; `figures` says so, later.
         """
         losses = []
         for part, batch in enumerate(batches):
@@ -113,44 +135,73 @@ class Trainer:
                 loss_B = self.losses(batch)
                 (loss_B.sum() / (len(loss_B) * len(batches))).backward()  # type: ignore[no-untyped-call]
             losses.append(loss_B.detach())
-        norm = float(
-            full_tensor(
-                torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.optim.clip)
-            )
+        norm = full_tensor(
+            torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.optim.clip)
         )
-        figures = self._figures(batches, torch.cat(losses).float(), norm, step)
-        self._check(figures, batches, losses)
-        for group in self.optimizer.param_groups:
-            group["lr"] = figures.lr
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        counted_B = torch.cat([batch.frames_B for batch in batches]) > 0
+        times_B = torch.cat([batch.times_B for batch in batches])
+        sums = summed_figures(
+            self.world,
+            torch.cat(losses).float(),
+            counted_B,
+            (times_B * NOISE_BANDS).long().clamp(max=NOISE_BANDS - 1),
+            stopping,
+        )
+        numbers = torch.cat([sums, norm.detach().float().reshape(1)])
+        lr = rate_at(self.recipe.optim, step, self.recipe.run.steps)
+        self._move(numbers, lr)
         self.ema.update(step)
-        return figures
+        sources = tuple(batch.batch for batch in batches)
+        return LaunchedStep(step, LateNumbers(numbers), sources, tuple(losses), lr)
 
-    def losses(self, batch: TrainingBatch) -> torch.Tensor:
+    def _move(self, numbers: torch.Tensor, lr: float) -> None:
+        """Move the weights, if these are numbers. A GPU decides by itself, as it does for losses
+        that are scaled: AdamW's kernel is told what was found, and does nothing then.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        is_bad = ~numbers.isfinite().all()
+        if self.is_fused:
+            self.optimizer.grad_scale, self.optimizer.found_inf = None, is_bad.float()  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif not is_bad:
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def figures(self, launched: LaunchedStep) -> StepFigures:
+        """What a step gave, as soon as the device is done with it."""
+        return read_figures(launched.numbers.read(), lr=launched.lr, batch=self.recipe.data.batch)
+
+    def ready(self, batch: TrainingBatch) -> ReadyBatch:
+        """A micro-batch on the device, states of its text with it."""
+        return ReadyBatch(
+            batch,
+            self.latents(batch),
+            self.conditions(batch),
+            *moved((batch.noise_BCTF, batch.times_B, batch.frames_B), self.world.device),
+        )
+
+    def losses(self, batch: ReadyBatch) -> torch.Tensor:
         """Loss of each sample of a batch: (B,)."""
-        device = self.world.device
-        latents_BCTF = self.latents(batch)
-        conditions = self.conditions(batch)
         with self.precision():
             loss_B: torch.Tensor = self.net(
-                latents_BCTF,
-                conditions,
-                batch.noise_BCTF.to(device),
-                batch.times_B.to(device),
-                batch.frames_B.to(device),
+                batch.latents_BCTF,
+                batch.conditions,
+                batch.noise_BCTF,
+                batch.times_B,
+                batch.frames_B,
             )
         return loss_B
 
     def conditions(self, batch: TrainingBatch) -> Conditions:
         """The conditions of a batch, on the device."""
-        return batch.conditioning(
-            self.states.encode(batch.prompts), with_seconds=self.recipe.model.seconds
-        ).to(self.world.device)
+        text = self.states.encode(batch.prompts)
+        conditions = batch.conditioning(text, with_seconds=self.recipe.model.seconds)
+        return moved(conditions, self.world.device)
 
     def latents(self, batch: TrainingBatch) -> torch.Tensor:
         """Latents of a batch on the device."""
-        sounds = batch.sounds.to(self.world.device, non_blocking=True)
+        sounds = moved(batch.sounds, self.world.device)
         if sounds.dim() == 4:
             return sounds
         with torch.no_grad():
@@ -160,33 +211,11 @@ class Trainer:
         """Around the net."""
         return autocast(self.world.device, self.recipe.run.precision)
 
-    def _figures(
-        self, batches: Sequence[TrainingBatch], loss_B: torch.Tensor, norm: float, step: int
-    ) -> StepFigures:
-        times_B = torch.cat([batch.times_B for batch in batches]).to(loss_B.device)
-        counted_B = (torch.cat([batch.frames_B for batch in batches]) > 0).to(loss_B.device)
-        band_B = (times_B * NOISE_BANDS).long()
-        sums_2N = torch.zeros(2, NOISE_BANDS, dtype=torch.float64)
-        sums_2N[0].index_add_(0, band_B.cpu(), loss_B.double().cpu())
-        sums_2N[1].index_add_(0, band_B.cpu(), counted_B.double().cpu())
-        sums, counts = self.world.summed(sums_2N.to(loss_B.device, torch.float32)).tolist()
-        samples = int(sum(counts))
-        return StepFigures(
-            loss=sum(sums) / max(1, samples),
-            band_losses=tuple(
-                total / count if count else None for total, count in zip(sums, counts, strict=True)
-            ),
-            gradient_norm=norm,
-            lr=rate_at(self.recipe.optim, step, self.recipe.run.steps),
-            samples=samples,
-            unusable=self.recipe.data.batch - samples,
-        )
+    def fault(self, launched: LaunchedStep, figures: StepFigures) -> str:
+        """Whose loss or gradient of a step is not a number, in words.
 
-    def _check(
-        self, figures: StepFigures, batches: Sequence[TrainingBatch], losses: Sequence[torch.Tensor]
-    ) -> None:
-        if math.isfinite(figures.loss) and math.isfinite(figures.gradient_norm):
-            return
+        Raises `BadData` where weights are at fault: no other step would be better.
+        """
         figured = f"loss {figures.loss}, gradient norm {figures.gradient_norm}"
         strange = self.world.gathered(_strange_weights(self.model))
         if strange:
@@ -195,58 +224,55 @@ class Trainer:
                 f"not the samples: {strange[0]}. No weight was moved. Go on from an earlier "
                 "checkpoint, by removing the last one; if that one is sound, lower optim.lr"
             )
+        parts = list(zip(launched.batches, launched.losses, strict=True))
         keys = self.world.gathered(
             [
                 key
-                for batch, loss_B in zip(batches, losses, strict=True)
+                for batch, loss_B in parts
                 for key, loss in zip(batch.keys, loss_B.tolist(), strict=True)
                 if not math.isfinite(loss)
             ]
         )
-        everyone = self.world.gathered([key for batch in batches for key in batch.keys])
+        everyone = self.world.gathered([key for batch, _ in parts for key in batch.keys])
         what = (
             f"the loss of {', '.join(keys)}" if keys else f"the gradient of {', '.join(everyone)}"
         )
-        raise BadData(
-            f"{what} is not a number ({figured}); no weight was moved. "
-            "Look at these samples; if they are sound, lower optim.lr, "
-            "or raise optim.warmup_steps, and go on from the last checkpoint"
-        )
+        return f"{what} is not a number ({figured}); no weight was moved"
 
-    def gathered(self) -> tuple[dict[str, Weights], dict[str, Any]]:
-        """Weights by file, and moments by parameter, whole and on the CPU; in all but the first
-        process empty, but all must ask.
+    @torch.no_grad()
+    def gathered(self, keep: Keep) -> TrainerState:
+        """All that training has made, whole, as the first process keeps it; in all others empty,
+        but all must ask. Nobody else copies anything to the host.
         """
-        weights = {MODEL: self._weights()}
-        with self.ema.playing():
-            weights[ADAPTER if self.recipe.adapter.is_used else EMA] = self._weights()
-        moments: dict[str, Any] = {}
-        for name, parameter in self.learned.items():
-            moments_of_one = {
-                key: full_tensor(value).cpu()
-                for key, value in self.optimizer.state[parameter].items()
-            }
-            if self.world.is_first:
-                moments[name] = moments_of_one
-        return weights, moments
-
-    def _weights(self) -> Weights:
-        weights = {}
+        played = ADAPTER if self.recipe.adapter.is_used else EMA
+        state = TrainerState({MODEL: {}, played: {}}, {})
+        averages = dict(zip(self.learned, self.ema.averages, strict=True))
         for name, parameter in self.kept.items():
-            value = full_tensor(parameter.detach())
-            if self.world.is_first:
-                weights[name] = value.cpu().clone()
-        return weights
+            moments = self.optimizer.state.get(parameter, {})
+            average = averages.get(name, local_tensor(parameter.detach()))
+            parts = {
+                (MODEL, name): parameter.detach(),
+                (played, name): like_parameter(average, parameter),
+                **{(name, key): value for key, value in moments.items()},
+            }
+            for (folder, key), value in parts.items():
+                whole = full_tensor(value)
+                if self.world.is_first:
+                    into = state.weights.get(folder)
+                    into = state.moments.setdefault(name, {}) if into is None else into
+                    into[key] = keep(f"{folder}/{key}", whole)
+        return state
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Weights, averages and moments of a checkpoint.
+        """Weights, averages and moments of a checkpoint, of whose files this process reads what it
+        holds itself.
 
         Raises `TrainingError` where they are another model's.
         """
-        fill(self.kept, checkpoint.weights(checkpoint.played), checkpoint.name)
+        fill(self.kept, checkpoint.mapped_weights(checkpoint.played), checkpoint.name)
         self.ema.exchange()
-        fill(self.kept, checkpoint.weights(MODEL), checkpoint.name)
+        fill(self.kept, checkpoint.mapped_weights(MODEL), checkpoint.name)
         moments = checkpoint.optimizer()
         for name, parameter in self.learned.items():
             state, stored = self.optimizer.state[parameter], moments.get(name)
@@ -258,16 +284,18 @@ class Trainer:
                 raise TrainingError(
                     f"{checkpoint.name} has no moments of {name} that fit: it is of another model"
                 )
-            for key in _MOMENTS:
-                value = stored[key]
-                state[key] = value.clone() if key == "step" else torch.zeros_like(parameter)
-                copy_into(state[key], value)
+            # where AdamW counts its steps: beside its weights only in one kernel
+            device = self.world.device if self.is_fused else "cpu"
+            state["step"] = stored["step"].to(device, copy=True)
+            for key in _MOMENTS[1:]:
+                state[key] = torch.zeros_like(parameter)
+                copy_into(state[key], stored[key])
 
 
 def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
     """Put weights into a model.
 
-    Raises `TrainingError` where their names or shapes are not its own.
+    Raises `TrainingError` where their names or shapes are not its own, or a number is not finite.
     """
     fill(dict(model.named_parameters()), weights, name)
 
@@ -281,6 +309,11 @@ def fill(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) ->
     _check_shapes(parameters, weights, name)
     for key, parameter in parameters.items():
         copy_into(parameter, weights[key])
+        if not local_tensor(parameter).isfinite().all():
+            raise TrainingError(
+                f"{name} holds numbers that are not finite, such as in {key}: its disk or its "
+                "writer failed"
+            )
 
 
 @torch.no_grad()

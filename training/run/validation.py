@@ -36,7 +36,7 @@ def validation_loss(trainer: Trainer, samples: Samples, count: int) -> float:
         validation_batches(trainer, samples, count) as loader,
     ):
         for batch in loader:
-            loss_B = trainer.losses(batch).float()
+            loss_B = trainer.losses(trainer.ready(batch)).float()
             sums_2 += torch.stack([loss_B.sum(), (batch.frames_B > 0).sum().to(loss_B)])
     total, counted = world.summed(sums_2).tolist()
     return float(total / max(1.0, counted))

@@ -20,11 +20,11 @@ from training.run.checkpoints import (
     RECIPE,
     Checkpoint,
     Parent,
-    Weights,
     find_checkpoint,
 )
 from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import TrainRecipe
+from training.run.tensor_files import Weights
 
 _MOST_PARENTS: Final = 16  # adapters on top of each other
 # of a net that has no tokens of beats and chords, what they would be like

@@ -136,6 +136,19 @@ def test_nothing_of_it_learns(codec: AudioLdmCodec) -> None:
     assert not codec.encode(sines(440.0)).requires_grad
 
 
+def test_gradients_pass_from_a_wave_to_its_latents(codec: AudioLdmCodec) -> None:
+    latents = codec.encode(sines(440.0, duration_s=0.32))
+    asked = latents.clone().requires_grad_()
+    codec.decode(asked).square().sum().backward()  # type: ignore[no-untyped-call]
+    towards = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
+    louder, quieter = (
+        codec.decode(latents + by * towards).square().sum().item() for by in (1e-2, -1e-2)
+    )
+    assert asked.grad is not None
+    slope = (asked.grad * towards).sum().item()
+    assert slope == pytest.approx((louder - quieter) / 2e-2, rel=0.05)
+
+
 def test_the_version_tells_weights_apart(folder: Path, codec: AudioLdmCodec) -> None:
     again = open_codec("audioldm", str(folder))
     assert again.facts == codec.facts

@@ -193,6 +193,17 @@ def test_nothing_of_it_learns(case: Case) -> None:
     assert not case.codec.encode(music(0.2)).requires_grad
 
 
+def test_gradients_pass_through_rounding_which_has_none_of_its_own(case: Case) -> None:
+    latents = case.codec.encode(music(0.2))
+    asked = latents.clone().requires_grad_()
+    played = case.codec.decode(asked)
+    played.square().mean().backward()  # type: ignore[no-untyped-call]
+    assert asked.grad is not None
+    assert asked.grad.isfinite().all()
+    assert asked.grad.abs().amax(dim=(0, 2, 3)).all()  # of every channel
+    assert torch.allclose(played, case.codec.decode(latents), atol=1e-4)
+
+
 def test_latents_of_another_codec_are_refused(case: Case) -> None:
     with pytest.raises(PipelineError, match=f"are not this codec's: it has {case.channels} and 1"):
         case.codec.decode(torch.zeros(1, case.channels, 4, 2))

@@ -65,6 +65,15 @@ def test_a_tone_comes_back_at_its_pitch(folder: Path) -> None:
     assert abs(int(spectrum.argmax()) - 440) < 30  # bins of 1 Hz
 
 
+def test_gradients_pass_from_a_wave_to_its_latents(folder: Path) -> None:
+    codec = open_codec("vae", str(folder))
+    asked = torch.randn(1, 4, 4, 64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    codec.decode(asked).square().mean().backward()  # type: ignore[no-untyped-call]
+    assert asked.grad is not None
+    assert asked.grad.isfinite().all()
+    assert asked.grad.abs().amax(dim=(0, 2, 3)).all()
+
+
 def test_the_same_seed_makes_the_same_weights(folder: Path, tmp_path: Path) -> None:
     shards = corpus(tmp_path / "shards", songs=4)
     versions = []

@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 
 import fsspec
@@ -8,7 +9,7 @@ import pytest
 from schemas.identity import Split
 from tests.training.data.shards import sample_of, write_shard
 from training.data.examples import members_of
-from training.data.index import Range, index_corpus, read_ranges
+from training.data.index import CorpusIndex, Range, ShardOffsets, index_corpus, read_ranges
 from training.errors import TrainingError
 
 
@@ -84,3 +85,32 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:5000])
     with pytest.raises(TrainingError, match=r"train-00000\.tar ends at byte 5000"):
         index_corpus(str(tmp_path), Split.TRAIN)
+
+
+def test_offsets_kept_in_a_file_are_those_in_memory_and_go_to_others_by_its_name(
+    tmp_path: Path,
+) -> None:
+    write_shard(tmp_path / "train-00000.tar", range(3))
+    write_shard(tmp_path / "train-00001.tar", range(3, 5))
+    file = tmp_path / "run" / "train.offsets"
+    plain = index_corpus(str(tmp_path), Split.TRAIN)
+    mapped = index_corpus(str(tmp_path), Split.TRAIN, str(file))
+    assert file.stat().st_size == 8 * (3 + 1 + 2 + 1)
+    told = pickle.dumps(mapped)
+    for index in (mapped, pickle.loads(told)):
+        assert [index.range_of(one) for one in range(5)] == [
+            plain.range_of(one) for one in range(5)
+        ]
+        assert [one.offsets.tolist() for one in index.shards] == [
+            one.offsets.tolist() for one in plain.shards
+        ]
+    many = np.arange(100_000, dtype=np.int64)
+    whole = CorpusIndex([ShardOffsets("train.tar", many)], str(file))
+    assert len(pickle.dumps(whole)) < 1000
+    assert mapped.range_of(4) == plain.range_of(4)  # mapped before, it keeps what it had
+
+
+def test_a_split_without_samples_is_told_with_a_file_too(tmp_path: Path) -> None:
+    write_shard(tmp_path / "train-00000.tar", range(3))
+    with pytest.raises(TrainingError, match="no samples of split test"):
+        index_corpus(str(tmp_path), Split.TEST, str(tmp_path / "test.offsets"))

@@ -86,7 +86,8 @@ def test_without_gamma_every_step_counts_alike() -> None:
 
 @pytest.mark.parametrize("schedule", BetaSchedule)
 def test_noise_only_grows(schedule: BetaSchedule) -> None:
-    snr = Diffusion(DiffusionConfig(schedule=schedule)).snr
+    left = Diffusion(DiffusionConfig(schedule=schedule)).left
+    snr = left / (1 - left)
     assert (snr.diff() < 0).all()
     assert snr[0] > 100
     assert snr[-1] < 0.01

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,13 +26,14 @@ from pipelines.storage.lock import break_lock
 from pipelines.storage.store import Store
 from tests.pipelines.shards.shard_samples import flac
 from tests.training.data.shards import sample_of, write_shard
-from tests.training.runs import corpus, edited, recipe
+from tests.training.runs import DIT, NET, corpus, edited, recipe
 from training.data.loading import TrainingBatch
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.loop import train
+from training.run.prefetch import ReadyBatch
 from training.run.recipe import TrainRecipe
 from training.run.trainer import Trainer
 
@@ -45,6 +47,7 @@ _SCRIPT = (
 _SIGNALLED = """
 import os, sys
 from training.run.loop import train
+from training.run.prefetch import ReadyBatch
 from training.run.recipe import TrainRecipe
 recipe, out, step, number = sys.argv[1:]
 def tell(line):
@@ -140,6 +143,18 @@ def test_a_run_killed_and_stopped_in_mid_epoch_is_equal_to_the_bit_to_one_left_a
     assert_equal_to_the_bit(tmp_path / "straight", hurt, 24)
 
 
+def test_a_transformer_that_goes_on_is_equal_to_the_bit_to_one_left_alone(tmp_path: Path) -> None:
+    chosen = recipe(corpus(tmp_path / "shards"), DIT)
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    train(chosen, str(straight), silent)
+    half = checkpoints.folder_of(3)
+    shutil.copytree(straight / half, resumed / half)
+    lines: list[str] = []
+    train(chosen, str(resumed), lines.append)
+    assert any(line.startswith("going on from step 3") for line in lines)
+    assert_equal_to_the_bit(straight, resumed, 6)
+
+
 def test_a_stop_signal_loses_no_step(tmp_path: Path) -> None:
     chosen = recipe(corpus(tmp_path / "shards"), run__steps=10_000, run__checkpoint_every=10_000)
     running = started(chosen, tmp_path / "run")
@@ -164,11 +179,15 @@ class Alone(NamedTuple):
     output: str
 
 
-@pytest.fixture(scope="module")
-def one_process(tmp_path_factory: pytest.TempPathFactory) -> Alone:
+@pytest.fixture(scope="module", params=[NET, DIT], ids=["munet", "dit"])
+def one_process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Alone:
     folder = tmp_path_factory.mktemp("alone")
     chosen = recipe(
-        corpus(folder / "shards"), run__validate_every=3, run__played=1, run__play_every=6
+        corpus(folder / "shards"),
+        request.param,
+        run__validate_every=3,
+        run__played=1,
+        run__play_every=6,
     )
     lines: list[str] = []
     train(chosen, str(folder / "run"), lines.append)
@@ -209,7 +228,7 @@ def test_a_loss_that_is_no_number_names_the_sample_and_moves_no_weight(
     shards = corpus(tmp_path / "shards")
     losses_of = Trainer.losses
 
-    def lost(trainer: Trainer, batch: TrainingBatch) -> torch.Tensor:
+    def lost(trainer: Trainer, batch: ReadyBatch) -> torch.Tensor:
         hurt = torch.tensor(
             [float("nan") if key == sample_of(0).key else 1.0 for key in batch.keys]
         )
@@ -280,12 +299,31 @@ def test_what_weights_depend_on_may_not_change_and_the_rest_is_told(tmp_path: Pa
         TrainingError, match=r"another recipe: model\.control_width = 32 \(was 16\)"
     ):
         train(recipe(shards, run__steps=4, model__control_width=32), str(tmp_path / "run"), silent)
+    with pytest.raises(TrainingError, match=r"model\.kind = dit \(was munet\)"):
+        train(recipe(shards, DIT, run__steps=4), str(tmp_path / "run"), silent)
     lines: list[str] = []
     assert train(recipe(shards, run__steps=4), str(tmp_path / "run"), lines.append).step == 4
     assert "changed since the last checkpoint: run.steps = 4 (was 2)" in lines
     lines.clear()
     train(recipe(shards, run__steps=4), str(tmp_path / "run"), lines.append)
     assert lines[-1] == "all 4 steps are done"
+
+
+def test_a_run_in_an_order_of_before_goes_on_and_is_told(tmp_path: Path) -> None:
+    shards, run = corpus(tmp_path / "shards"), tmp_path / "run"
+    train(recipe(shards, run__steps=2), str(run), silent)
+    file = run / checkpoints.folder_of(2) / "state.json"
+    state = json.loads(file.read_text())
+    assert state.pop("order") == 2
+    del state["files"]["state.json"]  # its seal
+    file.write_text(json.dumps(state))
+    lines: list[str] = []
+    train(recipe(shards, run__steps=3), str(run), lines.append)
+    told = "the order of samples has changed since the last checkpoint (version 1, now 2)"
+    assert sum(line.startswith(told) for line in lines) == 1
+    lines.clear()
+    train(recipe(shards, run__steps=4), str(run), lines.append)
+    assert not any(line.startswith(told) for line in lines)
 
 
 def test_old_checkpoints_go_and_a_torn_one_is_none(tmp_path: Path) -> None:

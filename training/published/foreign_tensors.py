@@ -14,7 +14,7 @@ import torch
 
 from pipelines.pretrained.checksum import first_line
 from training.errors import TrainingError
-from training.run.checkpoints import Weights
+from training.run.tensor_files import Weights
 
 _SAFE: Final = ".safetensors"
 _REFUSED: Final = (

@@ -1,0 +1,81 @@
+"""What a step gave: sums on the device, read once all are there, a step late where that saves a
+wait.
+
+Shapes: B samples of a step, N bands of noise.
+"""
+
+import math
+from typing import Any, Final, NamedTuple
+
+import torch
+
+from training.run.parallel import World
+
+# of the way from latent to noise, each followed by itself: an average hides what is learned where
+NOISE_BANDS: Final = 4
+
+
+class StepFigures(NamedTuple):
+    """What a step gave, over all processes."""
+
+    loss: float
+    band_losses: tuple[float | None, ...]  # by noise, the least first; none where no sample fell
+    gradient_norm: float
+    lr: float
+    samples: int
+    unusable: int
+    stopping: bool = False  # some process has been sent a stop signal
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether loss and gradient are numbers; where not, the step moved no weight."""
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
+
+
+class LateNumbers:
+    """Numbers on their way from the device to the host."""
+
+    def __init__(self, numbers: torch.Tensor) -> None:
+        self._host = numbers.to("cpu", non_blocking=True)
+        self._there: Any = None
+        if numbers.device.type == "cuda":
+            self._there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._there.record()
+
+    def read(self) -> list[float]:
+        """The numbers, as soon as they are there."""
+        if self._there is not None:
+            self._there.synchronize()
+        values: list[float] = self._host.tolist()
+        return values
+
+
+def summed_figures(
+    world: World, loss_B: torch.Tensor, counted_B: torch.Tensor, band_B: torch.Tensor, stop: bool
+) -> torch.Tensor:
+    """Over all processes, on the device: sums of losses by band (N), of samples by band (N), and
+    how many processes are to stop.
+    """
+    sums_2N = torch.zeros(2, NOISE_BANDS, dtype=torch.float64, device=loss_B.device)
+    sums_2N[0].index_add_(0, band_B, loss_B.double())
+    sums_2N[1].index_add_(0, band_B, counted_B.double())
+    stops = torch.full((1,), float(stop), device=loss_B.device)
+    return world.summed(torch.cat([sums_2N.flatten().float(), stops]))
+
+
+def read_figures(numbers: list[float], *, lr: float, batch: int) -> StepFigures:
+    """Figures from what `summed_figures` gave, with the gradient's norm behind it."""
+    sums, counts = numbers[:NOISE_BANDS], numbers[NOISE_BANDS : 2 * NOISE_BANDS]
+    stops, norm = numbers[2 * NOISE_BANDS :]
+    samples = int(sum(counts))
+    return StepFigures(
+        loss=sum(sums) / max(1, samples),
+        band_losses=tuple(
+            total / count if count else None for total, count in zip(sums, counts, strict=True)
+        ),
+        gradient_norm=norm,
+        lr=lr,
+        samples=samples,
+        unusable=batch - samples,
+        stopping=stops > 0,
+    )
