@@ -10,8 +10,8 @@ import safetensors.torch
 
 from training.errors import TrainingError
 from training.published.audioldm_vae import VAE, VOCODER, write_codec
+from training.published.foreign_tensors import read_tensors
 from training.published.sources import PublishedFolder
-from training.published.tensor_files import read_tensors
 
 # weights of each part by the names of the libraries that open them, without a suffix: in
 # safetensors, and where they lie as a pickle

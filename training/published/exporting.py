@@ -27,14 +27,7 @@ from training.published.codec_folder import copy_codec
 from training.published.reading import LINEAGE, NET, REST, Lineage
 from training.published.sources import OURS
 from training.published.unet_names import published_name, published_unet, unet_config
-from training.run.checkpoints import (
-    CORPUS,
-    PLAYED,
-    RECIPE,
-    Checkpoint,
-    Parent,
-    find_checkpoint,
-)
+from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, Parent, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import TrainRecipe
 from training.run.tensor_files import Weights

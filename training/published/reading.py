@@ -13,9 +13,9 @@ from training.errors import TrainingError
 from training.munet.config import MuNetConfig
 from training.objectives import ObjectiveConfig
 from training.published import music_tokens
+from training.published.foreign_tensors import read_tensors
 from training.published.sources import OURS, PublishedFolder
 from training.published.sources import REST as _REST
-from training.published.tensor_files import read_tensors
 from training.published.unet_names import our_unet, unet_shape
 from training.run.checkpoints import CORPUS, RECIPE, Parent
 from training.run.corpus_survey import CorpusSurvey

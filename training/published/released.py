@@ -11,8 +11,8 @@ from training.errors import TrainingError
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import BetaSchedule, DiffusionConfig
 from training.objectives.flow import FlowConfig
+from training.published.foreign_tensors import read_tensors
 from training.published.sources import PublishedFolder
-from training.published.tensor_files import read_tensors
 from training.released.config import Family, ReleasedConfig
 from training.run.presets import ready_recipe
 from training.run.recipe import CodecRecipe, TextRecipe, TrainRecipe

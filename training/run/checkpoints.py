@@ -50,7 +50,6 @@ RECIPE: Final = "recipe.json"
 CORPUS: Final = "corpus.json"
 STATE: Final = "state.json"
 RUN: Final = (MODEL, EMA, OPTIMIZER, RECIPE, CORPUS)
-RESUMED: Final = (*RUN, ADAPTER)  # what a run goes on from, as far as it has them, with its state
 PREDICTORS: Final = (MODEL, OPTIMIZER, RECIPE)
 _NAME: Final = re.compile(r"step-(\d{8})")
 _OF_A_RUN: Final = re.compile(rf"/{FOLDER}/step-\d{{8}}$")
@@ -119,14 +118,14 @@ class Checkpoint(NamedTuple):
             )
         return tensors
 
-    def mapped_weights(self, name: str) -> Weights:
-        """Tensors of a file, whose bytes are read as they are looked at."""
-        return mapped_weights(self.store, self.file(name))
-
     @property
     def played(self) -> str:
         """The file of the averaged weights."""
         return ADAPTER if ADAPTER in self.state().files else EMA
+
+    def mapped_weights(self, name: str) -> Weights:
+        """Tensors of a file, whose bytes are read as they are looked at."""
+        return mapped_weights(self.store, self.file(name))
 
     def optimizer(self) -> dict[str, Any]:
         """Moments, as torch's optimizers keep them, by parameter's name."""
@@ -234,7 +233,7 @@ def write(
     written = []
     for name, tensors in weights.items():
         with store.writer(made.file(name)) as out:
-            write_weights(out, tensors, metadata or {})
+            write_weights(out, tensors, metadata)
         written.append(out.published())
     if optimizer is not None:
         written.append(_write_moments(made, optimizer))

@@ -332,13 +332,14 @@ class _TrainingRun:
                 "step": step,
                 "samples": step * self.recipe.data.batch,
                 "unusable": self.unusable,
+                "parents": [one.model_dump(mode="json") for one in self.parents],
                 "skipped": self.lost.count,
                 "order": ORDER_VERSION,
-                "parents": [one.model_dump(mode="json") for one in self.parents],
                 **_versions(),
             },
         }
-        writer.save(self.trainer, step, documents, adapter_origin(self.recipe, self.parents))
+        metadata = adapter_origin(self.recipe, self.parents)
+        writer.save(self.trainer, step, documents, metadata)
 
 
 def _versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from training.data.index import CorpusIndex, index_corpus
 from training.data.order import ORDER_VERSION
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, OPTIMIZER, RECIPE, Checkpoint, Parent
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, Parent
 from training.run.corpus_survey import (
     CorpusState,
     CorpusSurvey,
@@ -51,7 +51,8 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of another recipe or codec.
     """
-    newest = checkpoints.newest_whole(store, checkpoints.RESUMED)
+    _check_own(store)
+    newest = checkpoints.newest_whole(store, (*checkpoints.RUN, *checkpoints.PLAYED))
     notes = [one.line for one in newest.damaged]
     parents: tuple[Parent, ...] = ()
     corpora = [
@@ -59,7 +60,7 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
         for number, target in enumerate(recipe.data.shards)
     ]
     if newest.whole:
-        parents = _own_parents(newest.whole)
+        parents = newest.whole.state().parents
         notes += _changes(newest.whole, recipe) + _other_order(newest.whole)
         survey, changed = _gone_on(newest.whole, recipe, corpora, codec)
         notes += changed
@@ -83,18 +84,17 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     )
 
 
-def _own_parents(last: Checkpoint) -> tuple[Parent, ...]:
-    """What a run that goes on began with.
-
-    Raises `TrainingError` for a model that was imported: nothing was learned in its folder.
+def _check_own(store: Store) -> None:
+    """Raise `TrainingError` for the folder of a model that was imported: nothing was learned there,
+    and nothing is to be.
     """
-    state = last.state()
-    if OPTIMIZER not in state.names:
+    made = checkpoints.whole_ones(store)
+    state = made[-1].state() if made else None
+    if state is not None and state.parents and not state.samples:
         raise TrainingError(
-            f"{last.name} was imported: train from it into a folder of its own, with "
-            f"--from {last.run} --out …"
+            f"{store.url} holds a model that was imported: train from it into a folder of its own, "
+            f"with --from {store.url} --out …"
         )
-    return state.parents
 
 
 def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec) -> CorpusSurvey:

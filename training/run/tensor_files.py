@@ -29,12 +29,13 @@ class ByteSink(Protocol):
 
 
 def write_weights(
-    out: ByteSink, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+    out: ByteSink, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Weights as a safetensors file, equal to the library's to the byte: that makes one row of
     bytes of all of them first, twice their size.
 
-    All are float32; the library sorts them by name then. `metadata` stands in the file's header.
+    All are float32; the library sorts them by name then. `metadata` is what the file says of
+    itself.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0

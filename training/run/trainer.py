@@ -242,13 +242,13 @@ class Trainer:
         """
         played = ADAPTER if self.recipe.adapter.is_used else EMA
         state = TrainerState({MODEL: {}, played: {}}, {})
-        averages = iter(self.ema.averages)
+        averages = dict(zip(self.learned, self.ema.averages, strict=True))
         for name, parameter in self.kept.items():
-            own, learns = parameter.detach(), name in self.learned
-            moments = self.optimizer.state[parameter] if learns else {}
+            moments = self.optimizer.state.get(parameter, {})
+            average = averages.get(name, local_tensor(parameter.detach()))
             parts = {
-                (MODEL, name): own,
-                (played, name): like_parameter(next(averages), parameter) if learns else own,
+                (MODEL, name): parameter.detach(),
+                (played, name): like_parameter(average, parameter),
                 **{(name, key): value for key, value in moments.items()},
             }
             for (folder, key), value in parts.items():

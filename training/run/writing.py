@@ -63,10 +63,10 @@ class CheckpointWriter:
         trainer: Trainer,
         step: int,
         documents: Mapping[str, Any],
-        origin: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Write what a trainer has made; all processes must ask. `origin` goes into the files of
-        weights. Raises what the last writing has met, if it was not told before.
+        """Write what a trainer has made; all processes must ask. Raises what the last writing has
+        met, if it was not told before.
         """
         self.settle()  # else its memory would be overwritten
         state = trainer.gathered(self._copies.keep)
@@ -80,7 +80,7 @@ class CheckpointWriter:
                 self._store,
                 step,
                 weights=state.weights,
-                metadata=origin,
+                metadata=metadata,
                 optimizer=state.moments,
                 documents=documents,
             )
