@@ -74,9 +74,10 @@ class SelfAttention(nn.Module):
     def forward(self, x_BND: torch.Tensor, around: Surroundings) -> torch.Tensor:
         """(B, N, D) to (B, N, D)."""
         query, key, value = (self._heads(part) for part in self.enter(x_BND).chunk(3, dim=-1))
-        query = rms_norm(query, (self.head_width,), self.query_size)
-        key = rms_norm(key, (self.head_width,), self.key_size)
-        query, key = (rotated(part, around.places_N, unit_s=1.0) for part in (query, key))
+        query, key = (
+            rotated(self._sized(part, size), around.places_N, unit_s=1.0)
+            for part, size in ((query, self.query_size), (key, self.key_size))
+        )
         mask = None if around.own_BN is None else around.own_BN[:, None, None]
         found_BHNc = scaled_dot_product_attention(query, key, value, attn_mask=mask)
         out_BND: torch.Tensor = self.leave(found_BHNc.transpose(1, 2).flatten(2))
@@ -84,6 +85,10 @@ class SelfAttention(nn.Module):
 
     def _heads(self, x_BND: torch.Tensor) -> torch.Tensor:
         return x_BND.reshape(*x_BND.shape[:2], -1, self.head_width).transpose(1, 2)
+
+    def _sized(self, x_BHNc: torch.Tensor, size_c: torch.Tensor) -> torch.Tensor:
+        """Vectors of heads at a learned size, in the type that they come in."""
+        return rms_norm(x_BHNc, (self.head_width,), size_c.to(x_BHNc.dtype))
 
 
 class DitBlock(nn.Module):

@@ -1,5 +1,7 @@
 """What the transformer makes of frames, time and conditions."""
 
+import warnings
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -108,6 +110,15 @@ def test_several_frames_may_be_a_token(patch: int) -> None:
     made.blocks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     played(made)
     assert seen[0].shape[1] == -(-12 // patch)
+
+
+def test_in_bf16_it_says_about_the_same() -> None:
+    with torch.autocast("cpu", torch.bfloat16), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rough = played(net(), frames_B=FULL)
+    assert rough.dtype == torch.bfloat16
+    fine = played(net(), frames_B=FULL)
+    assert (rough - fine).abs().max() < 0.05 * fine.abs().max()
 
 
 def test_computed_twice_is_the_same() -> None:

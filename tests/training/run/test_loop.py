@@ -363,6 +363,12 @@ def test_what_does_not_fit_is_said_before_anything_is_learned(
         train(recipe(corpus(tmp_path / "shards"), **knobs), str(tmp_path / "run"), silent)
 
 
+def test_a_transformer_for_other_bands_is_refused(tmp_path: Path) -> None:
+    chosen = recipe(corpus(tmp_path / "shards"), DIT.replaced(latent_bands=16))
+    with pytest.raises(TrainingError, match=r"8 bands, but the model takes 16: set model\.latent"):
+        train(chosen, str(tmp_path / "run"), silent)
+
+
 def test_shards_that_are_not_there_leave_no_folder(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="/nowhere does not exist"):
         train(recipe(tmp_path, data__shards=("/nowhere",)), str(tmp_path / "run"), silent)
