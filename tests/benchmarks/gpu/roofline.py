@@ -1,6 +1,6 @@
 """Operations, bytes and an estimated time of a training step of each preset on a GPU.
 
-    python -m tests.benchmarks.roofline [--gpu H100] [--batch 32]
+    python -m tests.benchmarks.gpu.roofline [--gpu H100] [--batch 32]
 
 Each operation of a forward and backward pass, counted on tensors without numbers, takes the longer
 of its work and its traffic in bf16: products at three quarters of the peak, attention at what
@@ -137,7 +137,7 @@ def _attention(counting: Roofline) -> Callable[..., torch.Tensor]:
     class Attended(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *parts: torch.Tensor) -> torch.Tensor:
-            query, key, value = parts
+            query, key, _ = parts
             ctx.parts, (*many, places, width) = parts, query.shape
             ctx.flops = 4.0 * torch.Size(many).numel() * places * key.shape[2] * width
             ctx.rates = _ATTENTION[width >= 64]

@@ -1,4 +1,4 @@
-"""Batches, a codec and a text encoder for measurements: drawn at random, shaped as the real ones."""
+"""Batches, a codec and a text encoder for measurements: drawn at random, shaped as real ones."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -81,14 +81,14 @@ def rehearsed(recipe: TrainRecipe) -> TrainRecipe:
         model = model.replaced(width=64, depth=1, head_width=32, text_width=32)
     else:
         model = model.replaced(
-            widths=(64, 64),
+            widths=(32, 32),
             attended=(False, True),
             layers=1,
             head_width=32,
             text_width=32,
             control_width=32,
         )
-    data = recipe.data.replaced(seconds=1.0, batch=4, micro_batch=2)
+    data = recipe.data.replaced(seconds=0.5, batch=4, micro_batch=2)
     run = recipe.run.replaced(precision=Precision.FP32)  # in bf16 convolutions crawl on a CPU
     return recipe.replaced(model=model, data=data, run=run)
 

@@ -32,7 +32,7 @@ for _unused in ("soundfile", "soxr", "pyarrow", "pyarrow.parquet"):
 import torch  # noqa: E402
 from torch.nn.functional import group_norm, scaled_dot_product_attention, silu  # noqa: E402
 
-from tests.benchmarks.gpu_batches import drawn, flan_shaped, rehearsed  # noqa: E402
+from tests.benchmarks.gpu.batches import drawn, flan_shaped, rehearsed  # noqa: E402
 from training.diffusion.sampling import sampled_latents  # noqa: E402
 from training.diffusion.text_encoder import TextCache  # noqa: E402
 from training.munet.attention import FeedForward  # noqa: E402
@@ -105,7 +105,7 @@ def ceilings(bench: Bench) -> Iterator[Row]:
     one, other = bench.normal(side, side), bench.normal(side, side)
     spent = bench.median_s(lambda: one @ other)
     yield {"what": f"product {side}³", "tflops": 2 * side**3 / spent / 1e12}
-    spent = bench.median_s(lambda: one.clone())
+    spent = bench.median_s(one.clone)
     yield {"what": "copy", "tb_per_s": 2 * one.nbytes / spent / 1e12}
 
 
@@ -253,11 +253,11 @@ def profile(bench: Bench) -> Iterator[Row]:
     """The kernels that two steps of `base` spend their time in, and how long the device rests."""
     bench.empty()
     trainer, batches = _trainer(bench, _with("base", micro=8, compiled=False))
-    trainer.step([trainer.ready(next(batches)) for _ in range(4)], 0)
+    trainer.step([trainer.ready(next(batches)) for _ in range(2)], 0)
     with torch.profiler.profile() as profiled:
         began = time.perf_counter()
         for step in (1, 2):
-            trainer.figures(trainer.step([trainer.ready(next(batches)) for _ in range(4)], step))
+            trainer.figures(trainer.step([trainer.ready(next(batches)) for _ in range(2)], step))
         bench.finish()
         spent_ms = 1e3 * (time.perf_counter() - began)
     events = sorted(profiled.key_averages(), key=lambda one: -one.self_device_time_total)
