@@ -20,6 +20,7 @@ TERMINATED: Final = 143  # a shell's status of what SIGTERM has ended
 STOPPED: Final = (REQUEUE, TERMINATED)
 # tells a run that a scheduler started it, which may have killed another in its place
 LAUNCHED: Final = "OBBLIGATO_LAUNCHED"
+_SLOW_DISK: Final = 200_000_000  # bytes a second, hashed on their way
 PORT: Final = 29_500  # torch's own choice; between machines, where a free one cannot be agreed on
 ReportLine = Callable[[str], None]
 Count = Annotated[int, Field(ge=1)]
@@ -35,6 +36,16 @@ class TrainJob(Record):
     # how often it may go on after a stop that nobody here asked for
     requeues: Annotated[int, Field(ge=0)] = 10
     module: str = "flows.cli"
+    checkpoint_bytes: Annotated[int, Field(ge=0)] = 0  # of what a stop has to write; 0: not known
+
+    @property
+    def checkpoint_s(self) -> int:
+        """Seconds that a stopped run needs for its checkpoint, on a slow disk.
+
+        >>> TrainJob(arguments=("train",), out="/m", checkpoint_bytes=22_700_000_000).checkpoint_s
+        124
+        """
+        return 10 + -(-self.checkpoint_bytes // _SLOW_DISK)
 
     @property
     def ranks(self) -> int:

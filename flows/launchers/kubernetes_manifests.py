@@ -54,7 +54,9 @@ class KubernetesSettings(Record):
         ),
     )
     node_selector: dict[str, str] = Field({}, description="Labels of the nodes that will do.")
-    grace_s: int = Field(120, ge=1, description="What a pod that must go gets for its checkpoint.")
+    grace_s: int = Field(
+        120, ge=1, description="What a pod that must go gets for its checkpoint, at least."
+    )
     poll_s: float = Field(5.0, gt=0, description="Seconds between two looks at the Job.")
 
 
@@ -117,7 +119,7 @@ def _pod(job: TrainJob, settings: KubernetesSettings, name: str) -> dict[str, An
     spec: dict[str, Any] = {
         "restartPolicy": "Never",  # the Job makes a new pod; podFailurePolicy asks for it
         "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": settings.grace_s,
+        "terminationGracePeriodSeconds": max(settings.grace_s, job.checkpoint_s),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,

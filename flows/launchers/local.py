@@ -18,7 +18,8 @@ class LocalSettings(Record):
         20.0,
         ge=0,
         description=(
-            "What a cancelled run gets for its checkpoint. Prefect kills a flow run 30 s after."
+            "What a cancelled run gets for its checkpoint, at least. Prefect kills a flow run 30 s "
+            "after."
         ),
     )
 
@@ -29,6 +30,7 @@ class LocalLauncher:
     def __init__(self, settings: LocalSettings) -> None:
         self._settings = settings
         self._running: dict[str, ProcessGroup] = {}
+        self._grace_s = settings.grace_s
 
     def check(self, job: TrainJob) -> None:
         """Raises `UsageError` for more than one node, and for a run's folder that is a URL."""
@@ -53,6 +55,8 @@ class LocalLauncher:
         )
         group = ProcessGroup([*node, "--", *job.command()])
         self._running[str(group.pid)] = group
+        if job.checkpoint_bytes:
+            self._grace_s = max(self._settings.grace_s, float(job.checkpoint_s))
         return Handle(str(group.pid))
 
     def follow(self, handle: Handle, report: ReportLine) -> JobEnd:
@@ -71,7 +75,7 @@ class LocalLauncher:
         """SIGTERM, a while for the checkpoint, then the end of all that is left."""
         group = self._running.pop(handle.name, None)
         if group is not None:
-            group.stop(self._settings.grace_s)
+            group.stop(self._grace_s)
 
 
 SETTINGS: type[LocalSettings] = LocalSettings

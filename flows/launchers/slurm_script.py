@@ -61,7 +61,9 @@ class SlurmSettings(Record):
     grace_s: int = Field(
         120,
         ge=1,
-        description="Seconds for a checkpoint: before the time limit, and once it is cancelled.",
+        description=(
+            "Seconds for a checkpoint, at least: before the time limit, and once it is cancelled."
+        ),
     )
     poll_s: float = Field(5.0, gt=0, description="Seconds between two looks at the job.")
 
@@ -87,7 +89,7 @@ def batch_script(job: TrainJob, settings: SlurmSettings, log: str) -> str:
         "partition": settings.partition,
         "account": settings.account,
         "time": settings.time,
-        "signal": f"TERM@{settings.grace_s}",
+        "signal": f"TERM@{max(settings.grace_s, job.checkpoint_s)}",
     }
     options = [f"#SBATCH --{name}={_quoted(value)}" for name, value in requested.items() if value]
     lines = [

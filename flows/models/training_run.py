@@ -101,8 +101,19 @@ def run_training(request: TrainingRequest, report: ReportLine) -> TrainingOutcom
     )  # where it trains it may not be remembered
     job = train_job(
         request.shards, request.out, request.preset, request.all_settings, request.launching
-    )
+    ).replaced(checkpoint_bytes=_checkpoint_bytes(recipe))
     return _outcome(request.out, run_launched(job, request.launching, report))
+
+
+def _checkpoint_bytes(recipe: TrainRecipe) -> int:
+    """Of weights, averages and two moments, in float32."""
+    import torch
+
+    from training.diffusion.model import LatentDiffusion
+
+    with torch.device("meta"):
+        model = LatentDiffusion(recipe.model, recipe.objective)
+    return 16 * sum(one.numel() for one in model.parameters())
 
 
 def _trained_here(

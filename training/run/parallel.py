@@ -155,6 +155,7 @@ def device_of(device: str, number: int = 0) -> torch.device:
         )
     if device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
+    number %= torch.cuda.device_count()  # a scheduler may show each process its own GPU alone
     torch.cuda.set_device(number)
     torch.set_float32_matmul_precision("high")  # TF32 for what bf16 leaves
     return torch.device("cuda", number)

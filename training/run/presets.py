@@ -21,7 +21,9 @@ from training.run.recipe import (
 )
 from training.samplers.config import Sampler, SamplingConfig
 
-_GPU: Final = RunRecipe(precision=Precision.BF16, compile=True)
+# Moments are half of a checkpoint: one to go on from, and one beside it. Of a run of days a few
+# steps may be lost.
+_GPU: Final = RunRecipe(precision=Precision.BF16, compile=True, keep_moments=2, skipped_losses=3)
 # What is played is decided where there is most noise, and min-SNR all but leaves those steps out:
 # with a target of v its weight is 0.014 at step 900 of 1000. Mustango's published code weighs them
 # fully, by using the weight of the noise.

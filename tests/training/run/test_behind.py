@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from pipelines.storage.store import Store
-from tests.benchmarks.host_syncs import counted_waits
+from tests.benchmarks.gpu.host_syncs import counted_waits
 from tests.training.run.test_loop import (
     _ALONE,
     assert_equal_to_the_bit,

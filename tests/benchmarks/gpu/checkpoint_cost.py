@@ -1,6 +1,6 @@
 """What a checkpoint and a resume cost in memory and time, with two processes.
 
-    python -m tests.benchmarks.checkpoint_cost [--parallel fsdp] [--width 256]
+    python -m tests.benchmarks.gpu.checkpoint_cost [--parallel fsdp] [--width 256]
 
 One step of a wide net on a corpus of kilobytes, its checkpoint, and the same command again. Of each
 process: the peak of its own memory (RssAnon: files that are mapped do not count) above what it had
@@ -99,7 +99,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         corpus(Path(folder, "shards"))
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        module = ["-m", "tests.benchmarks.checkpoint_cost", "--folder", folder]
+        module = ["-m", "tests.benchmarks.gpu.checkpoint_cost", "--folder", folder]
         knobs = ["--parallel", chosen.parallel, "--width", str(chosen.width)]
         for _ in range(2):
             subprocess.run([sys.executable, *launcher, *module, *knobs], check=True)

@@ -1,7 +1,7 @@
 """How long the first step of a compiled net takes: the whole net as one graph, or its blocks by
 themselves; at the first start, and at the next one, as of a job that is queued again.
 
-    python -m tests.benchmarks.compile_time [--preset tiny]
+    python -m tests.benchmarks.gpu.compile_time [--preset tiny]
 
 Compiled for a CPU: on a GPU tracing takes as long, and code is made by Triton rather than g++.
 """
@@ -52,7 +52,7 @@ def main() -> None:
     for mode in _MODES:
         with tempfile.TemporaryDirectory() as cache:
             environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache}
-            command = [sys.executable, "-m", "tests.benchmarks.compile_time", "--mode", mode]
+            command = [sys.executable, "-m", "tests.benchmarks.gpu.compile_time", "--mode", mode]
             for start in ("first", "next"):
                 done = subprocess.run(
                     [*command, "--preset", chosen.preset],

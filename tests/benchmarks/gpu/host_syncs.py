@@ -1,6 +1,6 @@
 """Where a training step makes the host wait for a GPU, counted without one.
 
-    python -m tests.benchmarks.host_syncs
+    python -m tests.benchmarks.gpu.host_syncs
 
 A step runs with ``meta`` in the GPU's place: tensors there have a shape, but no numbers. A mode
 beneath it sees each copy and each number that is asked for. A copy to the device makes the host
