@@ -11,7 +11,8 @@ from training.conditions.tokens import Context
 from training.dit.block import DitBlock
 from training.dit.config import DitConfig
 from training.dit.net import Dit
-from training.munet.blocks import UNetLayer
+from training.munet.attention import AttentionSite
+from training.munet.blocks import ResBlock, UNetLayer
 from training.munet.config import MuNetConfig
 from training.munet.net import MuNet
 from training.released.config import ReleasedConfig
@@ -25,6 +26,8 @@ NetConfig = Annotated[
 ]
 # parts that are gathered by themselves where processes hold shares of a net
 SHARED_PARTS: Final = (UNetLayer, DitBlock)
+# parts that are compiled by themselves
+COMPILED_PARTS: Final = (ResBlock, AttentionSite, DitBlock)
 
 
 class Net(Protocol):

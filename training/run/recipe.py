@@ -197,7 +197,7 @@ class RunRecipe(Record):
     compile: bool = Field(
         False,
         description=(
-            "Compile the net (torch.compile): a GPU wants it; its first step takes minutes."
+            "Compile the net's blocks (torch.compile): a GPU wants it; its first step takes longer."
         ),
     )
     checkpointing: bool = Field(

@@ -20,7 +20,7 @@ Weights = dict[str, torch.Tensor]
 _ALIGNED: Final = 8  # bytes that safetensors rounds the length of its header to
 
 
-class Output(Protocol):
+class ByteSink(Protocol):
     """Whatever takes bytes."""
 
     def write(self, content: bytes, /) -> Any:
@@ -29,7 +29,7 @@ class Output(Protocol):
 
 
 def write_weights(
-    out: Output, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+    out: ByteSink, weights: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Weights as a safetensors file, equal to the library's to the byte: that makes one row of
     bytes of all of them first, twice their size.

@@ -119,6 +119,41 @@ def bf16_peak_tflops(name: str) -> float | None:
     return float(PEAK_TFLOPS[max(found, key=len)]) if found else None
 
 
+class StandIn(NamedTuple):
+    """A model with a batch of nothing, to be counted or timed."""
+
+    model: LatentDiffusion
+    latents_BCTF: torch.Tensor
+    times_B: torch.Tensor
+    conditions: Conditions
+
+    def predicted(self) -> torch.Tensor:
+        """What the net makes of it."""
+        return self.model.predict(self.latents_BCTF, self.times_B, self.conditions)
+
+
+def stand_in(
+    recipe: TrainRecipe,
+    shape: tuple[int, int, int],
+    device: torch.device | str,
+    batch: int = 1,
+    tokens: int = _TEXT_TOKENS,
+) -> StandIn:
+    """A recipe's model on a device, with latents of a shape (channels, frames, bands)."""
+    width = row_width(recipe.model.rows) if recipe.model.rows else 0
+    with torch.device(device):
+        model = LatentDiffusion(recipe.model, recipe.objective)
+        states_BLD = torch.zeros(batch, tokens, recipe.model.text_width)
+        text = Tokens(states_BLD, torch.ones(batch, tokens, dtype=torch.bool))
+        latents_BCTF = torch.zeros(batch, *shape)
+        times_B = torch.full((batch,), 0.5)
+        rows_BTR = torch.zeros(batch, shape[1], width) if width else None
+    conditions = Conditions(
+        text, batched_beats([None] * batch), batched_chords([None] * batch), rows_BTR=rows_BTR
+    )
+    return StandIn(model, latents_BCTF, times_B, conditions.to(device))
+
+
 def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int) -> float:
     """Operations of a sample's forward and backward pass, counted on a model without weights.
 
@@ -126,18 +161,7 @@ def flops_per_sample(recipe: TrainRecipe, channels: int, frames: int, bands: int
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.device("meta"):
-        model = LatentDiffusion(recipe.model, recipe.objective)
-        text = Tokens(
-            torch.zeros(1, _TEXT_TOKENS, recipe.model.text_width),
-            torch.ones(1, _TEXT_TOKENS, dtype=torch.bool),
-        )
-        latent = torch.zeros(1, channels, frames, bands)
-        times = torch.full((1,), 0.5)
-        rows = torch.zeros(1, frames, row_width(recipe.model.rows)) if recipe.model.rows else None
-    conditions = Conditions(text, batched_beats([None]), batched_chords([None]), rows_BTR=rows).to(
-        "meta"
-    )
+    counted = stand_in(recipe, (channels, frames, bands), "meta")
     with FlopCounterMode(display=False) as counter:
-        model.predict(latent, times, conditions).sum().backward()  # type: ignore[no-untyped-call]
+        counted.predicted().sum().backward()  # type: ignore[no-untyped-call]
     return float(counter.get_total_flops())

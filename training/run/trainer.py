@@ -19,6 +19,7 @@ from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextCache
 from training.errors import BadData, TrainingError
 from training.run.checkpoints import ADAPTER, EMA, MODEL, Checkpoint
+from training.run.compiled import compile_parts, fixed_lengths
 from training.run.ema import Ema
 from training.run.parallel import (
     World,
@@ -41,7 +42,6 @@ from training.run.step_figures import (
 )
 from training.run.tensor_files import Weights
 
-_GRAPHS: Final = 128
 _LARGEST_WEIGHT: Final = 1e6  # of trained weights the largest are about 10
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
@@ -89,12 +89,7 @@ class Trainer:
             begin_with(self.model, begun)
         prepare(self.model, recipe.adapter, begun or ())
         if recipe.run.compile:
-            # Under FSDP each `Layer` is a graph by itself, and all share one code object: by
-            # default only 8 of them would be compiled.
-            torch._dynamo.config.recompile_limit = max(
-                torch._dynamo.config.recompile_limit, _GRAPHS
-            )
-            self.model.get_submodule(self.model.kind).compile()
+            compile_parts(self.model)
         self.net = wrapped(self.model, world, recipe.run.parallel, recipe.run.precision)
         self.learned = learned(self.model)  # sharing processes hold others in their places
         # what a checkpoint holds: where nothing is frozen, all, tables that never learn among it
@@ -197,7 +192,8 @@ class Trainer:
         """The conditions of a batch, on the device."""
         text = self.states.encode(batch.prompts)
         conditions = batch.conditioning(text, with_seconds=self.recipe.model.seconds)
-        return moved(conditions, self.world.device)
+        conditions = moved(conditions, self.world.device)
+        return fixed_lengths(conditions) if self.recipe.run.compile else conditions
 
     def latents(self, batch: TrainingBatch) -> torch.Tensor:
         """Latents of a batch on the device."""

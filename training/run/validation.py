@@ -14,6 +14,7 @@ import torch
 
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.diffusion.sampling import LatentRange, sampled_latents
+from training.run.compiled import uncompiled
 from training.run.trainer import Trainer
 
 
@@ -36,8 +37,9 @@ def validation_loss(trainer: Trainer, samples: Samples, count: int) -> float:
         validation_batches(trainer, samples, count) as loader,
     ):
         for batch in loader:
-            loss_B = trainer.losses(trainer.ready(batch)).float()
-            sums_2 += torch.stack([loss_B.sum(), (batch.frames_B > 0).sum().to(loss_B)])
+            ready = trainer.ready(batch)
+            loss_B = trainer.losses(ready).float()
+            sums_2 += torch.stack([loss_B.sum(), (ready.frames_B > 0).sum().to(loss_B)])
     total, counted = world.summed(sums_2).tolist()
     return float(total / max(1.0, counted))
 
@@ -58,7 +60,7 @@ def preview(
     ask, for shares of weights.
     """
     device, recipe = trainer.world.device, trainer.recipe
-    with torch.no_grad(), trainer.ema.playing(), trainer.precision():
+    with torch.no_grad(), trainer.ema.playing(), trainer.precision(), uncompiled():
         latents_BCTF = sampled_latents(
             trainer.model,
             trainer.conditions(batch).first(count),
