@@ -15,7 +15,7 @@ from flows.launchers.job import LAUNCHED, REQUEUE, ReportLine
 from flows.screens.model_card import DOCUMENT
 from pipelines.storage.lock import wait_out
 from pipelines.storage.store import Store
-from pipelines.trust.trusted import trust
+from pipelines.trust.trusted import check_trust, trust
 from schemas.kinds import records_of
 from schemas.record import Record
 from training.adapters.config import AdapterRecipe
@@ -191,8 +191,12 @@ def _preset_values(preset: str) -> dict[str, Any]:
 def _parent_values(start_from: str) -> dict[str, Any]:
     """The recipe of a run that is begun with; its shards and its own beginning are not taken over,
     nor what was frozen in it.
+
+    Raises `NotTrusted` where it names what nobody has named by hand for that run.
     """
-    recipe = find_checkpoint(start_from, files=(RECIPE,)).record(RECIPE, TrainRecipe)
+    checkpoint = find_checkpoint(start_from, files=(RECIPE,))
+    recipe = checkpoint.record(RECIPE, TrainRecipe)
+    check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
     data = recipe.data.replaced(shards=(), weights=())
     return recipe.replaced(data=data, adapter=AdapterRecipe()).model_dump(mode="json")
 

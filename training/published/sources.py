@@ -25,6 +25,7 @@ OURS: Final = "obbligato"  # what only we know of a model, in a folder of diffus
 _SUFFIXES: Final = (".safetensors", ".bin")
 _PATTERNS: Final = ("*.json", "*.safetensors", "*.bin", "README.md")
 REST: Final = f"{OURS}/rest"  # the parts of a net that no published one has
+_PREDICTORS: Final = ("beats/*", "chords/*")  # of Mustango: gigabytes that nobody reads here
 _MAIN: Final = (
     "ldm/pytorch_model_ldm",
     "pytorch_model_main",
@@ -104,7 +105,14 @@ def _downloaded(source: str) -> Path:
 
     name, revision = pinned(source)
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(_PATTERNS)))
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=list(_PATTERNS),
+                ignore_patterns=list(_PREDICTORS),
+            )
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise TrainingError(

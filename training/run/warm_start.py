@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pipelines.codecs import CodecFacts
+from pipelines.storage.store import Store
 from training.adapters.low_rank import merged
 from training.errors import TrainingError
 from training.nets import NetConfig
@@ -104,9 +105,9 @@ def _played(checkpoint: Checkpoint, most: int) -> Weights:
 
 
 def _parent_checkpoint(parent: Parent) -> Checkpoint:
-    found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE))
-    if not found.store.is_local:
+    if not Store(parent.address).is_local:  # data says where: nothing is fetched for it
         raise TrainingError(f"{parent.address}: the parent of a model lies in a local folder")
+    found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE))
     if found.state().files.get(found.played, "") != parent.sha256:
         raise TrainingError(
             f"{parent.address} holds other weights than those that were begun with (sha256 "

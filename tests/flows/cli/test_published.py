@@ -96,3 +96,13 @@ def test_an_adapter_is_exported_whole_with_a_card_that_a_hub_reads(place: Path) 
     assert "**run**" in card.text
     assert str(place) not in (place / "out/README.md").read_text()
     assert str(place) not in (place / "out/model.json").read_text()
+
+
+def test_a_parent_that_names_what_nobody_has_named_by_hand_is_refused(place: Path) -> None:
+    """What a model's own files say of where its text is read is data."""
+    folder = place / "foreign"
+    mustango(folder, Path("somebody/their-t5"))
+    made = obbligato("train", place / "shards", "--from", folder, "--out", place / "y", *SETTINGS)
+    assert made.returncode == 1
+    assert "obbligato trust" in made.stderr
+    assert "text.source=somebody/their-t5" in made.stderr

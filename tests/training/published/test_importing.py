@@ -33,6 +33,7 @@ from training.diffusion.model import Conditions, LatentDiffusion
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator, model_of
 from training.munet.config import MuNetConfig
+from training.objectives.diffusion import Diffusion
 from training.prompt_controls.resolve import resolve_controls
 from training.published.importing import import_published
 from training.run.checkpoints import RECIPE, find_checkpoint
@@ -101,6 +102,20 @@ def test_mustango_predicts_what_its_published_code_predicts(
     expected = golden("mustango")[f"noise.{name}"]
     assert expected.std() > 0.5
     assert (predicted - expected).abs().max() < 1e-5
+
+
+def test_training_on_begins_at_the_published_loss(imported: Path) -> None:
+    """The error of v that the published prediction has, of a latent so noised."""
+    model, noise = opened(imported), drawn("noise", 2, 4, 16, 4)
+    assert isinstance(model.objective, Diffusion)
+    left = model.objective.left[STEPS].reshape(-1, 1, 1, 1)
+    alpha, sigma = left.sqrt(), (1 - left).sqrt()
+    latents = (drawn("latent", 2, 4, 16, 4) - sigma * noise) / alpha
+    conditions = Conditions(words(), batched_beats(BEATS), batched_chords(CHORDS))
+    with torch.no_grad():
+        loss_B = model(latents, conditions, noise, TIMES)
+    wrong = golden("mustango")["noise.all"] - (alpha * noise - sigma * latents)
+    assert torch.allclose(loss_B, wrong.square().mean((1, 2, 3)), rtol=1e-5)
 
 
 def test_mustango_s_tokens_are_those_of_its_published_code(imported: Path) -> None:
