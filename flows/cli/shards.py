@@ -1,4 +1,4 @@
-"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset."""
+"""`obbligato shards ls | show | stats | verify | extract | export | report`: looking into any WebDataset."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import typer
 
 from flows.cli.options import Force, Json, JsonLines, Target, split_names, written
 from flows.cli.renamed import Renamed
+from flows.cli.report import report_shards
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from schemas.identity import Split
 
 app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
+app.command("report")(report_shards)
 
 
 @app.command("ls")
