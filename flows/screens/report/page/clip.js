@@ -31,7 +31,7 @@ const clip = (() => {
     const title = `${label.origin}; chance that it is right: ${label.confidence.toFixed(2)}`;
     return make(
       "div",
-      { class: `label ${label.about}`, title },
+      { class: "label", "data-about": label.about, title },
       make("span", { class: "value" }, label.value || "–"),
       make("span", { class: "name" }, `${label.about} · ${label.confidence.toFixed(2)}`),
       bar(label.confidence),
@@ -117,10 +117,8 @@ const clip = (() => {
     return make("div", { class: "frame" }, view.scroller, over);
   }
 
-  function strips(width) {
-    if (shown.samples.length < 2) return null;
-    const room = lanes.scaleOf(longest(), Math.max(120, width - 128), 1);
-    const fitting = Math.min(room, Math.max(120, width - 128) / longest());
+  function strips() {
+    if (shown.samples.length < 2) return "";
     const rows = shown.samples.map((one) => {
       const value = (about) => (one.labels.find((label) => label.about === about) || {}).value || "";
       const figures = [value("key"), value("tempo")].filter(Boolean).join(" · ");
@@ -134,7 +132,7 @@ const clip = (() => {
           onclick: () => choose(one),
         },
         make("span", { class: "what" }, one.change || one.key, make("span", { class: "soft" }, figures)),
-        lanes.strip(one, fitting, STRIP_PX),
+        lanes.strip(one, longest(), STRIP_PX),
       );
     });
     return make(
@@ -172,8 +170,8 @@ const clip = (() => {
       make("div", { class: "over" }, view.readout, zoomButtons()),
       stage(width),
       make("section", {}, make("h3", {}, "Captions"), captions.section(sample)),
-      strips(width) || "",
-      make("section", {}, make("h3", {}, "More"), figures()),
+      strips(),
+      make("section", {}, make("h3", {}, "Details"), figures()),
     );
     view.scroller.scrollLeft = at;
     paintRegion(sound.loop());

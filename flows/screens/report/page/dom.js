@@ -32,5 +32,10 @@ const dom = (() => {
     button.setAttribute("aria-pressed", String(isPressed));
   }
 
-  return { make, draw, byId, setPressed };
+  /** A number of things: "1 clip", "10,000 clips". */
+  function counted(number, what) {
+    return `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+  }
+
+  return { make, draw, byId, setPressed, counted };
 })();

@@ -6,10 +6,18 @@ const lanes = (() => {
   const LEAST_PX_PER_S = 34; // so that chord names can be read on a phone; what is wider scrolls
   const WIDEST_PX = 24000;
   const NEAREST_PX = 3; // between beats that are drawn
+  const STRIP_PX = 600; // of the longest strip, before it is fitted
   const NUMBER_PX = 24; // between numbers of bars
+  const LETTER_PX = 9.5; // about, of a chord's name
+  const HEAD_PX = 14; // of a lane's own name above it
   const FLOOR_DB = -60;
   const NOTES = ["C", "D♭", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
   const { draw } = dom;
+
+  /** A level in whole dB, with a minus sign. */
+  function decibels(level) {
+    return `${level.toFixed(0).replace("-", "−")} dB`;
+  }
 
   function bytes(base64) {
     return Uint8Array.from(atob(base64), (sign) => sign.charCodeAt(0));
@@ -94,7 +102,7 @@ const lanes = (() => {
       if (chord.fifth !== null) block.style.setProperty("--hue", String(hueOf(chord.fifth)));
       const span = `${chord.name}, ${chord.start_s.toFixed(2)}–${chord.end_s.toFixed(2)} s`;
       block.append(draw("title", {}, span));
-      if (!isNamed || width < 8.5 * chord.name.length + 8) return [block];
+      if (!isNamed || width < LETTER_PX * chord.name.length + 12) return [block];
       const at = { class: "symbol", x: (left + 7).toFixed(1), y: top + height / 2 + 5 };
       return [block, draw("text", at, chord.name)];
     });
@@ -142,13 +150,16 @@ const lanes = (() => {
     const levels = curves.dynamics_db;
     if (!levels.length) return [];
     const end = (seconds * scale).toFixed(1);
-    let d = `M0 ${top + height}`;
+    const yOf = (level) => {
+      const share = Math.max(0, 1 - Math.max(level, FLOOR_DB) / FLOOR_DB);
+      return (top + height - share * height).toFixed(1);
+    };
+    let d = `M0 ${top + height}V${yOf(levels[0])}`;
     levels.forEach((level, index) => {
       const x = Math.min(seconds, (index + 0.5) / curves.frame_rate_hz) * scale;
-      const share = Math.max(0, 1 - Math.max(level, FLOOR_DB) / FLOOR_DB);
-      d += `L${x.toFixed(1)} ${(top + height - share * height).toFixed(1)}`;
+      d += `L${x.toFixed(1)} ${yOf(level)}`;
     });
-    return [draw("path", { class: "dynamics", d: `${d}L${end} ${top + height}Z` })];
+    return [draw("path", { class: "dynamics", d: `${d}H${end}V${top + height}Z` })];
   }
 
   /** The pitch class that leads, C at the bottom: a stroke from its first frame to its last. */
@@ -176,21 +187,22 @@ const lanes = (() => {
   /** The lanes that a sample has: each its name, height, and how it is drawn. */
   function lanesOf(sample) {
     const found = [];
-    const add = (name, height, note, body) => found.push({ name, height, note, body });
+    const add = (name, note, height, body) =>
+      found.push({ name, note, height: height + (name ? HEAD_PX : 0), body });
     const length = sample.duration_s;
-    if (sample.peaks) add("", 96, "", (scale, top) => wave(sample, scale, top, 96));
-    if (sample.chords.length) add("", 34, "", (scale, top) => chordBlocks(sample, scale, top, 34, true));
+    if (sample.peaks) add("", "", 96, (scale, top) => wave(sample, scale, top, 96));
+    if (sample.chords.length) add("", "", 34, (scale, top) => chordBlocks(sample, scale, top, 34, true));
     const beats = tempi(sample);
     if (beats.length) {
       const all = beats.map((one) => one.bpm);
       const range = `${Math.round(Math.min(...all))}–${Math.round(Math.max(...all))} BPM`;
-      add("tempo, beat by beat", 46, range, (scale, top) => tempoCurve(beats, scale, top + 8, 38));
+      add("tempo, beat by beat", range, 36, (scale, top) => tempoCurve(beats, scale, top, 36));
     }
     if (sample.curves) {
       const { curves } = sample;
       const most = curves.dynamics_db.length ? Math.max(...curves.dynamics_db) : 0;
-      add("dynamics", 46, `to ${most.toFixed(0)} dB`, (scale, top) => dynamics(curves, length, scale, top + 8, 38));
-      add("melody, as pitch class", 64, "C to B", (scale, top) => melody(curves, scale, top + 10, 52));
+      add("dynamics", `to ${decibels(most)}`, 36, (scale, top) => dynamics(curves, length, scale, top, 36));
+      add("melody, as pitch class", "C to B", 54, (scale, top) => melody(curves, scale, top, 54));
     }
     return found;
   }
@@ -204,7 +216,7 @@ const lanes = (() => {
     let top = RULER;
     let gridEnd = RULER;
     for (const lane of lanesOf(sample)) {
-      parts.push(...lane.body(scale, top));
+      parts.push(...lane.body(scale, lane.name ? top + HEAD_PX : top));
       if (lane.name) names.push({ top, text: lane.name, note: lane.note });
       else gridEnd = top + lane.height;
       top += lane.height + GAP;
@@ -226,17 +238,26 @@ const lanes = (() => {
     return { svg, names, height };
   }
 
-  /** A sample in one small strip: waveform, beats and chords. */
-  function strip(sample, scale, height) {
-    const chords = 12;
+  /** A sample in one small strip, as wide as its share of `length` s: waveform, beats, chords. */
+  function strip(sample, length, height) {
+    const CHORDS = 12;
+    const scale = STRIP_PX / length;
     const width = Math.max(1, sample.duration_s * scale);
-    return draw(
+    const svg = draw(
       "svg",
-      { width: width.toFixed(1), height, class: "strip", "aria-hidden": "true" },
-      wave(sample, scale, 0, height - chords - 3),
-      beatPaths(sample, scale, 0, height - chords - 3),
-      chordBlocks(sample, scale, height - chords, chords, false),
+      {
+        class: "strip",
+        viewBox: `0 0 ${width.toFixed(1)} ${height}`,
+        preserveAspectRatio: "none",
+        height,
+        "aria-hidden": "true",
+      },
+      wave(sample, scale, 0, height - CHORDS - 3),
+      beatPaths(sample, scale, 0, height - CHORDS - 3),
+      chordBlocks(sample, scale, height - CHORDS, CHORDS, false),
     );
+    svg.style.width = `${Math.min(100, (100 * sample.duration_s) / length)}%`;
+    return svg;
   }
 
   /** What the labels say at a time, in one line. */
@@ -252,7 +273,7 @@ const lanes = (() => {
     if (sample.curves) {
       const frame = Math.floor(time * sample.curves.frame_rate_hz);
       const level = sample.curves.dynamics_db[frame];
-      if (level !== undefined) words.push(`${level.toFixed(0)} dB`);
+      if (level !== undefined) words.push(decibels(level));
       const pitch = sample.curves.melody[frame];
       if (pitch < 12) words.push(`melody ${NOTES[pitch]}`);
     }

@@ -2,7 +2,7 @@
 
 // The clips: filtered, ordered, and drawn only where they are in sight.
 const list = (() => {
-  const { make, byId } = dom;
+  const { make, byId, counted } = dom;
   const ROW_PX = 68;
   const SPARE = 6; // rows drawn beyond what is in sight
   const MOST_TAGS = 200;
@@ -28,13 +28,19 @@ const list = (() => {
     return out;
   }
 
+  /** The chords over time as one gradient with hard edges: a row has few elements. */
   function chords(row) {
     const out = make("span", { class: "strip", "aria-hidden": "true" });
-    for (const letter of row.strip) {
-      const stretch = make("i", { class: letter === "-" ? "none" : null });
-      if (letter !== "-") stretch.style.setProperty("--hue", String(lanes.hueOf(letter.charCodeAt(0) - 97)));
-      out.append(stretch);
+    const stops = [];
+    for (let from = 0; from < row.strip.length; ) {
+      let to = from + 1;
+      while (row.strip[to] === row.strip[from]) to++;
+      const hue = lanes.hueOf(row.strip.charCodeAt(from) - 97);
+      const colour = row.strip[from] === "-" ? "var(--edge)" : `hsl(${hue} 60% var(--chord-full))`;
+      stops.push(`${colour} ${(100 * from) / row.strip.length}% ${(100 * to) / row.strip.length}%`);
+      from = to;
     }
+    if (stops.length) out.style.backgroundImage = `linear-gradient(90deg, ${stops.join(", ")})`;
     return out;
   }
 
@@ -113,8 +119,8 @@ const list = (() => {
     const drawnFrom = about.of > about.clips ? `, drawn from ${about.of.toLocaleString("en")}` : "";
     byId("found").textContent =
       found.length === all.length
-        ? `${all.length.toLocaleString("en")} clips${drawnFrom}`
-        : `${found.length.toLocaleString("en")} of ${all.length.toLocaleString("en")} clips`;
+        ? `${counted(all.length, "clip")}${drawnFrom}`
+        : `${found.length.toLocaleString("en")} of ${counted(all.length, "clip")}`;
     paint();
   }
 

@@ -2,7 +2,7 @@
 
 // The page as a whole: what is in view, keys, the transport, and the address of what is shown.
 (() => {
-  const { byId, make, setPressed } = dom;
+  const { byId, make, setPressed, counted } = dom;
   const KEYS = [
     ["j, k", "next clip, previous clip"],
     ["v, V", "next variant, previous variant"],
@@ -17,6 +17,11 @@
     ["1 2 3", "clips, statistics, not used"],
     ["Esc", "leave the filter; end the loop"],
     ["?", "these keys"],
+  ];
+  const BADGES = [
+    ["0.95", "the weakest label: the chance that it is right"],
+    ["≠ 2", "stated facts that the labels deny, over all variants"],
+    ["↔ 0.14", "how far labels that were extracted once more fall short of these"],
   ];
   const { about } = parts;
   let latest = null; // the row that was opened last
@@ -53,7 +58,7 @@
 
   function paintTransport() {
     const button = byId("play");
-    button.textContent = sound.isPlaying() ? "⏸\uFE0E" : "▶\uFE0E";
+    setPressed(button, sound.isPlaying());
     button.setAttribute("aria-label", sound.isPlaying() ? "Pause (space)" : "Play (space)");
     for (const one of document.querySelectorAll("[data-switch]")) setPressed(one, sound.audible[one.dataset.switch]);
     setPressed(byId("loop"), Boolean(sound.loop()));
@@ -165,9 +170,15 @@
   // -- beginning
 
   function fillHelp() {
-    const rows = KEYS.flatMap(([key, does]) => [make("dt", {}, key), make("dd", {}, does)]);
+    const rows = (pairs) => pairs.flatMap(([key, does]) => [make("dt", {}, key), make("dd", {}, does)]);
     const close = make("button", { type: "button", onclick: () => byId("help").close() }, "Close");
-    byId("help").append(make("h2", {}, "Keys"), make("dl", { class: "keys" }, rows), close);
+    byId("help").append(
+      make("h2", {}, "Keys"),
+      make("dl", { class: "keys" }, rows(KEYS)),
+      make("h3", {}, "In the list"),
+      make("dl", { class: "keys" }, rows(BADGES)),
+      close,
+    );
   }
 
   function connect() {
@@ -219,7 +230,7 @@
   async function begin() {
     byId("name").textContent = about.name;
     document.title = `${about.name}: report`;
-    byId("counts").textContent = `${about.clips.toLocaleString("en")} clips · ${about.samples.toLocaleString("en")} samples`;
+    byId("counts").textContent = `${counted(about.clips, "clip")} · ${counted(about.samples, "sample")}`;
     byId("unused-count").textContent = about.unused ? about.unused.toLocaleString("en") : "";
     connect();
     const isWide = matchMedia("(min-width: 800px)").matches;
