@@ -1,4 +1,6 @@
-"""`obbligato shards ls | show | stats | verify | extract | export | report`: looking into any WebDataset."""
+"""`obbligato shards ls | show | stats | verify | extract | export | report`: any WebDataset, looked
+into.
+"""
 
 import json
 from collections.abc import Sequence

@@ -112,9 +112,7 @@ def standing(fact: Fact, labels: Labels, change: Change) -> Standing:
     if contradiction(fact, labels):
         return Standing.DIFFERS
     if isinstance(fact, DynamicsFact) and change.gain_start != change.gain_end:
-        made = (
-            Dynamics.CRESCENDO if change.gain_start < change.gain_end else Dynamics.DECRESCENDO
-        )
+        made = Dynamics.CRESCENDO if change.gain_start < change.gain_end else Dynamics.DECRESCENDO
         return Standing.AGREES if fact.dynamics is made else Standing.DIFFERS
     return Standing.AGREES if _is_decided(fact, labels) else Standing.OPEN
 

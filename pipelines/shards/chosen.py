@@ -3,7 +3,7 @@ same target gives the same ones.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -24,9 +24,12 @@ _TEXT_LIMIT: Final = 1 << 16
 
 
 class Choice(NamedTuple):
-    """Names of the clips that were chosen, and how many the target has."""
+    """Names of the clips that were chosen, the shards that hold them, and how many clips the target
+    has.
+    """
 
     clips: frozenset[str]
+    shards: frozenset[str]
     of: int
 
 
@@ -66,11 +69,19 @@ def choose(found: FoundShards, most: int) -> Choice:
 
     Those whose names have the lowest hashes: of a corpus that grows, most of them stay.
     """
-    names = dict.fromkeys(clip_of(key) for shard in found.shards for key in _keys(shard))
-    if not most or len(names) <= most:
-        return Choice(frozenset(names), len(names))
-    drawn = heapq.nsmallest(most, names, key=lambda name: (stable_hash("report", name), name))
-    return Choice(frozenset(drawn), len(names))
+    holders: dict[str, set[str]] = {}
+    for shard in found.shards:
+        for key in _keys(shard):
+            holders.setdefault(clip_of(key), set()).add(shard.name)
+    names = list(holders)
+    if most:
+        names = heapq.nsmallest(most, names, key=_rank)
+    shards = frozenset(shard for name in names for shard in holders[name])
+    return Choice(frozenset(names), shards, len(holders))
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return stable_hash("report", name), name
 
 
 def _keys(shard: Shard) -> Iterator[str]:
@@ -87,22 +98,20 @@ def _keys(shard: Shard) -> Iterator[str]:
             yield entry.key
 
 
-def read_chosen(
-    found: FoundShards, chosen: frozenset[str], step: Callable[[], None] = lambda: None
-) -> Iterator[ChosenSample | ShardProblem]:
-    """Samples of these clips in the order of the shards, and all problems met.
+def read_chosen(found: FoundShards, choice: Choice) -> Iterator[ChosenSample | ShardProblem]:
+    """Samples of these clips in the order of the shards, and problems of the shards that hold them.
 
-    `step` is called after each sample. A sample whose audio cannot be decoded comes without an
-    outline, and the reason is a problem.
+    A sample whose audio cannot be decoded comes without an outline, and the reason is a problem.
     """
     yield from found.problems
     with bucket.child(LimitsRecipe()) as child:
         for shard in found.shards:
-            yield from _of_shard(shard, chosen, child, step)
+            if shard.name in choice.shards:
+                yield from _of_shard(shard, choice.clips, child)
 
 
 def _of_shard(
-    shard: Shard, chosen: frozenset[str], child: Child, step: Callable[[], None]
+    shard: Shard, chosen: frozenset[str], child: Child
 ) -> Iterator[ChosenSample | ShardProblem]:
     waiting: list[ChosenSample] = []
     held = 0
@@ -124,7 +133,6 @@ def _of_shard(
             continue
         waiting.append(sample)
         held += len(sample.audio)
-        step()
         if len(waiting) >= _BATCH or held >= _BATCH_BYTES:
             yield from _outlined(waiting, child)
             waiting, held = [], 0
@@ -147,9 +155,7 @@ def _sample(raw: RawSample, ours: Sample | None) -> ChosenSample:
     )
 
 
-def _outlined(
-    waiting: list[ChosenSample], child: Child
-) -> Iterator[ChosenSample | ShardProblem]:
+def _outlined(waiting: list[ChosenSample], child: Child) -> Iterator[ChosenSample | ShardProblem]:
     """Samples with their outlines, which a child draws: audio is hostile."""
     sounding = [sample.audio for sample in waiting if sample.audio]
     answers = iter(child.run(outlines, sounding, None) if sounding else [])
@@ -167,4 +173,3 @@ def _outlined(
                 code=answer.code,
                 message=f"its audio cannot be drawn: {answer.message}{figure}",
             )
-

@@ -70,9 +70,9 @@ class Page:
     def wait_for(self, condition: str) -> None:
         """Wait until an expression holds; looked at before each frame is drawn."""
         self.value(
-            "new Promise((done, fail) => { const end = performance.now() + 60000; const look = () =>"
-            f" ({condition}) ? done(true) : performance.now() > end ? fail(new Error('waited')) :"
-            " setTimeout(look, 5); look(); })"
+            "new Promise((done, fail) => { const end = performance.now() + 60000;"
+            f" const look = () => ({condition}) ? done(true) :"
+            " performance.now() > end ? fail(new Error('waited')) : setTimeout(look, 5); look(); })"
         )
 
     def press(self, key: str, code: str = "") -> None:
@@ -141,16 +141,14 @@ def chromium(profile: Path) -> Iterator[Page]:
         f"--user-data-dir={profile}", "about:blank",
     ]  # fmt: skip
 
-    def at_their_places() -> None:
-        # copies first: either may stand where the other is to go
-        reading, writing = os.dup(theirs_to_read), os.dup(theirs_to_write)
-        os.dup2(reading, 3)
-        os.dup2(writing, 4)
-
+    # Chromium reads from descriptor 3 and writes to 4
+    moved = f'exec "$@" 3<&{theirs_to_read} 4>&{theirs_to_write}'
     process = subprocess.Popen(
-        command, preexec_fn=at_their_places, close_fds=False,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        ["bash", "-c", moved, "bash", *command],
+        pass_fds=(theirs_to_read, theirs_to_write),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(theirs_to_read)
     os.close(theirs_to_write)
     wire = Wire(to_read, to_write)

@@ -57,5 +57,7 @@ def _heard_again(store: Store) -> dict[str, LabelAgreement]:
     run.
     """
     tables = (name for name in read_plan(store).buckets if store.exists(VERIFIED.file(name)))
-    rows = (row for name in tables for row in store.read_records(VERIFIED.file(name), VERIFIED.record))
+    rows = (
+        row for name in tables for row in store.read_records(VERIFIED.file(name), VERIFIED.record)
+    )
     return {row.sample_key: row.agreement for row in rows}

@@ -113,10 +113,10 @@ class ShownClip(Record):
 class ClipRow(Record):
     """A clip in the list: what it is found, filtered and sorted by.
 
-    It stands at `place` of part `page`. `unsure` is the confidence of its weakest label, `weakest`; `differs` counts the stated facts
-    that its labels deny, `apart` is how far labels extracted again fell short (1 less the lowest
-    agreement). `strip` paints its chords over time: a letter a stretch, ``a`` for C and on by
-    fifths, ``-`` for none.
+    It stands at `place` of part `page`. `unsure` is the confidence of its weakest label, `weakest`;
+    `differs` counts the stated facts that its labels deny, `apart` is how far labels extracted
+    again fell short (1 less the lowest agreement). `strip` paints its chords over time: a letter a
+    stretch, ``a`` for C and on by fifths, ``-`` for none.
     """
 
     name: str

@@ -34,7 +34,9 @@ def clip_of_samples(name: str, samples: Sequence[SampleOfClip]) -> ShownClip:
         source = first.source
         file = PurePosixPath(source.member or source.uri).name
         title = plain(source.title or file)[:200]
-        start = f"{first.start_s:g}–{first.end_s:g} s" if first.start_s or not _is_whole(first) else ""
+        start = (
+            f"{first.start_s:g}–{first.end_s:g} s" if first.start_s or not _is_whole(first) else ""
+        )
         about = " · ".join(part for part in (plain(source.artist), start) if part)[:200]
     return ShownClip(
         name=plain(name),
@@ -61,9 +63,7 @@ def in_order(samples: Sequence[SampleOfClip]) -> list[SampleOfClip]:
     return sorted(samples, key=rank)
 
 
-def row_of(
-    clip: ShownClip, samples: Sequence[SampleOfClip], page: int, place: int
-) -> ClipRow:
+def row_of(clip: ShownClip, samples: Sequence[SampleOfClip], page: int, place: int) -> ClipRow:
     """The row of a clip, whose first sample speaks for it; facts are counted over all."""
     first = clip.samples[0]
     ours = in_order(samples)[0].ours
@@ -73,9 +73,7 @@ def row_of(
         for about in ("key", "tempo", "meter")
     )
     figures = " · ".join(value for value in (key, tempo, meter) if value)
-    captions = " ".join(
-        "".join(run.text for run in caption.runs) for caption in first.captions
-    )
+    captions = " ".join("".join(run.text for run in caption.runs) for caption in first.captions)
     text = f"{clip.title} {clip.about} {clip.name} {figures} {captions}"
     again = [float(one.value) for sample in clip.samples for one in sample.heard_again]
     return ClipRow(

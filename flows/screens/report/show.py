@@ -59,9 +59,7 @@ def show_sample(
             dynamics_db=tuple(round(level, 1) for level in controls.dynamics_db),
             melody=controls.melody,
         ),
-        captions=tuple(
-            show_caption(one, sample.labels, sample.change) for one in sample.captions
-        ),
+        captions=tuple(show_caption(one, sample.labels, sample.change) for one in sample.captions),
         heard_again=tuple(_agreement(again)) if again else (),
         figures=tuple(_figures(sample, chosen.shard)),
     )
@@ -115,9 +113,7 @@ def _labels(labels: Labels) -> Iterator[ShownLabel]:
     for about, value, confidence, claim in rows:
         tool = " ".join(word for word in (claim.tool, claim.version) if word) or "unknown tool"
         origin = plain(f"{claim.origin.value} by {tool}, {claim.licence or 'unknown licence'}")
-        yield ShownLabel(
-            about=about, value=value, confidence=round(confidence, 3), origin=origin
-        )
+        yield ShownLabel(about=about, value=value, confidence=round(confidence, 3), origin=origin)
 
 
 def _counted(number: int, what: str) -> str:

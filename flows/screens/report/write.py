@@ -158,7 +158,7 @@ class _Writing:
         found = self._material.found
         choice = choose(found, most)
         done, clips = watch("clips", len(choice.clips)), 0
-        for entry in read_chosen(found, choice.clips):
+        for entry in read_chosen(found, choice):
             if isinstance(entry, ShardProblem):
                 self._problems.append(entry)
                 continue

@@ -72,7 +72,9 @@ def test_what_is_written_is_an_option_and_what_is_read_comes_first() -> None:
         "train predictors",
         "shards extract",
         "shards export",
+        "shards report",
         "captions vocabulary",
+        "report",
     }
 
 

@@ -1,4 +1,4 @@
-"""`obbligato report` and `shards report`: where the page goes, what is said, and what is refused."""
+"""`obbligato report` and `shards report`: where the page goes, what is said, what is refused."""
 
 import json
 from pathlib import Path

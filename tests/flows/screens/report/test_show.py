@@ -103,7 +103,9 @@ def test_a_foreign_sample_shows_its_texts_and_what_they_state_undecided() -> Non
     values = {figure.name: figure.value for figure in found.figures}
     assert values["bpm"] == "90"
     assert all(name.isprintable() for name in values)
-    row = row_of(clip_of_samples("x", [SampleOfClip(found, None)]), [SampleOfClip(found, None)], 0, 0)
+    row = row_of(
+        clip_of_samples("x", [SampleOfClip(found, None)]), [SampleOfClip(found, None)], 0, 0
+    )
     assert (row.unsure, row.split, row.strip) == (None, None, "")
 
 
