@@ -23,7 +23,7 @@ def script_json(value: Any) -> str:
     return text.translate(_ESCAPED)  # these signs stand within strings alone
 
 
-class Parts(ABC):
+class PageParts(ABC):
     """Where parts go, by name; `digest` is a hash of all."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Parts(ABC):
     def _write(self, name: str, content: bytes) -> None: ...
 
 
-class FileParts(Parts):
+class FileParts(PageParts):
     """Parts as script files in a folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -67,7 +67,7 @@ class FileParts(Parts):
         file.write_bytes(content)
 
 
-class BlockParts(Parts):
+class BlockParts(PageParts):
     """Parts as blocks of data, to stand in the page itself."""
 
     def __init__(self, out: IO[bytes]) -> None:

@@ -16,7 +16,7 @@ from flows.screens.histograms import count_lines, histograms, key_pairs
 from flows.screens.plain import plain
 from flows.screens.report.foreign import show_foreign
 from flows.screens.report.page import MARK, page_html
-from flows.screens.report.parts import BlockParts, FileParts, Parts
+from flows.screens.report.parts import BlockParts, FileParts, PageParts
 from flows.screens.report.records import ClipRow
 from flows.screens.report.rows import SampleOfClip, clip_of_samples, row_of
 from flows.screens.report.show import show_sample
@@ -111,8 +111,8 @@ def _published(
     data = fresh / "data"
     data.mkdir()
     with tempfile.TemporaryFile(dir=fresh) as blocks:
-        parts: Parts = BlockParts(cast("IO[bytes]", blocks)) if embed else FileParts(data)
-        writing = _Writing(parts, material)
+        parts: PageParts = BlockParts(cast("IO[bytes]", blocks)) if embed else FileParts(data)
+        writing = _PageWriter(parts, material)
         about = writing.all_parts(most, watch)
         folder = "" if embed else f"{_FOLDER}{parts.digest}"
         blocks.seek(0)
@@ -141,10 +141,10 @@ def _replace(out: Path, page: Path, data: Path | None, folder: str) -> None:
             shutil.rmtree(earlier, ignore_errors=True)
 
 
-class _Writing:
+class _PageWriter:
     """Parts being written as samples come: audio at once, a shard's clips at its end."""
 
-    def __init__(self, parts: Parts, material: Material) -> None:
+    def __init__(self, parts: PageParts, material: Material) -> None:
         self._parts, self._material = parts, material
         self._clips: dict[str, list[SampleOfClip]] = {}
         self._shard = ""

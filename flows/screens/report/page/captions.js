@@ -3,7 +3,11 @@
 // Captions with their facts marked: green where the label agrees, red where it differs, grey where
 // no label decides.
 const captions = (() => {
-  const SAYS = { agrees: "the label agrees", differs: "the label differs", open: "no label decides" };
+  const SAYS = {
+    agrees: "the label agrees",
+    differs: "the label differs",
+    open: "no label decides",
+  };
   const SIGNS = { agrees: "✓", differs: "≠", open: "·" };
   const { make } = dom;
 
@@ -37,14 +41,23 @@ const captions = (() => {
       "div",
       { class: "caption" },
       make("span", { class: "kind" }, kind),
-      make("p", {}, caption.runs.map((run) => marked(run, caption))),
+      make(
+        "p",
+        {},
+        caption.runs.map((run) => marked(run, caption)),
+      ),
       beside(caption),
     );
   }
 
   function legend() {
     const parts = Object.keys(SAYS).map((standing) =>
-      make("span", {}, make("mark", { class: `fact ${standing}` }, SIGNS[standing]), ` ${SAYS[standing]}`),
+      make(
+        "span",
+        {},
+        make("mark", { class: `fact ${standing}` }, SIGNS[standing]),
+        ` ${SAYS[standing]}`,
+      ),
     );
     return make("p", { class: "legend" }, parts);
   }

@@ -7,6 +7,7 @@ const clip = (() => {
   const CLICK_PX = 5; // a pointer that moves less has clicked
   const STRIP_PX = 46;
   const LEAST_LOOP_S = 0.1;
+  const MOST_ZOOM = 16;
 
   let shown = null; // the clip
   let sample = null; // of it, that is heard
@@ -22,7 +23,9 @@ const clip = (() => {
   }
 
   function bar(confidence) {
-    const inner = make("span", { class: confidence < 0.5 ? "low" : confidence < 0.8 ? "fair" : "high" });
+    const inner = make("span", {
+      class: confidence < 0.5 ? "low" : confidence < 0.8 ? "fair" : "high",
+    });
     inner.style.width = `${Math.round(100 * confidence)}%`;
     return make("span", { class: "confidence" }, inner);
   }
@@ -60,7 +63,8 @@ const clip = (() => {
   function onMove(event) {
     view.readout.textContent = lanes.readout(sample, timeAt(event));
     // a finger that moves scrolls; a mouse selects
-    if (!pulled || event.pointerType === "touch" || Math.abs(event.clientX - pulled.x) < CLICK_PX) return;
+    if (!pulled || event.pointerType === "touch" || Math.abs(event.clientX - pulled.x) < CLICK_PX)
+      return;
     view.stage.setPointerCapture(pulled.id);
     paintRegion(ordered(pulled.time, timeAt(event)));
   }
@@ -120,8 +124,9 @@ const clip = (() => {
   function strips() {
     if (shown.samples.length < 2) return "";
     const rows = shown.samples.map((one) => {
-      const value = (about) => (one.labels.find((label) => label.about === about) || {}).value || "";
-      const figures = [value("key"), value("tempo")].filter(Boolean).join(" · ");
+      const value = (about) =>
+        (one.labels.find((label) => label.about === about) || {}).value || "";
+      const said = [value("key"), value("tempo")].filter(Boolean).join(" · ");
       return make(
         "button",
         {
@@ -131,14 +136,24 @@ const clip = (() => {
           "data-key": one.key,
           onclick: () => choose(one),
         },
-        make("span", { class: "what" }, one.change || one.key, make("span", { class: "soft" }, figures)),
+        make(
+          "span",
+          { class: "what" },
+          one.change || one.key,
+          make("span", { class: "soft" }, said),
+        ),
         lanes.strip(one, longest(), STRIP_PX),
       );
     });
     return make(
       "section",
       {},
-      make("h3", {}, "Original and variants ", make("small", {}, "labels moved with the audio (v, V)")),
+      make(
+        "h3",
+        {},
+        "Original and variants ",
+        make("small", {}, "labels moved with the audio (v, V)"),
+      ),
       make("div", { class: "variants" }, rows),
     );
   }
@@ -178,16 +193,35 @@ const clip = (() => {
     follow();
   }
 
+  function zoomBy(factor) {
+    zoom = Math.max(1, Math.min(MOST_ZOOM, zoom * factor));
+    redraw();
+  }
+
   function zoomButtons() {
-    const step = (factor) => () => {
-      zoom = Math.max(1, Math.min(16, zoom * factor));
-      redraw();
-    };
     return make(
       "span",
       { class: "zoom" },
-      make("button", { type: "button", title: "Less of it in more room (+)", "aria-label": "Zoom in", onclick: step(2) }, "+"),
-      make("button", { type: "button", title: "More of it in less room (−)", "aria-label": "Zoom out", onclick: step(0.5) }, "−"),
+      make(
+        "button",
+        {
+          type: "button",
+          title: "Less of it in more room (+)",
+          "aria-label": "Zoom in",
+          onclick: () => zoomBy(2),
+        },
+        "+",
+      ),
+      make(
+        "button",
+        {
+          type: "button",
+          title: "More of it in less room (−)",
+          "aria-label": "Zoom out",
+          onclick: () => zoomBy(0.5),
+        },
+        "−",
+      ),
     );
   }
 
@@ -197,7 +231,8 @@ const clip = (() => {
     const time = Math.min(sound.position(), sample.duration_s || Infinity);
     const x = time * scale;
     view.playhead.style.transform = `translateX(${x}px)`;
-    if (!view.stage.matches(":hover") || sound.isPlaying()) view.readout.textContent = lanes.readout(sample, time);
+    if (!view.stage.matches(":hover") || sound.isPlaying())
+      view.readout.textContent = lanes.readout(sample, time);
     if (!sound.isPlaying()) return;
     const { scrollLeft, clientWidth, scrollWidth } = view.scroller;
     if (scrollWidth > clientWidth && (x < scrollLeft || x > scrollLeft + clientWidth - 40)) {
@@ -245,10 +280,7 @@ const clip = (() => {
     follow,
     paintRegion,
     sample: () => sample,
-    zoomBy: (factor) => {
-      zoom = Math.max(1, Math.min(16, zoom * factor));
-      redraw();
-    },
+    zoomBy,
     onChosen: (tell) => chosen.add(tell),
   };
 })();

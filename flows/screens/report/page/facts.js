@@ -24,7 +24,11 @@ const facts = (() => {
       "section",
       { class: "chart" },
       make("h3", {}, title),
-      make("div", { class: "bars" }, bars.flatMap((bar) => barRow(bar, most))),
+      make(
+        "div",
+        { class: "bars" },
+        bars.flatMap((bar) => barRow(bar, most)),
+      ),
     );
   }
 
@@ -32,8 +36,16 @@ const facts = (() => {
     if (!pairs.length) return [];
     const most = mostOf(pairs.flat());
     return [
-      chart("major keys, by fifths", pairs.map((pair) => pair[0]), most),
-      chart("their relative minors", pairs.map((pair) => pair[1]), most),
+      chart(
+        "major keys, by fifths",
+        pairs.map((pair) => pair[0]),
+        most,
+      ),
+      chart(
+        "their relative minors",
+        pairs.map((pair) => pair[1]),
+        most,
+      ),
     ];
   }
 
@@ -44,8 +56,17 @@ const facts = (() => {
     const { name, version } = parts.about;
     view.replaceChildren(
       make("h2", {}, "Statistics ", make("small", {}, `of all samples of ${name}`)),
-      make("dl", { class: "figures" }, found.counts.flatMap((line) => [make("dt", {}, line.name), make("dd", {}, line.text)])),
-      make("div", { class: "charts" }, keyCharts(found.keys), found.charts.map((one) => chart(one.title, one.bars))),
+      make(
+        "dl",
+        { class: "figures" },
+        found.counts.flatMap((line) => [make("dt", {}, line.name), make("dd", {}, line.text)]),
+      ),
+      make(
+        "div",
+        { class: "charts" },
+        keyCharts(found.keys),
+        found.charts.map((one) => chart(one.title, one.bars)),
+      ),
       make("p", { class: "soft" }, `Made by Obbligato ${version}`),
     );
   }
@@ -55,12 +76,24 @@ const facts = (() => {
     return make(
       "table",
       {},
-      make("thead", {}, make("tr", {}, head.map((name) => make("th", {}, name)))),
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          head.map((name) => make("th", {}, name)),
+        ),
+      ),
       make(
         "tbody",
         {},
         rows.map((row) =>
-          make("tr", { class: row.outcome }, head.map((name) => make("td", { "data-name": name }, row[name]))),
+          make(
+            "tr",
+            { class: row.outcome },
+            head.map((name) => make("td", { "data-name": name }, row[name])),
+          ),
         ),
       ),
     );
@@ -73,7 +106,11 @@ const facts = (() => {
     const counts = new Map();
     for (const row of rows) counts.set(row.outcome, (counts.get(row.outcome) || 0) + 1);
     const frame = make("div", { class: "wide" });
-    const search = make("input", { type: "search", placeholder: "Rule, reason, file…", "aria-label": "Filter by text" });
+    const search = make("input", {
+      type: "search",
+      placeholder: "Rule, reason, file…",
+      "aria-label": "Filter by text",
+    });
     let outcome = "";
     let most = FIRST_ROWS;
 
@@ -90,26 +127,47 @@ const facts = (() => {
       };
       const rest = found.length - most;
       frame.replaceChildren(
-        found.length ? table(found.slice(0, most)) : make("p", { class: "empty" }, "Nothing: all was used."),
-        rest > 0 ? make("button", { type: "button", onclick: more }, `${rest.toLocaleString("en")} more`) : "",
+        found.length
+          ? table(found.slice(0, most))
+          : make("p", { class: "empty" }, "Nothing: all was used."),
+        rest > 0
+          ? make("button", { type: "button", onclick: more }, `${rest.toLocaleString("en")} more`)
+          : "",
       );
     }
 
     function choice(name, text) {
       const choose = (event) => {
         outcome = name;
-        for (const one of event.currentTarget.parentElement.querySelectorAll("button")) dom.setPressed(one, one === event.currentTarget);
+        for (const one of event.currentTarget.parentElement.querySelectorAll("button"))
+          dom.setPressed(one, one === event.currentTarget);
         paint();
       };
-      return make("button", { type: "button", "aria-pressed": String(name === outcome), onclick: choose }, text);
+      return make(
+        "button",
+        { type: "button", "aria-pressed": String(name === outcome), onclick: choose },
+        text,
+      );
     }
 
     search.addEventListener("input", paint);
     const left = parts.about.unused - rows.length;
     view.replaceChildren(
       make("h2", {}, "Not used ", make("small", {}, "dead, rejected, or not as it should be")),
-      left > 0 ? make("p", { class: "soft" }, `The first ${rows.length.toLocaleString("en")}; obbligato dead ls lists all`) : "",
-      make("div", { class: "choices" }, search, choice("", "all"), [...counts].map(([name, count]) => choice(name, `${name} ${count.toLocaleString("en")}`))),
+      left > 0
+        ? make(
+            "p",
+            { class: "soft" },
+            `The first ${rows.length.toLocaleString("en")}; obbligato dead ls lists all`,
+          )
+        : "",
+      make(
+        "div",
+        { class: "choices" },
+        search,
+        choice("", "all"),
+        [...counts].map(([name, count]) => choice(name, `${name} ${count.toLocaleString("en")}`)),
+      ),
       frame,
     );
     paint();

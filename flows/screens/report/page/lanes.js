@@ -118,7 +118,8 @@ const lanes = (() => {
     const out = [];
     for (let at = 0; at + 1 < sample.beats_s.length; at++) {
       const seconds = sample.beats_s[at + 1] - sample.beats_s[at];
-      if (seconds > 0) out.push({ at: sample.beats_s[at], to: sample.beats_s[at + 1], bpm: 60 / seconds });
+      if (seconds > 0)
+        out.push({ at: sample.beats_s[at], to: sample.beats_s[at + 1], bpm: 60 / seconds });
     }
     return out;
   }
@@ -142,7 +143,10 @@ const lanes = (() => {
       const x = (((one.at + one.to) / 2) * scale).toFixed(1);
       d += `${index ? "L" : "M"}${x} ${yOf(one.bpm)}`;
     });
-    const line = `M${(found[0].at * scale).toFixed(1)} ${yOf(middle)}H${(found[found.length - 1].to * scale).toFixed(1)}`;
+    const [start, end] = [found[0].at, found[found.length - 1].to].map((at) =>
+      (at * scale).toFixed(1),
+    );
+    const line = `M${start} ${yOf(middle)}H${end}`;
     return [draw("path", { class: "guide", d: line }), draw("path", { class: "tempo curve", d })];
   }
 
@@ -174,12 +178,18 @@ const lanes = (() => {
     return d ? [draw("path", { class: "melody", d })] : [];
   }
 
-  function seconds(length, scale, y) {
+  function ticks(length, scale, y) {
     const step = [0.5, 1, 2, 5, 10, 30, 60, 300].find((one) => one * scale >= 58) || 600;
     const out = [];
     for (let at = 0; at <= length + 1e-6; at += step) {
       const place = at * scale > length * scale - 24 ? "end" : at ? "middle" : "start";
-      out.push(draw("text", { class: "second", x: (at * scale).toFixed(1), y, "text-anchor": place }, `${at} s`));
+      out.push(
+        draw(
+          "text",
+          { class: "second", x: (at * scale).toFixed(1), y, "text-anchor": place },
+          `${at} s`,
+        ),
+      );
     }
     return out;
   }
@@ -191,7 +201,8 @@ const lanes = (() => {
       found.push({ name, note, height: height + (name ? HEAD_PX : 0), body });
     const length = sample.duration_s;
     if (sample.peaks) add("", "", 96, (scale, top) => wave(sample, scale, top, 96));
-    if (sample.chords.length) add("", "", 34, (scale, top) => chordBlocks(sample, scale, top, 34, true));
+    if (sample.chords.length)
+      add("", "", 34, (scale, top) => chordBlocks(sample, scale, top, 34, true));
     const beats = tempi(sample);
     if (beats.length) {
       const all = beats.map((one) => one.bpm);
@@ -201,7 +212,9 @@ const lanes = (() => {
     if (sample.curves) {
       const { curves } = sample;
       const most = curves.dynamics_db.length ? Math.max(...curves.dynamics_db) : 0;
-      add("dynamics", `to ${decibels(most)}`, 36, (scale, top) => dynamics(curves, length, scale, top, 36));
+      add("dynamics", `to ${decibels(most)}`, 36, (scale, top) =>
+        dynamics(curves, length, scale, top, 36),
+      );
       add("melody, as pitch class", "C to B", 54, (scale, top) => melody(curves, scale, top, 54));
     }
     return found;
@@ -233,7 +246,7 @@ const lanes = (() => {
       parts,
       beatPaths(sample, scale, RULER - 6, gridEnd),
       barNumbers(sample, scale, 10),
-      seconds(length, scale, height - 4),
+      ticks(length, scale, height - 4),
     );
     return { svg, names, height };
   }

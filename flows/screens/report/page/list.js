@@ -19,8 +19,12 @@ const list = (() => {
 
   function badges(row) {
     const out = [];
-    if (row.differs) out.push(badge("differs", `≠ ${row.differs}`, "stated facts that the labels deny"));
-    if (row.apart > 0.1) out.push(badge("apart", `↔ ${row.apart.toFixed(2)}`, "how far labels extracted again fall short"));
+    if (row.differs)
+      out.push(badge("differs", `≠ ${row.differs}`, "stated facts that the labels deny"));
+    if (row.apart > 0.1)
+      out.push(
+        badge("apart", `↔ ${row.apart.toFixed(2)}`, "how far labels extracted again fall short"),
+      );
     if (row.unsure !== null) {
       const title = `the weakest label, ${row.weakest}: chance that it is right`;
       out.push(badge(row.unsure < 0.5 ? "unsure low" : "unsure", row.unsure.toFixed(2), title));
@@ -32,7 +36,7 @@ const list = (() => {
   function chords(row) {
     const out = make("span", { class: "strip", "aria-hidden": "true" });
     const stops = [];
-    for (let from = 0; from < row.strip.length; ) {
+    for (let from = 0; from < row.strip.length;) {
       let to = from + 1;
       while (row.strip[to] === row.strip[from]) to++;
       const hue = lanes.hueOf(row.strip.charCodeAt(from) - 97);
@@ -70,7 +74,10 @@ const list = (() => {
   function paint() {
     const frame = byId("list");
     const first = Math.max(0, Math.floor(frame.scrollTop / ROW_PX) - SPARE);
-    const last = Math.min(found.length, Math.ceil((frame.scrollTop + frame.clientHeight) / ROW_PX) + SPARE);
+    const last = Math.min(
+      found.length,
+      Math.ceil((frame.scrollTop + frame.clientHeight) / ROW_PX) + SPARE,
+    );
     for (const [index, node] of drawn) {
       if (index >= first && index < last) continue;
       node.remove();
@@ -107,11 +114,11 @@ const list = (() => {
       tag: byId("tag").value,
       differing: byId("differing").checked,
     };
-    const open = found[at];
+    const before = found[at];
     found = all.filter((row) => matches(row, words, choice));
     const order = ORDERS[byId("order").value];
     if (order) found.sort(order);
-    at = open ? found.indexOf(open) : -1;
+    at = before ? found.indexOf(before) : -1;
     byId("rows").replaceChildren();
     drawn = new Map();
     byId("rows").style.height = `${found.length * ROW_PX}px`;
@@ -137,10 +144,20 @@ const list = (() => {
   function offerChoices() {
     const counts = new Map();
     for (const row of all) for (const tag of row.tags) counts.set(tag, (counts.get(tag) || 0) + 1);
-    const tags = [...counts].sort((one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1));
-    offer("tag", "All tags", tags.slice(0, MOST_TAGS).map(([tag, count]) => [tag, `${tag} (${count})`]));
+    const tags = [...counts].sort(
+      (one, other) => other[1] - one[1] || (one[0] < other[0] ? -1 : 1),
+    );
+    offer(
+      "tag",
+      "All tags",
+      tags.slice(0, MOST_TAGS).map(([tag, count]) => [tag, `${tag} (${count})`]),
+    );
     const splits = [...new Set(all.map((row) => row.split).filter(Boolean))];
-    offer("split", "All splits", splits.map((split) => [split, split]));
+    offer(
+      "split",
+      "All splits",
+      splits.map((split) => [split, split]),
+    );
     byId("split").hidden = splits.length < 2;
     byId("tag").hidden = !tags.length;
   }

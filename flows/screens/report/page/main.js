@@ -32,7 +32,8 @@
 
   function showView(name) {
     for (const view of document.querySelectorAll(".view")) view.hidden = view.id !== name;
-    for (const button of document.querySelectorAll("[data-view]")) setPressed(button, button.dataset.view === name);
+    for (const button of document.querySelectorAll("[data-view]"))
+      setPressed(button, button.dataset.view === name);
     document.body.dataset.view = name;
     const filled = { statistics: facts.showStatistics, unused: facts.showUnused }[name];
     if (filled) filled().catch((error) => say(error.message));
@@ -60,7 +61,8 @@
     const button = byId("play");
     setPressed(button, sound.isPlaying());
     button.setAttribute("aria-label", sound.isPlaying() ? "Pause (space)" : "Play (space)");
-    for (const one of document.querySelectorAll("[data-switch]")) setPressed(one, sound.audible[one.dataset.switch]);
+    for (const one of document.querySelectorAll("[data-switch]"))
+      setPressed(one, sound.audible[one.dataset.switch]);
     setPressed(byId("loop"), Boolean(sound.loop()));
     if (clip.sample()) clip.paintRegion(sound.loop());
     tick();
@@ -170,7 +172,8 @@
   // -- beginning
 
   function fillHelp() {
-    const rows = (pairs) => pairs.flatMap(([key, does]) => [make("dt", {}, key), make("dd", {}, does)]);
+    const rows = (pairs) =>
+      pairs.flatMap(([key, does]) => [make("dt", {}, key), make("dd", {}, does)]);
     const close = make("button", { type: "button", onclick: () => byId("help").close() }, "Close");
     byId("help").append(
       make("h2", {}, "Keys"),
@@ -230,7 +233,8 @@
   async function begin() {
     byId("name").textContent = about.name;
     document.title = `${about.name}: report`;
-    byId("counts").textContent = `${counted(about.clips, "clip")} · ${counted(about.samples, "sample")}`;
+    byId("counts").textContent =
+      `${counted(about.clips, "clip")} · ${counted(about.samples, "sample")}`;
     byId("unused-count").textContent = about.unused ? about.unused.toLocaleString("en") : "";
     connect();
     const isWide = matchMedia("(min-width: 800px)").matches;
@@ -241,7 +245,8 @@
       if (!number && !isShown && isWide && wanted().name !== "clip") list.open(0);
     }
     if (wanted().name === "clip" && !isShown) say("The clip of this address is not on this page");
-    if (!about.clips) byId("clip").replaceChildren(make("p", { class: "empty" }, "No clip can be shown."));
+    if (!about.clips)
+      byId("clip").replaceChildren(make("p", { class: "empty" }, "No clip can be shown."));
     document.body.dataset.ready = "true";
   }
 

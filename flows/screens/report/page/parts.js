@@ -20,7 +20,11 @@ const parts = (() => {
     const value = embedded(name);
     if (value !== undefined) waiting.resolve(value);
     else fetchScript(name, waiting);
-    if (!keep) waiting.promise.then(() => arrived.delete(name), () => arrived.delete(name));
+    if (!keep)
+      waiting.promise.then(
+        () => arrived.delete(name),
+        () => arrived.delete(name),
+      );
     return waiting.promise;
   }
 

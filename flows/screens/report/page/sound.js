@@ -105,7 +105,8 @@ const sound = (() => {
       if (!tracks[name]) continue;
       const source = ctx.createBufferSource();
       source.buffer = tracks[name];
-      if (looped) Object.assign(source, { loop: true, loopStart: looped.start, loopEnd: looped.end });
+      if (looped)
+        Object.assign(source, { loop: true, loopStart: looped.start, loopEnd: looped.end });
       source.connect(gain);
       source.start(when, from);
       made.sources.push(source);
@@ -229,7 +230,8 @@ const sound = (() => {
     audible[name] = !audible[name];
     const gain = gains[name];
     // a few ms of fade: no crackle
-    if (gain) gain.gain.setTargetAtTime(audible[name] ? LEVELS[name] : 0, context.currentTime, 0.004);
+    if (gain)
+      gain.gain.setTargetAtTime(audible[name] ? LEVELS[name] : 0, context.currentTime, 0.004);
     tell();
   }
 

@@ -18,7 +18,7 @@ from tests.pipelines.shards.shard_samples import (
     write_shard,
 )
 from tests.support.chromium import PROGRAM, Page, chromium
-from tests.support.report_material import HOSTILE, hostile_material
+from tests.flows.screens.report.report_material import HOSTILE, hostile_material
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,7 +13,7 @@ from schemas.chord import Chord, ChordQuality
 from schemas.corpus import Change
 from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import CLIP, KEY, our_sample
-from tests.support.report_material import CAPTION, HOSTILE, hostile_samples
+from tests.flows.screens.report.report_material import CAPTION, HOSTILE, hostile_samples
 
 
 def chosen(sample: Sample | None, **fields: Any) -> ChosenSample:

@@ -22,7 +22,7 @@ from tests.pipelines.shards.shard_samples import (
     write_build,
     write_shard,
 )
-from tests.support.report_material import HOSTILE, hostile_material
+from tests.flows.screens.report.report_material import HOSTILE, hostile_material
 
 FORBIDDEN = (
     "innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function", "fetch(",
