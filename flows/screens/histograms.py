@@ -8,7 +8,9 @@ from flows.screens.plain import plain
 from pipelines.shards.stats import Stats
 from schemas.identity import Split, VariantKind
 from schemas.pitch import Key, Mode, pretty
+from schemas.vocabulary import Form
 
+TEXT_FORMS: Final = {Form.LONG: "sentences", Form.SHORT: "tags"}
 _MOST_CHORDS: Final = 15
 _MOST_NAMED: Final = 8  # licences, extensions; the rest are counted
 
@@ -44,6 +46,16 @@ def histograms(stats: Stats) -> list[Histogram]:
         Histogram("words in a caption", _binned(stats.caption_words, 100)),
     )
     return [chart for chart in charts if chart.bars]
+
+
+def text_histograms(stats: Stats) -> list[Histogram]:
+    """The texts that embeddings chose most, by form; empty where there are none."""
+    found: list[Histogram] = []
+    for form, used in stats.labels.stats().forms.items():
+        title = f"{TEXT_FORMS[form]} chosen by embedding, {used.distinct:,} different ones"
+        bars = [HistogramBar(plain(one.text), one.samples, f"{one.samples:,}") for one in used.head]
+        found.append(Histogram(title, bars))
+    return found
 
 
 class RelativeKeys(NamedTuple):

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.screens.histograms import (
+    TEXT_FORMS,
     Histogram,
     HistogramBar,
     RelativeKeys,
@@ -18,12 +19,10 @@ from flows.screens.plain import plain
 from flows.screens.terminal import Screen
 from pipelines.shards.label_statistics import LabelStats
 from pipelines.shards.stats import Stats
-from schemas.vocabulary import Form
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 _WIDEST: Final = 120
 _SIDE_BY_SIDE: Final = 110  # columns from which two histograms stand beside each other
-_FORMS: Final = {Form.LONG: "sentences", Form.SHORT: "tags"}
 _MOST_NAMED: Final = 8  # texts of labels
 
 
@@ -43,7 +42,7 @@ def _print_labels(console: Screen, labels: LabelStats, width: int) -> None:
     for form, of_form in labels.forms.items():
         title = (
             "\n"
-            f"{_FORMS[form]} chosen by embedding: "
+            f"{TEXT_FORMS[form]} chosen by embedding: "
             f"{of_form.labels:,} of {of_form.distinct:,} different ones"
         )
         console.print(Text(title, style="bold"))

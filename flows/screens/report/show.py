@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from flows.screens.plain import plain
@@ -32,7 +33,10 @@ from schemas.sample import Sample
 
 _BASS: Final = 48  # MIDI: C3, which small loudspeakers still play
 _CLOSE: Final = 60  # and C4, from which the other notes stand within an octave
-_MOST_CHORDS: Final = 12  # of a label beside a fact
+_MOST_NAMED: Final = 12  # chords of a label beside a fact
+# beats, chords and frames that are shown, of each: what an hour of music has, and a file can claim
+# millions
+_MOST_SHOWN: Final = 36_000
 
 
 def show_sample(
@@ -50,14 +54,14 @@ def show_sample(
         audio=audio,
         format=chosen.extension,
         **outlined(chosen.outline),
-        beats_s=sample.beats.times_s,
-        numbers=sample.beats.numbers,
+        beats_s=sample.beats.times_s[:_MOST_SHOWN],
+        numbers=sample.beats.numbers[:_MOST_SHOWN],
         chords=tuple(_chords(sample.labels)),
         labels=tuple(_labels(sample.labels)),
         curves=ShownCurves(
             frame_rate_hz=controls.frame_rate_hz,
-            dynamics_db=tuple(round(level, 1) for level in controls.dynamics_db),
-            melody=controls.melody,
+            dynamics_db=tuple(round(level, 1) for level in controls.dynamics_db[:_MOST_SHOWN]),
+            melody=controls.melody[:_MOST_SHOWN],
         ),
         captions=tuple(show_caption(one, sample.labels, sample.change) for one in sample.captions),
         heard_again=tuple(_agreement(again)) if again else (),
@@ -87,7 +91,7 @@ def notes_of(chord: Chord) -> tuple[int, ...]:
 
 
 def _chords(labels: Labels) -> Iterator[ShownChord]:
-    for segment in labels.chords.segments:
+    for segment in labels.chords.segments[:_MOST_SHOWN]:
         chord = segment.chord
         yield ShownChord(
             start_s=segment.start_s,
@@ -157,9 +161,10 @@ def _label_beside(about: str, fact: Fact, labels: Labels, change: Change) -> str
     if about in ("key", "tempo", "meter"):
         return values[about]
     if about == "chord" and fact.kind != "time":
-        names = [symbol(one, labels.key.key) for one in labels.chords.segments if one.chord]
-        more = " …" if len(names) > _MOST_CHORDS else ""
-        return " ".join(names[:_MOST_CHORDS]) + more
+        named = (one for one in labels.chords.segments if one.chord)
+        names = [symbol(one, labels.key.key) for one in islice(named, _MOST_NAMED + 1)]
+        more = " …" if len(names) > _MOST_NAMED else ""
+        return " ".join(names[:_MOST_NAMED]) + more
     if fact.kind == "dynamics" and change.gain_start != change.gain_end:
         return change_text(change)
     return ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
 
 from flows.errors import UsageError
-from flows.screens.histograms import count_lines, histograms, key_pairs
+from flows.screens.histograms import count_lines, histograms, key_pairs, text_histograms
 from flows.screens.plain import plain
 from flows.screens.report.foreign import show_foreign
 from flows.screens.report.page import MARK, page_html
@@ -233,7 +233,7 @@ def _statistics(stats: Stats) -> dict[str, Any]:
         "keys": [[one._asdict() for one in pair] for pair in key_pairs(stats.keys)],
         "charts": [
             {"title": chart.title, "bars": [bar._asdict() for bar in chart.bars]}
-            for chart in histograms(stats)
+            for chart in (*histograms(stats), *text_histograms(stats))
         ],
     }
 

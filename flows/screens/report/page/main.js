@@ -72,8 +72,10 @@
     const sample = clip.sample();
     if (!sample) return;
     say(sample.audio ? "" : "No audio goes with it: clicks and chords alone");
+    const length = sample.duration_s;
     try {
       await sound.play(sample);
+      if (sample.duration_s !== length) clip.redraw();
     } catch (error) {
       say(error.message);
     }
@@ -146,6 +148,8 @@
     "-": () => clip.zoomBy(0.5),
     ArrowRight: (event) => moveBy(1, event.shiftKey),
     ArrowLeft: (event) => moveBy(-1, event.shiftKey),
+    ArrowDown: (event) => inList(event) && list.step(1),
+    ArrowUp: (event) => inList(event) && list.step(-1),
     "/": () => byId("search").focus(),
     1: () => showView("clips"),
     2: () => showView("statistics"),
@@ -153,6 +157,10 @@
     Escape: () => sound.setLoop(null),
     "?": () => byId("help").showModal(),
   };
+
+  function inList(event) {
+    return event.target.id === "list";
+  }
 
   function onKey(event) {
     const { target, key } = event;
@@ -164,9 +172,7 @@
     // a button that was reached by keyboard is pressed by the space bar, as everywhere
     if (key === " " && target.matches("button:focus-visible")) return;
     const handle = HANDLERS[key];
-    if (!handle) return;
-    event.preventDefault();
-    handle(event);
+    if (handle && handle(event) !== false) event.preventDefault();
   }
 
   // -- beginning
@@ -210,7 +216,7 @@
       clip.redraw();
     }).observe(byId("clip"));
     sound.listen(paintTransport);
-    list.onOpened(open);
+    list.onOpened((row, key) => open(row, key).catch((error) => say(error.message)));
     clip.onChosen((goesOn) => {
       addressOfSample();
       if (goesOn) play();
@@ -219,10 +225,21 @@
     fillHelp();
   }
 
+  let lastPage = { number: -1, clips: [] };
+
+  /** The clips of a part. Only the last is kept: all of a large build would fill the memory. */
+  async function pageOf(number) {
+    if (lastPage.number !== number) {
+      const clips = await parts.load(`clips/${String(number).padStart(5, "0")}`, false);
+      lastPage = { number, clips };
+    }
+    return lastPage.clips;
+  }
+
   async function open(row, key) {
     latest = row;
     document.body.classList.add("one");
-    const page = await parts.load(`clips/${String(row.page).padStart(5, "0")}`);
+    const page = await pageOf(row.page);
     if (latest !== row) return; // another was opened meanwhile
     clip.show(page[row.place], key);
     say("");

@@ -140,12 +140,14 @@ const sound = (() => {
   }
 
   async function prepared(sample) {
-    if (!kept.has(sample.key)) {
+    const name = `${sample.audio} ${sample.key}`; // others' shards may use a key twice
+    if (!kept.has(name)) {
       const music = await decode(sample);
-      kept.set(sample.key, tracksOf(context, sample, music));
+      if (!sample.duration_s && music) sample.duration_s = music.duration; // not known before
+      kept.set(name, tracksOf(context, sample, music));
       if (kept.size > 4) kept.delete(kept.keys().next().value);
     }
-    return kept.get(sample.key);
+    return kept.get(name);
   }
 
   function tell() {

@@ -11,6 +11,7 @@ import soundfile
 from flows.screens.report.write import Material, write_report
 from pipelines.shards.find import find_shards
 from schemas.labels import Beats
+from tests.flows.screens.report.report_material import HOSTILE, hostile_material
 from tests.pipelines.shards.shard_samples import (
     RATE_HZ,
     foreign,
@@ -18,7 +19,6 @@ from tests.pipelines.shards.shard_samples import (
     write_shard,
 )
 from tests.support.chromium import PROGRAM, Page, chromium
-from tests.flows.screens.report.report_material import HOSTILE, hostile_material
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,8 +12,8 @@ from schemas.agreement import LabelAgreement
 from schemas.chord import Chord, ChordQuality
 from schemas.corpus import Change
 from schemas.sample import Sample
-from tests.pipelines.shards.shard_samples import CLIP, KEY, our_sample
 from tests.flows.screens.report.report_material import CAPTION, HOSTILE, hostile_samples
+from tests.pipelines.shards.shard_samples import CLIP, KEY, our_sample
 
 
 def chosen(sample: Sample | None, **fields: Any) -> ChosenSample:

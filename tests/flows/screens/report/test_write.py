@@ -14,6 +14,9 @@ from flows.screens.report.page import SCRIPTS
 from flows.screens.report.parts import script_json
 from flows.screens.report.write import Material, WrittenReport, write_report
 from pipelines.shards.find import find_shards
+from schemas.pseudo_label import PseudoLabel
+from schemas.vocabulary import Form
+from tests.flows.screens.report.report_material import HOSTILE, hostile_material
 from tests.pipelines.shards.shard_samples import (
     KEY,
     flac,
@@ -22,7 +25,6 @@ from tests.pipelines.shards.shard_samples import (
     write_build,
     write_shard,
 )
-from tests.flows.screens.report.report_material import HOSTILE, hostile_material
 
 FORBIDDEN = (
     "innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function", "fetch(",
@@ -220,3 +222,37 @@ def test_problems_of_shards_stand_among_what_was_not_used(tmp_path: Path) -> Non
     }
     audio = [clip["samples"][0]["peaks"] != "" for clip in part(out, "clips/00000")]
     assert audio == [True, False]
+
+
+def test_texts_that_embeddings_chose_are_counted(tmp_path: Path) -> None:
+    label = PseudoLabel(
+        text="folk <b>",
+        form=Form.SHORT,
+        vocabulary="v",
+        source="s",
+        licence="CC0",
+        rank=1,
+        similarity=0.5,
+        frequency=1,
+        model="m",
+        model_licence="CC0",
+    )
+    found = find_shards(str(write_build(tmp_path / "b", our_sample(pseudo_labels=(label,)))))
+    written(Material(name="x", version="1", found=found), tmp_path / "report")
+    chart = part(tmp_path / "report", "statistics")["charts"][-1]
+    assert chart == {
+        "title": "tags chosen by embedding, 1 different ones",
+        "bars": [{"label": "folk <b>", "value": 1, "figure": "1"}],
+    }
+    [row] = part(tmp_path / "report", "rows/0000")
+    assert "folk <b>" in row["tags"]
+
+
+def test_a_file_that_claims_a_million_beats_fills_no_page(tmp_path: Path) -> None:
+    beats = our_sample().beats.replaced(
+        times_s=tuple(at / 1000 for at in range(50_000)), numbers=(1,) * 50_000
+    )
+    found = find_shards(str(write_build(tmp_path / "b", our_sample(beats=beats))))
+    written(Material(name="x", version="1", found=found), tmp_path / "report")
+    [clip] = part(tmp_path / "report", "clips/00000")
+    assert len(clip["samples"][0]["beats_s"]) == len(clip["samples"][0]["numbers"]) == 36_000
