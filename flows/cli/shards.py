@@ -1,4 +1,6 @@
-"""`obbligato shards ls | show | stats | verify | extract | export`: looking into any WebDataset."""
+"""`obbligato shards ls | show | stats | verify | extract | export | report`: any WebDataset, looked
+into.
+"""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ import typer
 
 from flows.cli.options import Force, Json, JsonLines, Target, split_names, written
 from flows.cli.renamed import Renamed
+from flows.cli.report import report_shards
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from schemas.identity import Split
 
 app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
+app.command("report")(report_shards)
 
 
 @app.command("ls")

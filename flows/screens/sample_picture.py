@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from flows.screens.plain import plain
 from flows.screens.shards import change_text
-from pipelines.captioning.facts import mentions
+from pipelines.captioning.marking import marked
 from pipelines.labels.lead_sheet import symbol
 from pipelines.shards.find import FoundShards
 from pipelines.shards.pick import Picked, wave_of
@@ -40,7 +40,7 @@ _NUMBERED: Final = 26.0  # px between numbers of bars
 _FONT: Final = "system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans','DejaVu Sans',sans-serif"
 
 # What a fact is about, as a class of the style sheet: one colour above and in the caption.
-_ABOUT: Final = {
+ABOUT: Final = {
     FactKind.KEY: "key",
     FactKind.BPM: "tempo",
     FactKind.TEMPO_WORD: "tempo",
@@ -291,17 +291,10 @@ def _caption_text(caption: Caption, top: int) -> Iterator[str]:
 
 def _marked(caption: Caption) -> tuple[str, list[str]]:
     """The caption's text, and for each character what the fact that it states is about, if any."""
-    text = ""
-    about: list[str] = []
-    for index, sentence in enumerate(caption.sentences):
-        stated = {fact.kind for fact in caption.facts if fact.sentence == index}
-        text += f" {sentence}" if text else sentence
-        about += [""] * (len(text) - len(about))
-        first = len(text) - len(sentence)
-        for mention in mentions(sentence):
-            start, end = mention.span
-            if mention.kind in stated:
-                about[first + start : first + end] = [_ABOUT[mention.kind]] * (end - start)
+    text, words = marked(caption)
+    about = [""] * len(text)
+    for start, end, fact in words:
+        about[start:end] = [ABOUT[fact.kind]] * (end - start)
     if len(text) > _LONGEST_TEXT:
         text = text[: _LONGEST_TEXT - 1] + "…"
     return text, about

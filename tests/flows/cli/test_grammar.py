@@ -74,7 +74,9 @@ def test_what_is_written_is_an_option_and_what_is_read_comes_first() -> None:
         "export",
         "shards extract",
         "shards export",
+        "shards report",
         "captions vocabulary",
+        "report",
     }
 
 

@@ -1,0 +1,175 @@
+"""Some clips of a target, each with all its samples: drawn by the hash of their names, so that the
+same target gives the same ones.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+from pipelines.engine import bucket
+from pipelines.engine.child_process import Child, Death
+from pipelines.errors import DeadInput
+from pipelines.shards.find import FoundShards, Shard, ShardProblem, index_of
+from pipelines.shards.outline import Outline, outlines
+from pipelines.shards.read import RawSample, as_ours, read_shard
+from schemas.errors import SchemaError
+from schemas.identity import stable_hash, variant_kind
+from schemas.recipe import LimitsRecipe
+from schemas.sample import Sample
+
+_BATCH: Final = 16
+_BATCH_BYTES: Final = 32 << 20
+_TEXT_LIMIT: Final = 1 << 16
+
+
+class Choice(NamedTuple):
+    """Names of the clips that were chosen, the shards that hold them, and how many clips the target
+    has.
+    """
+
+    clips: frozenset[str]
+    shards: frozenset[str]
+    of: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenSample:
+    """A sample of a chosen clip: our record of it, or a foreign one's JSON and texts; its audio as
+    it stands in the shard, with its extension.
+    """
+
+    clip: str
+    key: str
+    shard: str
+    ours: Sample | None
+    facts: dict[str, Any]
+    texts: tuple[str, ...]
+    audio: bytes
+    extension: str
+    outline: Outline | None
+
+
+def clip_of(key: str) -> str:
+    """The clip of a sample, as its key names it; a foreign sample is a clip of its own.
+
+    >>> clip_of("00112233445566aa-0-10000-pd3"), clip_of("piano/0007-x")
+    ('00112233445566aa-0-10000', 'piano/0007-x')
+    """
+    clip, _, variant = key.rpartition("-")
+    try:
+        variant_kind(variant)
+    except SchemaError:
+        return key
+    return clip or key
+
+
+def choose(found: FoundShards, most: int) -> Choice:
+    """At most `most` clips of all shards; 0 for all.
+
+    Those whose names have the lowest hashes: of a corpus that grows, most of them stay.
+    """
+    holders: dict[str, set[str]] = {}
+    for shard in found.shards:
+        for key in _keys(shard):
+            holders.setdefault(clip_of(key), set()).add(shard.name)
+    names = list(holders)
+    if most:
+        names = heapq.nsmallest(most, names, key=_rank)
+    shards = frozenset(shard for name in names for shard in holders[name])
+    return Choice(frozenset(names), shards, len(holders))
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return stable_hash("report", name), name
+
+
+def _keys(shard: Shard) -> Iterator[str]:
+    """Keys of a shard, as its index has them, or else as it is read."""
+    try:
+        index = index_of(shard)
+    except DeadInput:
+        index = None
+    if index is not None:
+        yield from index.keys
+        return
+    for entry in read_shard(shard):
+        if isinstance(entry, RawSample):
+            yield entry.key
+
+
+def read_chosen(found: FoundShards, choice: Choice) -> Iterator[ChosenSample | ShardProblem]:
+    """Samples of these clips in the order of the shards, and problems of the shards that hold them.
+
+    A sample whose audio cannot be decoded comes without an outline, and the reason is a problem.
+    """
+    yield from found.problems
+    with bucket.child(LimitsRecipe()) as child:
+        for shard in found.shards:
+            if shard.name in choice.shards:
+                yield from _of_shard(shard, choice.clips, child)
+
+
+def _of_shard(
+    shard: Shard, chosen: frozenset[str], child: Child
+) -> Iterator[ChosenSample | ShardProblem]:
+    waiting: list[ChosenSample] = []
+    held = 0
+    for entry in read_shard(shard):
+        if isinstance(entry, ShardProblem):
+            yield entry
+            continue
+        if clip_of(entry.key) not in chosen:
+            continue
+        ours = as_ours(entry)
+        if isinstance(ours, ShardProblem):
+            yield ours
+        try:
+            sample = _sample(entry, ours if isinstance(ours, Sample) else None)
+        except DeadInput as error:
+            yield ShardProblem(
+                shard=entry.shard, key=entry.key, code=error.code, message=error.message
+            )
+            continue
+        waiting.append(sample)
+        held += len(sample.audio)
+        if len(waiting) >= _BATCH or held >= _BATCH_BYTES:
+            yield from _outlined(waiting, child)
+            waiting, held = [], 0
+    yield from _outlined(waiting, child)
+
+
+def _sample(raw: RawSample, ours: Sample | None) -> ChosenSample:
+    part = raw.audio
+    texts = (raw.content(text)[:_TEXT_LIMIT] for text in raw.texts)
+    return ChosenSample(
+        clip=ours.clip_key if ours else raw.key,
+        key=raw.key,
+        shard=raw.shard,
+        ours=ours,
+        facts=raw.facts or {},
+        texts=tuple(text.decode("utf-8", "backslashreplace") for text in texts),
+        audio=raw.content(part) if part else b"",
+        extension=part.extension.rpartition(".")[2] if part else "",
+        outline=None,
+    )
+
+
+def _outlined(waiting: list[ChosenSample], child: Child) -> Iterator[ChosenSample | ShardProblem]:
+    """Samples with their outlines, which a child draws: audio is hostile."""
+    sounding = [sample.audio for sample in waiting if sample.audio]
+    answers = iter(child.run(outlines, sounding, None) if sounding else [])
+    for sample in waiting:
+        answer = next(answers) if sample.audio else None
+        if isinstance(answer, Outline):
+            yield replace(sample, outline=answer)
+            continue
+        yield sample
+        if isinstance(answer, Death):
+            figure = f" ({answer.figure})" if answer.figure else ""
+            yield ShardProblem(
+                shard=sample.shard,
+                key=sample.key,
+                code=answer.code,
+                message=f"its audio cannot be drawn: {answer.message}{figure}",
+            )
