@@ -118,7 +118,7 @@ def test_the_help_fits_a_screen_and_begins_with_demo_and_build(
     monkeypatch.setattr(rich_utils, "MAX_WIDTH", 100)
     output = obbligato("--help", COLUMNS="100")
     lines = output.stdout.splitlines()
-    assert len(lines) <= 42
+    assert len(lines) <= 44
     assert max(len(line) for line in lines) <= 100
     shown = [found[1] for line in lines if (found := re.match(r"│ (\w+) ", line))]
     assert shown[:3] == ["demo", "build", "plan"]
@@ -190,7 +190,10 @@ def test_the_help_of_step_names_all_steps() -> None:
         ("obbligato train corpus --set run.ste", ["run.steps="]),
         ("obbligato train predictors corpus --set run.st", ["run.steps="]),
         ("obbligato train codec corpus --set vae.st", ["vae.steps="]),
-        ("obbligato train corpus --preset ", ["tiny", "small", "base", "n2m"]),
+        (
+            "obbligato train corpus --preset ",
+            ["tiny", "tiny-dit", "small", "small-dit", "base", "n2m"],
+        ),
         ("obbligato encode corpus --codec m", ["mel"]),
     ],
 )

@@ -1,7 +1,7 @@
 """Two nets side by side on one corpus: what each has learned after the same CPU time, or the same
 data.
 
-    python -m tests.benchmarks.net_trial SHARDS --out OUT [--nets tiny tiny-dit] [--minutes 12]
+    python -m tests.benchmarks.training.net_trial SHARDS --out OUT [--nets tiny tiny-dit] [--minutes 12]
         [--seeds 0 1 2] [--samples 25600] [--set run.precision=fp32]
 
 SHARDS is a build with latents (`obbligato encode`). Each preset is timed first, for as many steps

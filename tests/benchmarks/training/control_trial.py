@@ -1,7 +1,7 @@
 """What a trained model follows beyond the prompts of its corpus: unseen progressions, and curves.
 
-    python -m tests.benchmarks.control_trial unseen RUN SHARDS [--each 12] [--judge madmom]
-    python -m tests.benchmarks.control_trial curves RUN SHARDS [--songs 50]
+    python -m tests.benchmarks.training.control_trial unseen RUN SHARDS [--each 12] [--judge madmom]
+    python -m tests.benchmarks.training.control_trial curves RUN SHARDS [--songs 50]
 
 `unseen`: progressions drawn at random, of which no training song of SHARDS has one, each beside
 itself reversed: one chord a bar, two, one a beat, changes off the beat, sevenths, slash chords, in

@@ -1,7 +1,7 @@
 """Five seconds of eight clips by heart: does the loss fall tenfold, and does what is played have
 the asked chords?
 
-    python -m tests.benchmarks.overfit CORPUS OUT [--steps 1500]
+    python -m tests.benchmarks.training.overfit CORPUS OUT [--steps 1500]
 
 CORPUS is a build with mel latents (`obbligato encode --codec mel`). Prints the loss of the
 untrained and the trained net, and how much of the time the chords of what is played, by our
