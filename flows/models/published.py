@@ -13,7 +13,8 @@ from pipelines.trust.trusted import trust
 from training.published.exporting import ExportedModel, export_model
 from training.published.front_matter import front_matter, licence_of
 from training.published.importing import Imported, import_published
-from training.run.checkpoints import STATE, find_checkpoint, whole_ones
+from training.run.checkpoints import CORPUS, STATE, find_checkpoint, whole_ones
+from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import CodecRecipe, TextRecipe, foreign_names
 
 _PLAYED = (
@@ -44,6 +45,7 @@ def exported(target: str, out: str, *, licence: str = "") -> ExportedModel:
     """
     licence_of(find_checkpoint(target, files=()).state().parents, licence)
     made = export_model(target, out)
+    learned_from = made.checkpoint.record(CORPUS, CorpusSurvey).datasets
     facts = model_facts(
         made.checkpoint.run.rstrip("/").rpartition("/")[2],
         made.recipe,
@@ -51,7 +53,7 @@ def exported(target: str, out: str, *, licence: str = "") -> ExportedModel:
         made.checkpoint.state().replaced(parents=made.parents),
         checkpoint=made.checkpoint.name.rpartition("/")[2],
         parameters=parameters_of(made.recipe),
-        found=[found_at(one.target) for one in made.survey.datasets],
+        found=[found_at(one.target) for one in learned_from],
         figures=last_figures(Store(made.checkpoint.run)),
     )
     card = front_matter(made, licence) + model_card(facts, _PLAYED)

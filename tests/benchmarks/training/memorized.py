@@ -2,11 +2,11 @@
 
     python -m tests.benchmarks.training.memorized CORPUS OVER
 
-OVER is what `tests.benchmarks.training.overfit CORPUS OVER` left: a net that knows eight clips by heart.
-Lets it play by their captions and controls, and looks for copies; beside them held-out clips of
-CORPUS, which must not be copies. The exit status is 1 where fewer than seven of the eight are
-found, as the right clips, by fingerprint or nearer
-than held-out music, or one of held-out music is a copy.
+OVER is what `tests.benchmarks.training.overfit CORPUS OVER` left: a net that knows eight clips by
+heart. Lets it play by their captions and controls, and looks for copies; beside them held-out clips
+of CORPUS, which must not be copies. The exit status is 1 where fewer than seven of the eight are
+found, as the right clips, by fingerprint or nearer than held-out music, or one of held-out music is
+a copy.
 """
 
 import argparse

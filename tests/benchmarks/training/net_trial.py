@@ -1,8 +1,8 @@
 """Two nets side by side on one corpus: what each has learned after the same CPU time, or the same
 data.
 
-    python -m tests.benchmarks.training.net_trial SHARDS --out OUT [--nets tiny tiny-dit] [--minutes 12]
-        [--seeds 0 1 2] [--samples 25600] [--set run.precision=fp32]
+    python -m tests.benchmarks.training.net_trial SHARDS --out OUT [--nets tiny tiny-dit]
+        [--minutes 12] [--seeds 0 1 2] [--samples 25600] [--set run.precision=fp32]
 
 SHARDS is a build with latents (`obbligato encode`). Each preset is timed first, for as many steps
 as fit in the CPU time of `--minutes`; with `--samples` each sees that many instead, whatever time

@@ -1,7 +1,7 @@
 """Learned predictors against what is usual in their corpus, on songs that neither has seen.
 
-    python -m tests.benchmarks.training.predictors SHARDS PREDICTORS [--held-out SHARDS] [--split test …]
-                                          [--seeds 8] [--drawn]
+    python -m tests.benchmarks.training.predictors SHARDS PREDICTORS [--held-out SHARDS]
+        [--split test …] [--seeds 8] [--drawn]
 
 SHARDS are those that the predictors learned from; songs of `--held-out` shards are all new to them,
 such as a demo of another seed. Their validation split decided when to stop, and how far to trust
