@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import torch
 
-from pipelines.codecs import Codec, open_codec
+from pipelines.codecs import open_codec
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.errors import PipelineError
 from pipelines.shards.find import find_shards
@@ -27,10 +27,10 @@ from training.data.level_curves import check_level_curves
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import ORDER_VERSION, SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
-from training.dit.config import DitConfig
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint, RunState
+from training.run.fit import check_fit, shared
 from training.run.lost_steps import LostSteps
 from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World, joined
@@ -119,14 +119,14 @@ class _TrainingRun:
         report: ReportLine,
         lock: Lock | None = None,
     ) -> None:
+        recipe = shared(recipe, world)
         self.recipe, self.store, self.world, self.lock = recipe, store, world, lock
         self.report: ReportLine = report if world.is_first else _silent
-        _check_share(recipe, world)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
         encoder = open_text_encoder(
             recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
         )
-        _check_fit(recipe, codec, encoder.width)
+        check_fit(recipe, codec, encoder.width)
         start = world.broadcast(lambda: run_start(recipe, store, codec))
         self.survey, self.damaged = start.survey, set(start.damaged)
         check_level_curves(recipe.data.level_curves, codec.facts, reads_latents=self.survey.latents)
@@ -358,37 +358,3 @@ def _start_line(start: RunStart, recipe: TrainRecipe, world: World) -> str:
         f"of {recipe.data.batch} samples, {recipe.run.steps * recipe.data.batch / samples:.3g} "
         f"epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
     )
-
-
-def _check_share(recipe: TrainRecipe, world: World) -> None:
-    if not recipe.data.shards:
-        raise TrainingError(
-            "no shards to learn from: name a build, a folder of shards, or their URLs"
-        )
-    if recipe.data.batch % (recipe.data.micro_batch * world.ranks):
-        raise TrainingError(
-            f"data.batch {recipe.data.batch} cannot be shared by {world.ranks} processes in "
-            f"micro-batches of {recipe.data.micro_batch}: "
-            "choose a batch that is a multiple of both"
-        )
-
-
-def _check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
-    facts = codec.facts
-    if facts.channels != recipe.model.latent_channels:
-        raise TrainingError(
-            f"{facts.name} makes latents of {facts.channels} channels, "
-            f"but the model takes {recipe.model.latent_channels}: "
-            f"set model.latent_channels={facts.channels}, or take another codec"
-        )
-    if isinstance(recipe.model, DitConfig) and facts.bands != recipe.model.latent_bands:
-        raise TrainingError(
-            f"{facts.name} makes latents of {facts.bands} bands, "
-            f"but the model takes {recipe.model.latent_bands}: "
-            f"set model.latent_bands={facts.bands}, or take another codec"
-        )
-    if text_width != recipe.model.text_width:
-        raise TrainingError(
-            f"the text encoder's states are {text_width} wide, but the model "
-            f"takes {recipe.model.text_width}: set model.text_width={text_width}"
-        )

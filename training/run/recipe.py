@@ -73,7 +73,7 @@ class DataRecipe(Record):
         8,
         ge=1,
         description=(
-            "Samples that a process takes through the net at once; "
+            "Samples that a process takes through the net at once, at most; "
             "a step gathers as many as it needs."
         ),
     )

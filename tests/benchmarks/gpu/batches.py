@@ -109,9 +109,17 @@ def flan_shaped(width: int, device: torch.device, narrow: bool) -> FrozenEncoder
     """An encoder shaped as FLAN-T5-large, or narrow."""
     from transformers import T5Config, T5EncoderModel
 
-    shape = {"d_kv": 64, "d_ff": 2816, "num_layers": 24, "num_heads": 16, "vocab_size": 32128}
+    shape: dict[str, Any] = {
+        "d_kv": 64,
+        "d_ff": 2816,
+        "num_layers": 24,
+        "num_heads": 16,
+        "vocab_size": 32128,
+    }
     if narrow:
         shape = {"d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "vocab_size": 16}
     config = T5Config(d_model=width, feed_forward_proj="gated-gelu", **shape)
     with device:
-        return FrozenEncoder("drawn", T5EncoderModel(config).eval(), _Words())
+        model = T5EncoderModel(config)
+    model.train(False)
+    return FrozenEncoder("drawn", model, _Words())

@@ -1,10 +1,11 @@
 """What a checkpoint and a resume cost in memory and time, with two processes.
 
-    python -m tests.benchmarks.gpu.checkpoint_cost [--parallel fsdp] [--width 256]
+    python -m tests.benchmarks.gpu.checkpoint_cost [--parallel fsdp] [--behind]
 
 One step of a wide net on a corpus of kilobytes, its checkpoint, and the same command again. Of each
 process: the peak of its own memory (RssAnon: files that are mapped do not count) above what it had
-before, in multiples of the checkpoint's bytes, and how long the step stood still.
+before, in multiples of the checkpoint's bytes, and how long the step stood still. `--behind` writes
+as on a GPU: behind the steps, from copies.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import torch
 from tests.training.runs import NET, corpus, recipe
 from training.run import checkpoints
 from training.run.loop import _TrainingRun, train
-from training.run.parallel import is_first_process
+from training.run.parallel import World, is_first_process
 from training.run.trainer import Trainer
 
 
@@ -65,9 +66,11 @@ class Watch:
         return watched
 
 
-def one_process(folder: str, parallel: str, width: int) -> None:
+def one_process(folder: str, parallel: str, width: int, behind: bool) -> None:
     """A process's part: learn a step or go on, and say what it took."""
     torch.set_num_threads(1)
+    if behind:
+        World.runs_behind = property(lambda _: True)  # type: ignore[method-assign,assignment]
     net = NET.replaced(widths=(width, width), norm_groups=8, head_width=64)
     steps = 2 if list(Path(folder, "run").glob("checkpoints/*/state.json")) else 1
     chosen = recipe(Path(folder, "shards"), run__steps=steps, run__parallel=parallel)
@@ -90,17 +93,19 @@ def main() -> None:
     """Print what it took, by process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parallel", default="ddp")
+    parser.add_argument("--behind", action="store_true")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--folder", default="", help="used by the processes themselves")
     chosen = parser.parse_args()
     if chosen.folder:
-        one_process(chosen.folder, chosen.parallel, chosen.width)
+        one_process(chosen.folder, chosen.parallel, chosen.width, chosen.behind)
         return
     with tempfile.TemporaryDirectory() as folder:
         corpus(Path(folder, "shards"))
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         module = ["-m", "tests.benchmarks.gpu.checkpoint_cost", "--folder", folder]
         knobs = ["--parallel", chosen.parallel, "--width", str(chosen.width)]
+        knobs += ["--behind"] if chosen.behind else []
         for _ in range(2):
             subprocess.run([sys.executable, *launcher, *module, *knobs], check=True)
         files = Path(folder, "run", checkpoints.folder_of(2)).iterdir()

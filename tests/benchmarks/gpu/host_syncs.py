@@ -12,19 +12,13 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipelines.codecs import Codec, CodecFacts
-from training.conditions.beats import batched_beats
-from training.conditions.chords import batched_chords
-from training.conditions.rows import row_width
-from training.data.loading import TrainingBatch
-from training.diffusion.frozen_encoder import FrozenEncoder
+from tests.benchmarks.gpu.batches import drawn, flan_shaped
 from training.diffusion.text_encoder import TextCache
 from training.run.parallel import World
 from training.run.presets import ready_recipe
@@ -72,54 +66,6 @@ class HostWaits(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **given)
 
 
-class _Words:
-    """A tokenizer of words by their length."""
-
-    def __call__(self, prompts: list[str], **_: object) -> Any:
-        from transformers import BatchEncoding
-
-        ids = torch.tensor([[len(prompt) % 7 + 1] * 8 for prompt in prompts])
-        return BatchEncoding({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-
-
-def text_encoder(width: int) -> FrozenEncoder:
-    """A T5 of two small layers on the device."""
-    from transformers import T5Config, T5EncoderModel
-
-    config = T5Config(d_model=width, d_kv=8, d_ff=16, num_layers=2, num_heads=2, vocab_size=16)
-    with DEVICE:
-        return FrozenEncoder("words", T5EncoderModel(config), _Words())
-
-
-def latents_codec(channels: int, bands: int) -> Codec:
-    """What is asked of a codec whose latents stand in the shards."""
-    facts = SimpleNamespace(
-        channels=channels, bands=bands, rate_hz=16_000, frames=lambda samples: samples // 640
-    )
-    return cast(Codec, SimpleNamespace(facts=cast(CodecFacts, facts)))
-
-
-def drawn_batch(recipe: TrainRecipe, shape: tuple[int, int, int]) -> TrainingBatch:
-    """A micro-batch of noise, as a worker hands it over."""
-    rows = recipe.data.micro_batch
-    frames = shape[1]
-    latents_BCTF = torch.zeros(rows, *shape)
-    width = row_width(recipe.model.rows) if recipe.model.rows else 0
-    return TrainingBatch(
-        keys=tuple(str(index) for index in range(rows)),
-        prompts=tuple("la " * index for index in range(rows)),
-        beats=batched_beats([None] * rows),
-        chords=batched_chords([None] * rows),
-        rows_BTR=torch.zeros(rows, frames, width) if width else None,
-        seconds_B2=torch.zeros(rows, 2),
-        sounds=latents_BCTF,
-        frames_B=torch.full((rows,), frames),
-        noise_BCTF=latents_BCTF,
-        times_B=torch.full((rows,), 0.5),
-        unusable=(),
-    )
-
-
 def small_recipe() -> TrainRecipe:
     """A recipe of two micro-batches and a narrow net of base's kind."""
     made = ready_recipe("base")
@@ -144,14 +90,14 @@ def _allowed_on_meta() -> Iterator[None]:
 def counted_waits(steps: int = 3) -> Counter[str]:
     """What makes the host wait in the last of some steps of two micro-batches."""
     recipe = small_recipe()
-    codec = latents_codec(recipe.model.latent_channels, 16)
-    states = TextCache(text_encoder(recipe.model.text_width), 0)
-    trainer = Trainer(recipe, codec, states, World(0, 1, DEVICE))
+    source = drawn(recipe, pinned=False)
+    states = TextCache(flan_shaped(recipe.model.text_width, DEVICE, narrow=True), 0)
+    trainer, batches = Trainer(recipe, source.codec, states, World(0, 1, DEVICE)), source.batches()
     before: list[LaunchedStep] = []
     for step in range(steps):
         with _allowed_on_meta(), HostWaits() as waits:
-            batches = [trainer.ready(drawn_batch(recipe, trainer.shape)) for _ in range(2)]
-            before.append(trainer.step(batches, step))
+            ready = [trainer.ready(next(batches)) for _ in range(2)]
+            before.append(trainer.step(ready, step))
             for late in before[:-1]:
                 trainer.figures(late)
                 waits.counted["step before"] += 1  # by its event, which nothing here shows

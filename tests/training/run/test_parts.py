@@ -12,10 +12,13 @@ from torch import nn
 from pipelines.storage.store import Store
 from training.conditions.tokens import Tokens
 from training.diffusion.text_encoder import TextCache, open_text_encoder
+from training.errors import TrainingError
 from training.munet.config import MuNetConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.run.ema import Ema
+from training.run.fit import shared
 from training.run.metrics_log import MetricsLog, spectrogram_picture
+from training.run.parallel import World
 from training.run.presets import READY, ready_recipe
 from training.run.recipe import Decay, OptimRecipe
 from training.run.throughput import flops_per_sample
@@ -139,6 +142,19 @@ def test_guidance_away_from_what_is_never_learned_is_refused(drop_all: float) ->
         recipe.replaced(prompts=rare)
     unguided = recipe.sampling.replaced(guidance=1.0)
     assert recipe.replaced(prompts=rare, sampling=unguided).prompts == rare
+
+
+def test_a_process_takes_no_more_at_once_than_its_share_of_a_step() -> None:
+    base = READY["base"]
+    base = base.replaced(data=base.data.replaced(shards=("corpus",)))
+    cpu = torch.device("cpu")
+    assert [shared(base, World(0, ranks, cpu)).data.micro_batch for ranks in (1, 2, 8)] == [
+        16,
+        16,
+        4,
+    ]
+    with pytest.raises(TrainingError, match="cannot be shared by 3 processes in micro-batches of"):
+        shared(base, World(0, 3, cpu))
 
 
 def test_operations_of_a_pass_are_counted() -> None:
