@@ -1,4 +1,4 @@
-"""Shards to model: conditions and prompts, MuNet, its objective, sampling.
+"""Shards to model: conditions and prompts, nets, objectives, sampling.
 
 `model.py` is the place to start reading.
 """

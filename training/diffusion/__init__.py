@@ -1,1 +1,1 @@
-"""The latent-diffusion model: its parts, objective and sampler."""
+"""The latent-diffusion model: text encoder, the model as a whole, guided sampling."""
