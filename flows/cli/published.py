@@ -78,9 +78,10 @@ def export_model(
 
     made = exported(run, out, licence=licence)
     if as_json:
-        print_json({"out": out, "diffusers": made.is_published_shape, "beside": list(made.rest)})
+        print_json({"out": out, "unet": made.opened_by, "beside": list(made.rest)})
         return
-    opens = "diffusers" if made.is_published_shape else "Mustango's code"
-    typer.echo(f"{plain(made.checkpoint.name)} in {out}: {opens} opens unet/")
+    typer.echo(f"{plain(made.checkpoint.name)} in {out}")
+    if made.opened_by:
+        typer.echo(f"{made.opened_by} opens unet/")
     if made.rest:
         typer.echo(f"what no published net has lies in {out}/obbligato: {', '.join(made.rest)}")

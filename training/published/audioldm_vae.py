@@ -24,6 +24,7 @@ _UPSAMPLE_RATES: Final = [5, 4, 2, 2, 2]
 _DILATIONS: Final = [1, 3, 5]
 _RATE_HZ: Final = 16_000
 _GROUPS: Final = 32
+_MOST_BLOCKS: Final = 256  # AudioLDM's has six on either way
 _RESNET: Final = r"(norm1|conv1|norm2|conv2|nin_shortcut)"
 _LEVEL: Final = re.compile(rf"(en|de)coder\.(down|up)\.(\d+)\.block\.(\d+)\.{_RESNET}\.(\w+)")
 _RESAMPLED: Final = re.compile(
@@ -66,18 +67,21 @@ def autoencoder_of(published: Weights, config: Mapping[str, Any]) -> Autoencoder
             raise TrainingError(
                 "the autoencoder has attention outside its middle, or subbands: not AudioLDM's"
             )
-        made = AutoencoderKL(
-            in_channels=shape["in_channels"],
-            out_channels=shape["out_ch"],
-            latent_channels=config["embed_dim"],
-            block_out_channels=widths,
-            layers_per_block=shape["num_res_blocks"],
-            norm_num_groups=_GROUPS,
-            down_block_types=["DownEncoderBlock2D"] * len(widths),
-            up_block_types=["UpDecoderBlock2D"] * len(widths),
-            scaling_factor=float(config["scale_factor"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        if len(widths) * int(shape["num_res_blocks"]) > _MOST_BLOCKS:
+            raise TrainingError("the autoencoder has more blocks than any of AudioLDM's")
+        with torch.device("meta"):  # no more memory is taken than the weights have numbers
+            made = AutoencoderKL(
+                in_channels=shape["in_channels"],
+                out_channels=shape["out_ch"],
+                latent_channels=config["embed_dim"],
+                block_out_channels=widths,
+                layers_per_block=shape["num_res_blocks"],
+                norm_num_groups=_GROUPS,
+                down_block_types=["DownEncoderBlock2D"] * len(widths),
+                up_block_types=["UpDecoderBlock2D"] * len(widths),
+                scaling_factor=float(config["scale_factor"]),
+            )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(
             f"the autoencoder's configuration is not AudioLDM's: {first_line(error)}"
         ) from error
@@ -147,8 +151,10 @@ def vocoder_of(published: Weights) -> SpeechT5HifiGan:
         raise TrainingError(
             f"there is no vocoder of AudioLDM's among the weights: {error}"
         ) from error
-    made = SpeechT5HifiGan(config)
-    buffers = {name: made.get_buffer(name) for name in ("mean", "scale")}
+    with torch.device("meta"):
+        made = SpeechT5HifiGan(config)
+    bands = config.model_in_dim
+    buffers = {"mean": torch.zeros(bands), "scale": torch.ones(bands)}  # as where none are given
     named = {re.sub(r"^ups\.", "upsampler.", name): value for name, value in own.items()}
     _fill(made, named | buffers, "vocoder")
     torch.nn.Module.eval(made)
@@ -165,4 +171,4 @@ def _fill(module: torch.nn.Module, weights: Weights, what: str) -> None:
             f"the {what} is not AudioLDM's: {len(strange)} tensors do not fit, the first is "
             f"{strange[0]}"
         )
-    module.load_state_dict(weights)
+    module.load_state_dict(weights, assign=True)

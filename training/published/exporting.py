@@ -24,8 +24,8 @@ from training.munet.config import MuNetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.published.codec_folder import copy_codec
-from training.published.reading import LINEAGE, NET, REST, Lineage
-from training.published.sources import OURS
+from training.published.reading import LINEAGE, NET, Lineage
+from training.published.sources import OURS, REST
 from training.published.unet_names import published_name, published_unet, unet_config
 from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, Parent, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
@@ -48,7 +48,7 @@ class ExportedModel(NamedTuple):
     recipe: TrainRecipe
     survey: CorpusSurvey
     parents: tuple[Parent, ...]
-    is_published_shape: bool  # diffusers computes what we do
+    opened_by: str  # whose code opens the UNet; empty where there is none
     rest: tuple[str, ...]  # parts of the net that no published one has
 
 
@@ -81,9 +81,15 @@ def export_model(target: str, out: str) -> ExportedModel:
         recipe=handed[0],
         survey=handed[1],
         parents=handed[2].parents,
-        is_published_shape=isinstance(recipe.model, MuNetConfig) and not recipe.model.controls,
+        opened_by=_opened_by(recipe),
         rest=tuple(sorted({name.removeprefix(NET).partition(".")[0] for name in rest})),
     )
+
+
+def _opened_by(recipe: TrainRecipe) -> str:
+    if not isinstance(recipe.model, MuNetConfig):
+        return ""
+    return "Mustango's code" if recipe.model.controls else "diffusers"
 
 
 def _is_published(name: str) -> bool:

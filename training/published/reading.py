@@ -14,8 +14,7 @@ from training.munet.config import MuNetConfig
 from training.objectives import ObjectiveConfig
 from training.published import music_tokens
 from training.published.foreign_tensors import read_tensors
-from training.published.sources import OURS, PublishedFolder
-from training.published.sources import REST as _REST
+from training.published.sources import OURS, REST, PublishedFolder
 from training.published.unet_names import our_unet, unet_shape
 from training.run.checkpoints import CORPUS, RECIPE, Parent
 from training.run.corpus_survey import CorpusSurvey
@@ -25,7 +24,6 @@ from training.run.tensor_files import Weights
 
 R = TypeVar("R", bound=Record)
 LINEAGE: Final = "lineage.json"  # in a folder that we exported, as is
-REST: Final = f"{_REST}.safetensors"  # what no published net has
 NET: Final = "munet."
 _UNET: Final = "unet."
 _TEXT_ENCODER: Final = "text_encoder."

@@ -24,13 +24,14 @@ from training.errors import TrainingError
 OURS: Final = "obbligato"  # what only we know of a model, in a folder of diffusers' layout
 _SUFFIXES: Final = (".safetensors", ".bin")
 _PATTERNS: Final = ("*.json", "*.safetensors", "*.bin", "README.md")
-REST: Final = f"{OURS}/rest"  # the parts of a net that no published one has
+_REST: Final = f"{OURS}/rest"
+REST: Final = f"{_REST}.safetensors"  # the parts of a net that no published one has
 _PREDICTORS: Final = ("beats/*", "chords/*")  # of Mustango: gigabytes that nobody reads here
 _MAIN: Final = (
     "ldm/pytorch_model_ldm",
     "pytorch_model_main",
     "unet/diffusion_pytorch_model",
-    REST,
+    _REST,
 )
 TRANSFORMER: Final = "transformer/diffusion_pytorch_model*.safetensors"  # large ones in parts
 _VAE: Final = ("vae/pytorch_model_vae", "pytorch_model_vae")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 
+from pipelines.pretrained.checksum import first_line
 from training.conditions import Condition
 from training.conditions.net_shape import TOKENS
 from training.errors import TrainingError
@@ -197,6 +198,8 @@ def unet_shape(published: Weights, stated: Mapping[str, Any] | None = None) -> M
         raise TrainingError(
             f"there is no {error.args[0]} among the weights: this is not a UNet of TANGO's kind"
         ) from error
+    except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        raise TrainingError(f"this is not a UNet of TANGO's kind: {first_line(error)}") from error
 
 
 def _shape(published: Weights, stated: Mapping[str, Any]) -> MuNetConfig:

@@ -28,12 +28,12 @@ _STATES: Final = "hidden_states"
 class TransformerRows(nn.Module):
     """Frame rows for each block of a transformer, which begin as nothing."""
 
-    def __init__(self, blocks: nn.ModuleList, config: ReleasedConfig, width: int) -> None:
+    def __init__(self, blocks: nn.ModuleList, config: ReleasedConfig) -> None:
         super().__init__()
         self.ahead, self.patch = config.tokens_ahead, config.patch
         self.mix = RowMixer(row_width(config.rows), config.row_width)
         self.into = nn.ModuleList(
-            nn.Linear(config.row_width, width, bias=False) for _ in range(len(blocks))
+            nn.Linear(config.row_width, config.width, bias=False) for _ in range(len(blocks))
         )
         for layer in self.into:
             nn.init.zeros_(cast(nn.Linear, layer).weight)
@@ -90,10 +90,7 @@ class ReleasedNet(nn.Module):
         blocks = self.base.get_submodule(
             "transformer_blocks" if config.family is Family.STABLE_AUDIO else "layers"
         )
-        width = _width(config)
-        self.rows = (
-            TransformerRows(cast(nn.ModuleList, blocks), config, width) if config.rows else None
-        )
+        self.rows = TransformerRows(cast(nn.ModuleList, blocks), config) if config.rows else None
 
     def forward(
         self,
@@ -170,13 +167,6 @@ class ReleasedNet(nn.Module):
             return_dict=False,
         )[0]
         return predicted_BTC
-
-
-def _width(config: ReleasedConfig) -> int:
-    """Channels of a token in the transformer."""
-    if config.family is Family.ACE_STEP:
-        return int(config.shape["hidden_size"])
-    return int(config.shape["num_attention_heads"]) * int(config.shape["attention_head_dim"])
 
 
 def _made(name: str, shape: Mapping[str, Any]) -> Any:

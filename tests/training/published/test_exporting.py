@@ -64,7 +64,7 @@ def with_rows(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Path:
 
 def test_diffusers_opens_each_part_and_predicts_what_we_do(with_rows: Path, tmp_path: Path) -> None:
     made, out = export_model(str(with_rows), str(tmp_path / "out")), tmp_path / "out"
-    assert made.is_published_shape
+    assert made.opened_by == "diffusers"
     index = json.loads((out / "model_index.json").read_text())
     assert index["unet"] == ["diffusers", "UNet2DConditionModel"]
     unet = UNet2DConditionModel.from_pretrained(out, subfolder="unet").eval()
@@ -101,7 +101,7 @@ def test_what_was_exported_is_imported_with_the_same_bytes(
 
 def test_mustango_goes_out_under_the_names_it_came_in(imported: Path, tmp_path: Path) -> None:
     made = export_model(str(imported), str(tmp_path / "out"))
-    assert (made.is_published_shape, made.rest) == (False, ("beats", "chords"))
+    assert (made.opened_by, made.rest) == ("Mustango's code", ("beats", "chords"))
     held = safetensors.torch.load_file(tmp_path / "out/unet/diffusion_pytorch_model.safetensors")
     theirs = {
         name.removeprefix("unet."): value

@@ -22,6 +22,7 @@ from tests.training.published.layouts import (
     tango,
     weights_of,
     write_bin,
+    write_json,
     write_vae,
 )
 from training.conditions import Condition
@@ -245,4 +246,30 @@ def test_a_net_of_another_kind_is_refused(tmp_path: Path, text: Path) -> None:
     config = folder / "configs/music_diffusion_model_config.json"
     config.write_text(json.dumps(stated("mustango")["unet"] | {"act_fn": "gelu"}))
     with pytest.raises(TrainingError, match="act_fn 'gelu'"):
+        import_published(str(folder), str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("knob", [{"ch": 10**9}, {"num_res_blocks": 10**9}, {"ch_mult": [1] * 300}])
+def test_a_configuration_takes_no_more_memory_than_its_weights(
+    tmp_path: Path, knob: dict[str, Any]
+) -> None:
+    write_vae(tmp_path / "audioldm")
+    config = stated("vae")["vae"]
+    write_json(
+        tmp_path / "audioldm/vae_config.json", config | {"ddconfig": config["ddconfig"] | knob}
+    )
+    with pytest.raises(TrainingError, match=r"autoencoder"):
+        import_published(str(tmp_path / "audioldm"), str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "knob", [{"norm_num_groups": 5}, {"attention_head_dim": [0, 4]}, {"attention_head_dim": "x"}]
+)
+def test_a_shape_that_is_no_net_s_is_refused(
+    tmp_path: Path, text: Path, knob: dict[str, Any]
+) -> None:
+    folder = mustango(tmp_path / "mustango", text)
+    config = folder / "configs/music_diffusion_model_config.json"
+    config.write_text(json.dumps(stated("mustango")["unet"] | knob))
+    with pytest.raises(TrainingError, match="not a UNet of TANGO's kind"):
         import_published(str(folder), str(tmp_path / "out"))

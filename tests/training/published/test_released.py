@@ -1,5 +1,6 @@
 """A released transformer as a run of ours: rows on it are trained by the usual commands."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.training.run.test_loop import silent
 from tests.training.runs import corpus
 from training.conditions import Condition
 from training.errors import TrainingError
+from training.published.exporting import export_model
 from training.published.importing import import_published
 from training.run.checkpoints import find_checkpoint
 from training.run.loop import train
@@ -100,6 +102,11 @@ def test_rows_are_trained_on_it_and_it_stays(tmp_path: Path, shards: Path, make:
     assert any(value.any() for name, value in own.items() if ".into." in name)
     assert all(torch.equal(value, played[name]) for name, value in base.items())
     assert last.state().parents[0].name == "released"
+    handed_on = export_model(str(tmp_path / "child"), str(tmp_path / "out"))
+    assert (handed_on.opened_by, handed_on.rest) == ("", ("released",))
+    import_published(str(tmp_path / "out"), str(tmp_path / "back"))
+    back = find_checkpoint(str(tmp_path / "back")).weights("ema.safetensors")
+    assert all(torch.equal(value, back[name]) for name, value in played.items())
 
 
 def test_all_of_it_is_trained_where_nothing_is_frozen_its_tables_aside(
@@ -124,5 +131,16 @@ def test_what_a_transformer_does_not_bring_must_be_named(tmp_path: Path) -> None
     write_vae(tmp_path / "audioldm")
     import_published(str(tmp_path / "audioldm"), str(tmp_path / "codec"))
     other = f"audioldm={tmp_path / 'codec'}"
+    config = tmp_path / "released/transformer/config.json"
+    stated = json.loads(config.read_text())
+    for knob, reason in (
+        ({"num_layers": 10**5}, "more than 256 blocks"),
+        ({"num_attention_heads": 10**9}, "as large as this one"),
+        ({"in_channels": None}, "is shaped by in_channels"),
+    ):
+        config.write_text(json.dumps(stated | knob))
+        with pytest.raises(TrainingError, match=reason):
+            import_published(folder, str(tmp_path / "run"), codec="mel", text="minilm")
+    config.write_text(json.dumps(stated))
     with pytest.raises(TrainingError, match=r"frames of 512 numbers, not of 4 channels in 4 bands"):
         import_published(folder, str(tmp_path / "run"), codec=other, text="minilm")
