@@ -10,7 +10,9 @@ from typing import Any, Final
 from flows.screens.report.parts import script_json
 
 # in this order: each needs those before it
-SCRIPTS: Final = ("dom", "parts", "sound", "lanes", "captions", "clip", "list", "facts", "main")
+SCRIPTS: Final = (
+    "dom", "parts", "sound", "spectrum", "lanes", "captions", "clip", "list", "facts", "main",
+)  # fmt: skip
 MARK: Final = '<meta name="generator" content="Obbligato report">'  # by which a page is ours
 _SOURCES: Final = files("flows") / "screens" / "report" / "page"
 

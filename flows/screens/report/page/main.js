@@ -72,10 +72,9 @@
     const sample = clip.sample();
     if (!sample) return;
     say(sample.audio ? "" : "No audio goes with it: clicks and chords alone");
-    const length = sample.duration_s;
     try {
       await sound.play(sample);
-      if (sample.duration_s !== length) clip.redraw();
+      clip.heard();
     } catch (error) {
       say(error.message);
     }

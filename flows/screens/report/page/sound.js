@@ -139,8 +139,12 @@ const sound = (() => {
     }
   }
 
+  function nameOf(sample) {
+    return `${sample.audio} ${sample.key}`; // others' shards may use a key twice
+  }
+
   async function prepared(sample) {
-    const name = `${sample.audio} ${sample.key}`; // others' shards may use a key twice
+    const name = nameOf(sample);
     if (!kept.has(name)) {
       const music = await decode(sample);
       if (!sample.duration_s && music) sample.duration_s = music.duration; // not known before
@@ -248,6 +252,8 @@ const sound = (() => {
     audible,
     isPlaying: () => isPlaying,
     loop: () => loop,
+    /** The decoded audio of a sample that was heard of late; none for others. */
+    heard: (sample) => (kept.get(nameOf(sample)) || {}).music || null,
     clock: () => (context ? context.currentTime : 0),
     listen: (listener) => listeners.add(listener),
   };
