@@ -204,8 +204,9 @@ const clip = (() => {
 
   /** Draw the chosen sample anew, at the frame's width. */
   function redraw() {
-    if (!shown) return;
     const frame = byId("clip");
+    if (!shown || !frame.clientWidth) return; // nothing to draw, or not in sight
+    const focused = document.activeElement.dataset.key;
     const inner = frame.clientWidth - 2 * parseFloat(getComputedStyle(frame).paddingLeft);
     const width = Math.max(200, inner - 2);
     const at = view.scroller ? view.scroller.scrollLeft : 0;
@@ -220,6 +221,8 @@ const clip = (() => {
       make("section", {}, make("h3", {}, "Details"), figures()),
     );
     view.scroller.scrollLeft = at;
+    const again = focused && frame.querySelector(`[data-key="${CSS.escape(focused)}"]`);
+    if (again) again.focus({ preventScroll: true });
     paintRegion(sound.loop());
     follow();
   }
@@ -239,6 +242,7 @@ const clip = (() => {
           type: "button",
           title: "Less of it in more room (+)",
           "aria-label": "Zoom in",
+          "data-key": "zoom in",
           onclick: () => zoomBy(2),
         },
         "+",
@@ -249,6 +253,7 @@ const clip = (() => {
           type: "button",
           title: "More of it in less room (−)",
           "aria-label": "Zoom out",
+          "data-key": "zoom out",
           onclick: () => zoomBy(0.5),
         },
         "−",

@@ -114,14 +114,18 @@ const lanes = (() => {
     return (fifth * 30 + 210) % 360;
   }
 
+  const known = new WeakMap(); // tempi of samples: they are asked for in every frame
+
   /** Beats per minute from each beat to the next. */
   function tempi(sample) {
+    if (known.has(sample)) return known.get(sample);
     const out = [];
     for (let at = 0; at + 1 < sample.beats_s.length; at++) {
       const seconds = sample.beats_s[at + 1] - sample.beats_s[at];
       if (seconds > 0)
         out.push({ at: sample.beats_s[at], to: sample.beats_s[at + 1], bpm: 60 / seconds });
     }
+    known.set(sample, out);
     return out;
   }
 

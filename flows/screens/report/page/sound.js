@@ -170,6 +170,10 @@ const sound = (() => {
     stopSources();
     const from = Math.min(offset, Math.max(0, current.tracks.seconds - 0.001));
     const when = context.currentTime + 0.03;
+    const { music, clicks, chords } = current.tracks;
+    // all tracks turn back at once: none may end before the loop does
+    const least = Math.min(...[music, clicks, chords].filter(Boolean).map((one) => one.duration));
+    if (loop) loop = { start: Math.min(loop.start, least - 0.01), end: Math.min(loop.end, least) };
     const made = connect(context, current.tracks, when, from, loop, audible);
     ({ sources, gains } = made);
     startedAt = when;
