@@ -14,7 +14,7 @@ SCRIPTS: Final = (
     "dom", "parts", "sound", "spectrum", "lanes", "captions", "clip", "list", "facts", "main",
 )  # fmt: skip
 MARK: Final = '<meta name="generator" content="Obbligato report">'  # by which a page is ours
-_SOURCES: Final = files("flows") / "screens" / "report" / "page"
+_SOURCES: Final = files("flows") / "screens" / "report" / "web"
 
 
 def page_html(title: str, facts: dict[str, Any], *, loads: bool) -> Iterator[str]:
