@@ -8,7 +8,15 @@ const spectrum = (() => {
   const ROWS = 60; // to C8
   const MOST_COLUMNS = 800;
   const FLOOR_DB = -54; // below the loudest
+  const COLUMNS_PER_S = 50;
   const kept = new WeakMap(); // levels of what was analysed
+  const turns = Float32Array.from({ length: SIZE / 2 }, (_, at) => (-2 * Math.PI * at) / SIZE);
+  const cosines = turns.map(Math.cos);
+  const sines = turns.map(Math.sin);
+  const hann = Float32Array.from(
+    { length: SIZE },
+    (_, at) => 0.5 - 0.5 * Math.cos((2 * Math.PI * at) / SIZE),
+  );
 
   /** One channel at a lower rate, each sample the mean of those it stands for. */
   function thinned(buffer) {
@@ -33,8 +41,8 @@ const spectrum = (() => {
     }
     for (let half = 1; half < SIZE; half *= 2) {
       for (let turn = 0; turn < half; turn++) {
-        const angle = (-Math.PI * turn) / half;
-        const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+        const cos = cosines[(turn * SIZE) / (2 * half)];
+        const sin = sines[(turn * SIZE) / (2 * half)];
         for (let one = turn; one < SIZE; one += 2 * half) {
           const other = one + half;
           const real = re[other] * cos - im[other] * sin;
@@ -48,27 +56,34 @@ const spectrum = (() => {
     }
   }
 
+  /** The first bin of each row, and the one after its last. */
+  function binsOf(rate) {
+    const edge = (row) => Math.round((LOWEST_HZ * 2 ** ((row - 0.5) / 12) * SIZE) / rate);
+    return Array.from({ length: ROWS }, (_, row) => {
+      const from = edge(row);
+      return { from, to: Math.min(SIZE / 2, Math.max(from + 1, edge(row + 1))) };
+    });
+  }
+
   /** Power by column and row, the lowest pitch first. */
   function powers(wave, rate, columns) {
+    const bins = binsOf(rate);
     const out = new Float32Array(columns * ROWS);
     const re = new Float32Array(SIZE);
     const im = new Float32Array(SIZE);
     for (let column = 0; column < columns; column++) {
       const first = Math.round(((column + 0.5) * wave.length) / columns - SIZE / 2);
       for (let at = 0; at < SIZE; at++) {
-        const window = 0.5 - 0.5 * Math.cos((2 * Math.PI * at) / SIZE);
-        re[at] = (wave[first + at] || 0) * window;
+        re[at] = (wave[first + at] || 0) * hann[at];
         im[at] = 0;
       }
       transform(re, im);
       for (let row = 0; row < ROWS; row++) {
-        const hz = (edge) => LOWEST_HZ * 2 ** ((row + edge) / 12);
-        const from = Math.round((hz(-0.5) * SIZE) / rate);
-        const to = Math.max(from + 1, Math.round((hz(0.5) * SIZE) / rate));
-        for (let bin = from; bin < to && bin < SIZE / 2; bin++) {
-          const power = re[bin] ** 2 + im[bin] ** 2;
-          out[column * ROWS + row] = Math.max(out[column * ROWS + row], power);
+        let most = 0;
+        for (let bin = bins[row].from; bin < bins[row].to; bin++) {
+          most = Math.max(most, re[bin] * re[bin] + im[bin] * im[bin]);
         }
+        out[column * ROWS + row] = most;
       }
     }
     return out;
@@ -77,7 +92,10 @@ const spectrum = (() => {
   function levels(buffer) {
     if (!kept.has(buffer)) {
       const { wave, rate } = thinned(buffer);
-      const columns = Math.max(1, Math.min(MOST_COLUMNS, Math.round(buffer.duration * 60)));
+      const columns = Math.max(
+        1,
+        Math.min(MOST_COLUMNS, Math.round(buffer.duration * COLUMNS_PER_S)),
+      );
       kept.set(buffer, { columns, power: powers(wave, rate, columns) });
     }
     return kept.get(buffer);
