@@ -9,7 +9,7 @@ from pipelines.errors import readable
 from pipelines.reports.ledger import ledger_rows
 from pipelines.shards.find import FoundShards, dataset_file, find_shards
 from pipelines.storage.store import Store
-from pipelines.trust.build_folder import check_files
+from pipelines.trust.build_folder import check_folder
 from schemas.agreement import LabelAgreement
 from schemas.corpus import Outcome
 
@@ -19,10 +19,10 @@ _UNUSED: Final = (Outcome.DEAD, Outcome.REJECTED)
 def of_build(build: str, version: str) -> Material:
     """A build: its shards, what it did not use, and which labels were extracted again.
 
-    Raises `PipelineError` where there is none.
+    Raises `PipelineError` where there is none, and as `check_folder` does.
     """
     store = Store(build)
-    check_files(store)
+    check_folder(store)  # the page may go into it
     found = find_shards(build)
     return Material(
         name=_name(store, build),

@@ -10,9 +10,11 @@ from typing import Any, Final
 from flows.screens.report.parts import script_json
 
 # in this order: each needs those before it
-SCRIPTS: Final = ("dom", "parts", "sound", "lanes", "captions", "clip", "list", "facts", "main")
+SCRIPTS: Final = (
+    "dom", "parts", "sound", "spectrum", "lanes", "captions", "clip", "list", "facts", "main",
+)  # fmt: skip
 MARK: Final = '<meta name="generator" content="Obbligato report">'  # by which a page is ours
-_SOURCES: Final = files("flows") / "screens" / "report" / "page"
+_SOURCES: Final = files("flows") / "screens" / "report" / "web"
 
 
 def page_html(title: str, facts: dict[str, Any], *, loads: bool) -> Iterator[str]:

@@ -57,3 +57,14 @@ def test_what_cannot_be_done_is_one_line_and_status_2(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert reason in done.stderr
         assert not (tmp_path / "p").exists()
+
+
+def test_a_build_whose_report_is_a_link_elsewhere_is_refused(built: Built, tmp_path: Path) -> None:
+    out = copied(built, tmp_path / "build")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (out / "report").symlink_to(elsewhere)
+    done = obbligato("report", out)
+    assert done.returncode == 1
+    assert f"link.report={elsewhere}" in done.stderr
+    assert list(elsewhere.iterdir()) == []

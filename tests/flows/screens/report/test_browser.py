@@ -126,6 +126,24 @@ def test_chords_sound_their_notes_while_they_last(page: Page, tmp_path: Path) ->
         assert near > 20 * np.median(spectrum[200:500])
 
 
+def test_the_spectrum_is_darkest_where_the_note_is(page: Page, tmp_path: Path) -> None:
+    page.open(made(hostile_material(tmp_path), tmp_path / "report"))  # a sine of 440 Hz
+    page.wait_for("document.querySelector('.lanes')")
+    assert page.value("document.querySelectorAll('.stage canvas').length") == 0  # not heard yet
+    page.press(" ")
+    page.wait_for("document.querySelector('.stage canvas')")
+    page.press(" ")
+    column = page.value(
+        "(() => { const canvas = document.querySelector('.stage canvas');"
+        " const middle = Math.floor(canvas.width / 2);"
+        " const data = canvas.getContext('2d').getImageData(middle, 0, 1, 60).data;"
+        " return [...data].filter((_, at) => at % 4 === 3).reverse(); })()"
+    )
+    assert int(np.argmax(column)) == 21  # semitones from C3 to A4
+    assert column[21] == 255
+    assert max(column[:18] + column[25:]) < 40
+
+
 def test_it_plays_from_its_file_and_switches_tracks_by_keys(page: Page, tmp_path: Path) -> None:
     page.open(made(clicking_material(tmp_path), tmp_path / "report"))
     page.wait_for("document.querySelector('.lanes')")

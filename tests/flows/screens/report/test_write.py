@@ -30,7 +30,7 @@ FORBIDDEN = (
     "innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function", "fetch(",
     "XMLHttp", "localStorage", "</script", "http:",
 )  # fmt: skip
-SOURCES = Path(report.__file__).parent / "page"
+SOURCES = Path(report.__file__).parent / "web"
 
 
 def written(material: Material, out: Path, most: int = 0, *, embed: bool = False) -> WrittenReport:

@@ -14,6 +14,7 @@ const clip = (() => {
   let zoom = 1;
   let scale = 1;
   let view = {}; // elements that follow the time
+  let drawnMusic = null; // whose spectrum is drawn
   let pulled = null; // where a selection began
   const chosen = new Set(); // who is told that another sample was chosen
 
@@ -92,10 +93,26 @@ const clip = (() => {
     view.region.style.width = `${(region.end - region.start) * scale}px`;
   }
 
+  function spectrumAt(top, music) {
+    const canvas = spectrum.picture(music, getComputedStyle(byId("clip")).color);
+    canvas.style.top = `${top}px`;
+    canvas.style.width = `${sample.duration_s * scale}px`;
+    canvas.style.height = `${lanes.SPECTRUM_PX}px`;
+    return canvas;
+  }
+
+  /** Draw what can be drawn once the audio was decoded. */
+  function heard() {
+    if (sample && sound.heard(sample) !== drawnMusic) redraw();
+  }
+
   /** The lanes, which scroll where they are wider than their frame. */
   function stage(width) {
     scale = lanes.scaleOf(longest(), width, zoom);
-    const { svg, names } = lanes.picture(sample, sample.duration_s, scale);
+    const music = sound.heard(sample);
+    drawnMusic = music;
+    const drawn = lanes.picture(sample, sample.duration_s, scale, Boolean(music));
+    const { svg, names } = drawn;
     view.playhead = make("div", { class: "playhead" });
     view.region = make("div", { class: "region", hidden: true });
     view.stage = make(
@@ -109,6 +126,7 @@ const clip = (() => {
         onpointerleave: () => follow(),
       },
       svg,
+      music ? spectrumAt(drawn.spectrumTop, music) : null,
       view.region,
       view.playhead,
     );
@@ -158,11 +176,24 @@ const clip = (() => {
     );
   }
 
+  /** Where labels are from: those that share it together. */
+  function origins() {
+    const found = new Map();
+    for (const label of sample.labels) {
+      found.set(label.origin, [...(found.get(label.origin) || []), label.about]);
+    }
+    return [...found].map(([origin, names]) => ({
+      name: "labels",
+      value: `${names.join(", ")}: ${origin}`,
+    }));
+  }
+
   function figures() {
     const again = sample.heard_again.map((one) => `${one.name} ${one.value}`).join(" · ");
     const rows = [
       ...(again ? [{ name: "heard again", value: `agreement: ${again}` }] : []),
       ...sample.figures,
+      ...origins(),
     ];
     return make(
       "dl",
@@ -173,8 +204,9 @@ const clip = (() => {
 
   /** Draw the chosen sample anew, at the frame's width. */
   function redraw() {
-    if (!shown) return;
     const frame = byId("clip");
+    if (!shown || !frame.clientWidth) return; // nothing to draw, or not in sight
+    const focused = document.activeElement.dataset.key;
     const inner = frame.clientWidth - 2 * parseFloat(getComputedStyle(frame).paddingLeft);
     const width = Math.max(200, inner - 2);
     const at = view.scroller ? view.scroller.scrollLeft : 0;
@@ -189,6 +221,8 @@ const clip = (() => {
       make("section", {}, make("h3", {}, "Details"), figures()),
     );
     view.scroller.scrollLeft = at;
+    const again = focused && frame.querySelector(`[data-key="${CSS.escape(focused)}"]`);
+    if (again) again.focus({ preventScroll: true });
     paintRegion(sound.loop());
     follow();
   }
@@ -208,6 +242,7 @@ const clip = (() => {
           type: "button",
           title: "Less of it in more room (+)",
           "aria-label": "Zoom in",
+          "data-key": "zoom in",
           onclick: () => zoomBy(2),
         },
         "+",
@@ -218,6 +253,7 @@ const clip = (() => {
           type: "button",
           title: "More of it in less room (−)",
           "aria-label": "Zoom out",
+          "data-key": "zoom out",
           onclick: () => zoomBy(0.5),
         },
         "−",
@@ -277,6 +313,7 @@ const clip = (() => {
     show,
     step,
     redraw,
+    heard,
     follow,
     paintRegion,
     sample: () => sample,

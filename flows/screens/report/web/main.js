@@ -23,6 +23,7 @@
     ["≠ 2", "stated facts that the labels deny, over all variants"],
     ["↔ 0.14", "how far labels that were extracted once more fall short of these"],
   ];
+  const NOT_HERE = "The clip of this address is not on this page, or filtered out";
   const { about } = parts;
   let latest = null; // the row that was opened last
 
@@ -45,10 +46,13 @@
 
   // -- the transport
 
+  let frame = 0; // asked for, that moves the playhead
+
   function tick() {
+    cancelAnimationFrame(frame);
     clip.follow();
     paintClock();
-    if (sound.isPlaying()) requestAnimationFrame(tick);
+    if (sound.isPlaying()) frame = requestAnimationFrame(tick);
   }
 
   function paintClock() {
@@ -72,10 +76,9 @@
     const sample = clip.sample();
     if (!sample) return;
     say(sample.audio ? "" : "No audio goes with it: clicks and chords alone");
-    const length = sample.duration_s;
     try {
       await sound.play(sample);
-      if (sample.duration_s !== length) clip.redraw();
+      clip.heard();
     } catch (error) {
       say(error.message);
     }
@@ -112,7 +115,8 @@
 
   function addressOfSample() {
     const sample = clip.sample();
-    if (sample) address(`clip=${encodeURIComponent(sample.key)}`);
+    if (sample && document.body.dataset.view === "clips")
+      address(`clip=${encodeURIComponent(sample.key)}`);
   }
 
   function wanted() {
@@ -204,10 +208,16 @@
     byId("previous").addEventListener("click", () => list.step(-1));
     byId("next").addEventListener("click", () => list.step(1));
     byId("loop").addEventListener("click", toggleLoop);
-    byId("back").addEventListener("click", () => document.body.classList.remove("one"));
+    byId("back").addEventListener("click", () => {
+      document.body.classList.remove("one");
+      list.paint();
+    });
     byId("help-button").addEventListener("click", () => byId("help").showModal());
     document.addEventListener("keydown", onKey);
-    window.addEventListener("hashchange", goTo);
+    window.addEventListener("hashchange", () => {
+      if (wanted().name === "clip" && !goTo()) say(NOT_HERE);
+      else goTo();
+    });
     let width = 0;
     new ResizeObserver(() => {
       list.paint();
@@ -258,10 +268,11 @@
     let isShown = false;
     for (let number = 0; number < about.rows; number++) {
       list.add(await parts.load(`rows/${String(number).padStart(4, "0")}`));
-      isShown = isShown || goTo();
-      if (!number && !isShown && isWide && wanted().name !== "clip") list.open(0);
+      const isOfClip = wanted().name === "clip";
+      if (!isShown && (isOfClip || !number)) isShown = goTo();
+      if (!number && !isOfClip && isWide) list.open(0);
     }
-    if (wanted().name === "clip" && !isShown) say("The clip of this address is not on this page");
+    if (wanted().name === "clip" && !isShown) say(NOT_HERE);
     if (!about.clips)
       byId("clip").replaceChildren(make("p", { class: "empty" }, "No clip can be shown."));
     document.body.dataset.ready = "true";

@@ -9,6 +9,7 @@ const lanes = (() => {
   const STRIP_PX = 600; // of the longest strip, before it is fitted
   const NUMBER_PX = 24; // between numbers of bars
   const LETTER_PX = 9.5; // about, of a chord's name
+  const SPECTRUM_PX = 120; // two pixels a semitone
   const HEAD_PX = 14; // of a lane's own name above it
   const FLOOR_DB = -60;
   const NOTES = ["C", "D♭", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
@@ -113,14 +114,18 @@ const lanes = (() => {
     return (fifth * 30 + 210) % 360;
   }
 
+  const known = new WeakMap(); // tempi of samples: they are asked for in every frame
+
   /** Beats per minute from each beat to the next. */
   function tempi(sample) {
+    if (known.has(sample)) return known.get(sample);
     const out = [];
     for (let at = 0; at + 1 < sample.beats_s.length; at++) {
       const seconds = sample.beats_s[at + 1] - sample.beats_s[at];
       if (seconds > 0)
         out.push({ at: sample.beats_s[at], to: sample.beats_s[at + 1], bpm: 60 / seconds });
     }
+    known.set(sample, out);
     return out;
   }
 
@@ -195,7 +200,7 @@ const lanes = (() => {
   }
 
   /** The lanes that a sample has: each its name, height, and how it is drawn. */
-  function lanesOf(sample) {
+  function lanesOf(sample, hasSpectrum) {
     const found = [];
     const add = (name, note, height, body) =>
       found.push({ name, note, height: height + (name ? HEAD_PX : 0), body });
@@ -217,18 +222,22 @@ const lanes = (() => {
       );
       add("melody, as pitch class", "C to B", 54, (scale, top) => melody(curves, scale, top, 54));
     }
+    if (hasSpectrum) add("spectrum, a row a semitone", "C3 to C8", SPECTRUM_PX, () => []);
     return found;
   }
 
-  /** All lanes of a sample as one picture, and the names that stand over it. */
-  function picture(sample, length, scale) {
+  /**
+   * All lanes of a sample as one picture, and the names that stand over it. Room is left for a
+   * spectrum, which is a picture of its own, `spectrumTop` px below the top.
+   */
+  function picture(sample, length, scale, hasSpectrum) {
     const RULER = 20;
     const GAP = 10;
     const parts = [];
     const names = [];
     let top = RULER;
     let gridEnd = RULER;
-    for (const lane of lanesOf(sample)) {
+    for (const lane of lanesOf(sample, hasSpectrum)) {
       parts.push(...lane.body(scale, lane.name ? top + HEAD_PX : top));
       if (lane.name) names.push({ top, text: lane.name, note: lane.note });
       else gridEnd = top + lane.height;
@@ -248,7 +257,8 @@ const lanes = (() => {
       barNumbers(sample, scale, 10),
       ticks(length, scale, height - 4),
     );
-    return { svg, names, height };
+    const spectrumTop = top - GAP - SPECTRUM_PX;
+    return { svg, names, spectrumTop };
   }
 
   /** A sample in one small strip, as wide as its share of `length` s: waveform, beats, chords. */
@@ -302,5 +312,5 @@ const lanes = (() => {
     return { start, end: next < 0 ? sample.duration_s : downbeats[next] };
   }
 
-  return { picture, strip, readout, scaleOf, barAt, hueOf };
+  return { SPECTRUM_PX, picture, strip, readout, scaleOf, barAt, hueOf };
 })();

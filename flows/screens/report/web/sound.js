@@ -139,8 +139,12 @@ const sound = (() => {
     }
   }
 
+  function nameOf(sample) {
+    return `${sample.audio} ${sample.key}`; // others' shards may use a key twice
+  }
+
   async function prepared(sample) {
-    const name = `${sample.audio} ${sample.key}`; // others' shards may use a key twice
+    const name = nameOf(sample);
     if (!kept.has(name)) {
       const music = await decode(sample);
       if (!sample.duration_s && music) sample.duration_s = music.duration; // not known before
@@ -166,6 +170,10 @@ const sound = (() => {
     stopSources();
     const from = Math.min(offset, Math.max(0, current.tracks.seconds - 0.001));
     const when = context.currentTime + 0.03;
+    const { music, clicks, chords } = current.tracks;
+    // all tracks turn back at once: none may end before the loop does
+    const least = Math.min(...[music, clicks, chords].filter(Boolean).map((one) => one.duration));
+    if (loop) loop = { start: Math.min(loop.start, least - 0.01), end: Math.min(loop.end, least) };
     const made = connect(context, current.tracks, when, from, loop, audible);
     ({ sources, gains } = made);
     startedAt = when;
@@ -248,6 +256,8 @@ const sound = (() => {
     audible,
     isPlaying: () => isPlaying,
     loop: () => loop,
+    /** The decoded audio of a sample that was heard of late; none for others. */
+    heard: (sample) => (kept.get(nameOf(sample)) || {}).music || null,
     clock: () => (context ? context.currentTime : 0),
     listen: (listener) => listeners.add(listener),
   };
