@@ -41,6 +41,7 @@ def test_a_problem_lies_where_a_user_wrote_it_and_knows_its_record() -> None:
 
 
 def test_all_records_of_an_annotation_are_found() -> None:
-    assert records_of(Part.model_fields["played_on"].annotation) == [Flute, Lute]
+    both: list[type[Record]] = [Flute, Lute]
+    assert records_of(Part.model_fields["played_on"].annotation) == both
     assert records_of(Part.model_fields["played_on"].default.__class__) == [Lute]
     assert records_of(int | None) == []
