@@ -71,7 +71,7 @@ def drawn(recipe: TrainRecipe, *, pinned: bool) -> Drawn:
 def _pinned(value: Any) -> Any:
     from torch.utils.data._utils.pin_memory import pin_memory
 
-    return pin_memory(value)
+    return pin_memory(value)  # type: ignore[no-untyped-call]
 
 
 def rehearsed(recipe: TrainRecipe) -> TrainRecipe:
