@@ -187,8 +187,8 @@ from training.run.loop import train
 from training.run.parallel import World
 from training.run.recipe import TrainRecipe
 World.runs_behind = property(lambda _: True)
-recipe, out = sys.argv[1:]
-train(TrainRecipe.model_validate_json(open(recipe).read()), out, lambda line: print(line, flush=True))
+chosen = TrainRecipe.model_validate_json(open(sys.argv[1]).read())
+train(chosen, sys.argv[2], lambda line: print(line, flush=True))
 """
 
 
