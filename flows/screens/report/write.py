@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -30,6 +31,7 @@ PAGE: Final = "index.html"
 EMBEDDED_MOST: Final = 50
 _FOLDER: Final = "data-"  # then a hash of what is in it
 _PART: Final = ".part-"  # what a run has not finished
+_OURS: Final = re.compile(rf"{_FOLDER}[0-9a-f]{{16}}|{re.escape(_PART)}[0-9a-f]{{12}}")
 _ROWS: Final = 500  # of the list in one part
 _CLIPS_BYTES: Final = 512 << 10  # of clips in one part
 _AUDIO_IN_FOLDER: Final = 1000
@@ -76,8 +78,9 @@ def write_report(
     """
     _check_out(out)
     out.mkdir(parents=True, exist_ok=True)
-    for left in out.glob(f"{_PART}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for left in _folders(out):
+        if left.name.startswith(_PART):
+            shutil.rmtree(left, ignore_errors=True)
     fresh = out / f"{_PART}{uuid.uuid4().hex[:12]}"
     fresh.mkdir()
     try:
@@ -90,14 +93,18 @@ def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file: name a folder")
     for entry in out.iterdir() if out.is_dir() else ():
-        is_ours = entry.name.startswith((_FOLDER, _PART)) or (
-            entry.name == PAGE and entry.is_file() and MARK in _start(entry)
-        )
-        if not is_ours:
+        is_page = entry.name == PAGE and entry.is_file() and MARK in _start(entry)
+        if not is_page and entry not in _folders(out):
             raise UsageError(
                 f"{out} holds something else than a report ({entry.name}): name a new folder "
                 "by --out"
             )
+
+
+def _folders(out: Path) -> list[Path]:
+    """Folders that reports have left in a folder: of their data, and of what was not finished."""
+    entries = sorted(out.iterdir())
+    return [entry for entry in entries if _OURS.fullmatch(entry.name) and entry.is_dir()]
 
 
 def _start(file: Path) -> str:
@@ -136,8 +143,8 @@ def _replace(out: Path, page: Path, data: Path | None, folder: str) -> None:
     if data:
         data.rename(out / folder)
     os.replace(page, out / PAGE)
-    for earlier in out.glob(f"{_FOLDER}*"):
-        if earlier.name != folder:
+    for earlier in _folders(out):
+        if earlier.name.startswith(_FOLDER) and earlier.name != folder:
             shutil.rmtree(earlier, ignore_errors=True)
 
 

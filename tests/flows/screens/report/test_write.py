@@ -167,7 +167,7 @@ def test_an_earlier_page_is_replaced_and_stands_until_then(
         with pytest.raises(OSError, match="no room"):
             written(after, out)
     assert contents(out) == held
-    (out / ".part-killed").mkdir()  # of a run that was killed
+    (out / ".part-0123456789ab").mkdir()  # of a run that was killed
     written(after, out)
     fresh = contents(out)
     assert not set(fresh) & set(held) - {"index.html"}
@@ -177,11 +177,12 @@ def test_an_earlier_page_is_replaced_and_stands_until_then(
 
 
 def test_a_folder_with_something_else_is_left_alone(material: Material, tmp_path: Path) -> None:
-    for name, content in (("notes.txt", "mine"), ("index.html", "<p>my page</p>")):
-        out = tmp_path / name.partition(".")[0]
+    names = ("notes.txt", "data-mine", ".part-list", "data-0123456789abcdef")
+    for name, content in (*((name, "mine") for name in names), ("index.html", "<p>mine</p>")):
+        out = tmp_path / f"with-{name}"
         out.mkdir()
         (out / name).write_text(content)
-        with pytest.raises(UsageError, match=f"something else than a report .{name}."):
+        with pytest.raises(UsageError, match=f"something else than a report .{re.escape(name)}."):
             written(material, out)
         assert contents(out) == {name: content.encode()}
     file = tmp_path / "file"
