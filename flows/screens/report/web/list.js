@@ -228,8 +228,7 @@ const list = (() => {
     paint,
     connect,
     step: (by) => open(at < 0 ? 0 : at + by),
-    count: () => found.length,
-    isOpen: () => at >= 0,
+    rows: () => all,
     onOpened: (tell) => opened.add(tell),
   };
 })();
