@@ -39,7 +39,7 @@ from training.run.recipe import TrainRecipe, foreign_names
 from training.run.resume import RunStart, run_start
 from training.run.step_figures import StepFigures
 from training.run.stop_signals import stop_signals
-from training.run.throughput import Clock, flops_per_sample
+from training.run.throughput import Clock
 from training.run.trainer import LaunchedStep, Trainer
 from training.run.validation import preview, validation_batches, validation_loss
 from training.run.warm_start import adapter_origin, parent_weights
@@ -153,8 +153,7 @@ class _TrainingRun:
         if step >= rules.steps:
             self.report(f"all {rules.steps} steps are done")
             return Trained(step, False, f"{self.store.url}/{checkpoints.folder_of(step)}")
-        flops = flops_per_sample(self.recipe, *self.trainer.shape)
-        clock = Clock(self.recipe, self.world, flops)
+        clock = Clock(self.recipe, self.world, self.trainer.shape)
         with self._loader() as loader, self._metrics_log() as log, self._writer() as writer:
             ready = Prefetcher(self.trainer.ready, self.world.device).of(clock.counted(loader))
             launched: deque[LaunchedStep] = deque()  # that nobody has looked at yet

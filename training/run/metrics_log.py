@@ -46,7 +46,6 @@ class MetricsLog:
             "optim/lr": figures.lr,
             "pace/samples_per_s": pace.samples_per_s,
             "pace/waiting_share": pace.waiting_share,
-            "pace/tflops": pace.tflops,
             "data/unusable": figures.unusable,
         }
         scalars |= {
@@ -54,7 +53,8 @@ class MetricsLog:
             for band, loss in enumerate(figures.band_losses)
             if loss is not None
         }
-        scalars |= {"pace/mfu": pace.mfu} if pace.mfu is not None else {}
+        if pace.tflops is not None and pace.mfu is not None:
+            scalars |= {"pace/tflops": pace.tflops, "pace/mfu": pace.mfu}
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)
         mfu = "" if pace.mfu is None else f" · MFU {pace.mfu:.1%}"

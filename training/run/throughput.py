@@ -40,8 +40,10 @@ class Throughput(NamedTuple):
 
     samples_per_s: float
     waiting_share: float  # of the time, for data
-    tflops: float  # that the net's forward and backward passes need, a second
-    mfu: float | None  # of all devices' peak; none where that is not known
+    # TFLOP/s that the net's forward and backward passes need, and as a share of all devices' peak;
+    # none where that is not known
+    tflops: float | None
+    mfu: float | None
     steps: int
     left: str
 
@@ -49,8 +51,13 @@ class Throughput(NamedTuple):
 class Clock:
     """Counts samples, time, and time spent waiting."""
 
-    def __init__(self, recipe: TrainRecipe, world: World, sample_flops: float) -> None:
-        self._recipe, self._world, self._flops = recipe, world, sample_flops
+    def __init__(self, recipe: TrainRecipe, world: World, shape: tuple[int, int, int]) -> None:
+        """`shape`: channels, frames and bands of a latent. Operations are counted where the
+        device's peak is known: that takes a second.
+        """
+        self._recipe, self._world = recipe, world
+        self._peak = peak_tflops(world.device, recipe.run.precision)
+        self._flops = flops_per_sample(recipe, *shape) if self._peak else 0.0
         self._is_warm = False
         self._begin()
 
@@ -86,14 +93,13 @@ class Clock:
         """The pace since the last lap."""
         now = time.perf_counter()
         spent = now - self._since
-        tflops = self._samples * self._flops / spent / 1e12
-        peak = peak_tflops(self._world.device, self._recipe.run.precision)
+        tflops = self._samples * self._flops / spent / 1e12 if self._peak else None
         left_s = (self._recipe.run.steps - step) * spent / max(1, self._steps)
         made = Throughput(
             samples_per_s=self._samples / spent,
             waiting_share=self._waited / spent,
             tflops=tflops,
-            mfu=tflops / (peak * self._world.ranks) if peak else None,
+            mfu=tflops / (self._peak * self._world.ranks) if tflops and self._peak else None,
             steps=self._recipe.run.steps,
             left=f"{left_s / 3600:.1f} h left" if left_s > 5400 else f"{left_s / 60:.0f} min left",
         )

@@ -1,7 +1,6 @@
 """A released transformer as a run of ours: rows on it are trained by the usual commands."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from diffusers import AceStepTransformer1DModel, StableAudioDiTModel, StableAudi
 
 from tests.training.published.layouts import write_vae
 from tests.training.run.test_loop import silent
-from tests.training.runs import corpus
 from training.conditions import Condition
 from training.errors import TrainingError
 from training.published.exporting import export_model
@@ -23,19 +21,6 @@ from training.run.warm_start import played_weights
 
 FRAME = 64 * 8  # numbers of a frame of `mel`
 TEXT = 384  # MiniLM's
-
-
-@pytest.fixture(autouse=True, scope="module")
-def uncounted() -> Iterator[None]:
-    """Operations are not counted: it takes longer than these runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.run.loop.flops_per_sample", lambda *_: 1e9)
-        yield
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus(tmp_path_factory.mktemp("corpus"), songs=4)
 
 
 def stable_audio(folder: Path) -> Path:

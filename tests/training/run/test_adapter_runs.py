@@ -1,7 +1,6 @@
 """Runs of which only a part learns: what they keep, how they go on, and what plays."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import safetensors
 import torch
 
 from tests.training.run.test_loop import assert_equal_to_the_bit, losses, silent, started, weights
-from tests.training.runs import corpus, recipe
+from tests.training.runs import recipe
 from training.conditions import CONTROLS
 from training.errors import TrainingError
 from training.generation.generate import model_of
@@ -19,19 +18,6 @@ from training.run.recipe import TrainRecipe
 from training.run.warm_start import played_weights
 
 NAMES = {"model.safetensors", "adapter.safetensors", "optimizer.pt", "recipe.json", "corpus.json"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def uncounted() -> Iterator[None]:
-    """Operations are not counted: it takes longer than these runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.run.loop.flops_per_sample", lambda *_: 1e9)
-        yield
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus(tmp_path_factory.mktemp("corpus"), songs=4)
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,13 @@ from.
 """
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines.codecs import open_codec
 from tests.training.run.test_loop import assert_equal_to_the_bit, silent, weights
-from tests.training.runs import NET, corpus, recipe
+from tests.training.runs import NET, recipe
 from training.conditions import CONTROLS
 from training.errors import TrainingError
 from training.munet.config import MuNetConfig
@@ -20,19 +19,6 @@ from training.run.recipe import TrainRecipe
 from training.run.warm_start import warm_start
 
 MEL = open_codec("mel").facts
-
-
-@pytest.fixture(autouse=True, scope="module")
-def uncounted() -> Iterator[None]:
-    """Operations are not counted: it takes longer than these runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.run.loop.flops_per_sample", lambda *_: 1e9)
-        yield
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return corpus(tmp_path_factory.mktemp("corpus"), songs=4)
 
 
 @pytest.fixture(scope="module")
