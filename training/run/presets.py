@@ -35,10 +35,9 @@ _SAMPLING: Final = SamplingConfig(clamp=True)
 _AUDIOLDM: Final = CodecRecipe(name="audioldm")
 _FLAN: Final = TextRecipe(source=FLAN_T5)
 _TANGO_DATA: Final = DataRecipe(seconds=10.24, workers=8)  # 256 latent frames
+_FLOW: Final = FlowConfig()
 # Mustango: 200 steps, guidance 3
 _PUBLISHED: Final = SamplingConfig(sampler=Sampler.DDIM, steps=200)
-
-_FLOW: Final = FlowConfig()
 
 # Minutes on a CPU, without any download.
 _TINY: Final = TrainRecipe(
@@ -69,11 +68,14 @@ READY: Final = {
     "tiny-dit": _TINY.replaced(
         model=TINY_DIT,
         objective=_FLOW,
-        sampling=_SAMPLING.replaced(sampler=Sampler.EULER, steps=25),
+        # asks the net 25 times, and ends nearer to where endless steps would than 25 of Euler's
+        sampling=_SAMPLING.replaced(sampler=Sampler.HEUN, steps=13),
     ),
     "small": _SMALL,
     "small-dit": _SMALL.replaced(
-        model=SMALL_DIT, objective=_FLOW, sampling=_SAMPLING.replaced(sampler=Sampler.EULER)
+        model=SMALL_DIT,
+        objective=_FLOW,
+        sampling=_SAMPLING.replaced(sampler=Sampler.HEUN, steps=25),
     ),
     # As Mustango was trained. At 16 samples at once it takes 64 of 80 GB, by an estimate.
     "base": TrainRecipe(

@@ -181,6 +181,41 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_its_reason(
         train(chosen, str(tmp_path / "run"), silent)
 
 
+_SHARED = """
+import sys
+from training.run.loop import train
+from training.run.parallel import World
+from training.run.recipe import TrainRecipe
+World.runs_behind = property(lambda _: True)
+chosen = TrainRecipe.model_validate_json(open(sys.argv[1]).read())
+train(chosen, sys.argv[2], lambda line: print(line, flush=True))
+"""
+
+
+@pytest.mark.slow
+def test_shares_of_weights_that_go_in_bf16_learn_what_one_process_does(tmp_path: Path) -> None:
+    chosen = recipe(
+        corpus(tmp_path / "shards"), run__precision="bf16", run__parallel="fsdp", run__steps=4
+    )
+    lines: list[str] = []
+    train(chosen, str(tmp_path / "alone"), lines.append)
+    (tmp_path / "recipe.json").write_text(chosen.model_dump_json())
+    (tmp_path / "shared.py").write_text(_SHARED)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = [str(tmp_path / "shared.py"), str(tmp_path / "recipe.json"), str(tmp_path / "both")]
+    both = subprocess.run(
+        [sys.executable, *launcher, *script],
+        env=_ALONE,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    ).stdout
+    assert len(losses(both)) == 4
+    # weights of three decimal places, gradients in other sums
+    assert losses(both) == pytest.approx(losses("\n".join(lines)), abs=5e-3)
+
+
 def hurting(steps: Mapping[int, float]) -> Callable[[Trainer, ReadyBatch], torch.Tensor]:
     """Losses of which those of some steps (of two micro-batches) are multiplied."""
     losses_of, count = Trainer.losses, [0]
