@@ -68,10 +68,11 @@ class Page:
         return done["result"].get("value")
 
     def wait_for(self, condition: str) -> None:
-        """Wait until an expression holds; looked at before each frame is drawn."""
+        """Wait until an expression holds; one that throws does not, yet."""
         self.value(
             "new Promise((done, fail) => { const end = performance.now() + 60000;"
-            f" const look = () => ({condition}) ? done(true) :"
+            f" const holds = () => {{ try {{ return {condition}; }} catch {{ return false; }} }};"
+            " const look = () => holds() ? done(true) :"
             " performance.now() > end ? fail(new Error('waited')) : setTimeout(look, 5); look(); })"
         )
 

@@ -81,7 +81,7 @@ def row_of(clip: ShownClip, samples: Sequence[SampleOfClip], page: int, place: i
         page=page,
         place=place,
         title=clip.title,
-        about=figures or clip.about or f"{first.duration_s:g} s",
+        about=figures or clip.about or _length(first),
         text=text[:_LONGEST_TEXT],
         split=ours.split if ours else None,
         tags=tuple(dict.fromkeys(_tags(ours)))[:_MOST_TAGS] if ours else (),
@@ -92,6 +92,12 @@ def row_of(clip: ShownClip, samples: Sequence[SampleOfClip], page: int, place: i
         apart=round(1 - min(again), 2) if again else None,
         strip=strip(first.chords, first.duration_s),
     )
+
+
+def _length(sample: ShownSample) -> str:
+    if sample.duration_s:
+        return f"{sample.duration_s:g} s"
+    return "audio not decoded" if sample.audio else "no audio"
 
 
 def _differing(sample: ShownSample) -> int:

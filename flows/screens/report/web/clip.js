@@ -8,6 +8,7 @@ const clip = (() => {
   const STRIP_PX = 46;
   const LEAST_LOOP_S = 0.1;
   const MOST_ZOOM = 16;
+  const NOT_DRAWN = "No audio that could be drawn goes with it.";
 
   let shown = null; // the clip
   let sample = null; // of it, that is heard
@@ -87,6 +88,7 @@ const clip = (() => {
   }
 
   function paintRegion(region) {
+    if (!view.region) return;
     view.region.hidden = !region;
     if (!region) return;
     view.region.style.left = `${region.start * scale}px`;
@@ -214,13 +216,13 @@ const clip = (() => {
     frame.replaceChildren(
       heading(),
       sample.labels.length ? make("div", { class: "labels" }, sample.labels.map(labelCard)) : "",
-      make("div", { class: "over" }, view.readout, zoomButtons()),
-      stage(width),
+      sample.duration_s ? make("div", { class: "over" }, view.readout, zoomButtons()) : "",
+      sample.duration_s ? stage(width) : make("p", { class: "soft" }, NOT_DRAWN),
       make("section", {}, make("h3", {}, "Captions"), captions.section(sample)),
       strips(),
       make("section", {}, make("h3", {}, "Details"), figures()),
     );
-    view.scroller.scrollLeft = at;
+    if (view.scroller) view.scroller.scrollLeft = at;
     const again = focused && frame.querySelector(`[data-key="${CSS.escape(focused)}"]`);
     if (again) again.focus({ preventScroll: true });
     paintRegion(sound.loop());

@@ -75,7 +75,8 @@
   async function play() {
     const sample = clip.sample();
     if (!sample) return;
-    say(sample.audio ? "" : "No audio goes with it: clicks and chords alone");
+    say(sample.audio ? "" : "No audio goes with it");
+    if (!sample.audio && !sample.duration_s) return;
     try {
       await sound.play(sample);
       clip.heard();
@@ -279,5 +280,8 @@
   }
 
   document.body.dataset.view = "clips";
-  begin().catch((error) => say(error.message));
+  begin().catch((error) => {
+    say(error.message);
+    byId("found").textContent = error.message; // a phone has no transport in view yet
+  });
 })();

@@ -135,7 +135,7 @@ const sound = (() => {
     try {
       return await context.decodeAudioData(bytes);
     } catch {
-      throw new Error(`This browser does not play .${sample.format} audio`);
+      throw new Error(`This browser cannot decode its audio (.${sample.format})`);
     }
   }
 

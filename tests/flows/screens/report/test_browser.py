@@ -270,3 +270,28 @@ def test_nothing_is_wider_than_the_window(page: Page, tmp_path: Path, width: int
         assert page.value(wide) <= width
         inner = "Math.max(...[...document.querySelectorAll('.view:not([hidden]), #clip')].map((one) => one.scrollWidth - one.clientWidth))"  # noqa: E501
         assert page.value(inner) <= 0
+
+
+def test_audio_that_cannot_be_decoded_is_said_and_the_rest_goes_on(
+    page: Page, tmp_path: Path
+) -> None:
+    broken = [("b.mp3", b"broken"), ("b.txt", b"A waltz.")]
+    found = find_shards(str(write_shard(tmp_path / "x.tar", [*foreign("a"), *broken])))
+    address = made(Material(name="x", version="1", found=found), tmp_path / "report")
+    page.open(f"{address}#clip=b")
+    page.wait_for("clip.sample() && clip.sample().key === 'b'")
+    page.press(" ")
+    page.wait_for("document.getElementById('message').textContent.includes('cannot decode')")
+    page.press("k")
+    page.wait_for("clip.sample().key === 'a' && document.querySelector('.lanes')")
+    page.press(" ")
+    page.wait_for("sound.isPlaying()")
+    assert page.complaints == []
+
+
+def test_a_page_without_its_folder_says_so(page: Page, tmp_path: Path) -> None:
+    address = made(hostile_material(tmp_path), tmp_path / "report")
+    [data] = (tmp_path / "report").glob("data-*")
+    data.rename(tmp_path / "gone")
+    page.send("Page.navigate", url=address)
+    page.wait_for("document.getElementById('message').textContent.includes('copy the whole')")

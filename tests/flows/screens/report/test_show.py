@@ -107,6 +107,7 @@ def test_a_foreign_sample_shows_its_texts_and_what_they_state_undecided() -> Non
         clip_of_samples("x", [SampleOfClip(found, None)]), [SampleOfClip(found, None)], 0, 0
     )
     assert (row.unsure, row.split, row.strip) == (None, None, "")
+    assert row.about == "audio not decoded"
 
 
 def test_pieces_of_one_file_are_told_apart_by_their_seconds() -> None:
