@@ -17,9 +17,18 @@ from flows.errors import UsageError
 if TYPE_CHECKING:
     from pipelines.shards.find import ShardProblem
     from schemas.identity import Split
+    from schemas.recipe import Recipe
 
+_MUSICBENCH = "musicbench"
 app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
 app.command("report")(report_shards)
+
+
+def _reader_names() -> list[str]:
+    """Whose forms samples are exported in, for a shell."""
+    from pipelines.shards.trainers.formats import Trainer
+
+    return [_MUSICBENCH, *(trainer.value for trainer in Trainer)]
 
 
 @app.command("ls")
@@ -179,7 +188,18 @@ def extract(
 def export(
     target: Target,
     *,
-    out: Annotated[str, written("File of JSON lines; with --parts, the folder.", "FILE")],
+    out: Annotated[
+        str, written("File of JSON lines; with --parts, or for a trainer, the folder.", "FILE")
+    ],
+    trainer: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="READER",
+            help="Whose form: musicbench, or a trainer's: acestep, stable-audio-tools, musicgen.",
+            autocompletion=_reader_names,
+        ),
+    ] = _MUSICBENCH,
     split: Annotated[
         str,
         typer.Option(
@@ -199,18 +219,25 @@ def export(
         ),
     ] = False,
     dataset: Annotated[
-        str, typer.Option(help="What stands in each row's field `dataset`.")
+        str, typer.Option(help="The data set's name, as its files state it.")
     ] = "obbligato",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write our samples as JSON lines with the sixteen fields of MusicBench; `extract` writes the
-    audio they name.
+    """Write our samples as JSON lines with the sixteen fields of MusicBench, whose audio `extract`
+    writes, or for a trainer: audio cut at bar lines, texts, and facts of which labels are sure.
     """
     from pipelines.shards import musicbench
     from pipelines.shards.find import ShardProblem, find_shards
 
     chosen = _split_of(split)
+    if trainer not in _reader_names():
+        raise UsageError(f"--for {trainer}: expected {', '.join(_reader_names())}")
+    if trainer != _MUSICBENCH:
+        if parts:
+            raise UsageError("--parts are MusicBench's: leave out --for, or --parts")
+        _export_for(trainer, target, out, chosen, dataset, force=force, as_json=as_json)
+        return
     if parts:
         _export_parts(target, out, chosen, dataset, force=force, as_json=as_json)
         return
@@ -235,22 +262,62 @@ def _split_of(name: str) -> "Split | None":
     return Split(name) if name else None
 
 
+def _recipe_of(target: str) -> "Recipe":
+    """The recipe of a build, or the default where the shards are of none."""
+    from flows.build.run_step import stored_build
+    from schemas.recipe import Recipe
+
+    try:
+        return stored_build(target)[1]
+    except UsageError:
+        return Recipe()
+
+
+def _export_for(
+    trainer: str,
+    target: str,
+    out: str,
+    split: "Split | None",
+    dataset: str,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write a trainer's data set, with the confidences of the build's recipe, or the default's."""
+    from pipelines.shards.find import find_shards
+    from pipelines.shards.trainers.export import export_for
+    from pipelines.shards.trainers.formats import Trainer
+
+    found, recipe = find_shards(target), _recipe_of(target)
+    done = export_for(
+        Trainer(trainer), found, out, recipe=recipe, dataset=dataset, split=split, force=force
+    )
+    lines = [f"{name:12}{count:>9,} segments" for name, count in done.segments.items()]
+    lines += [
+        f"{count:,} left out: {reason.replace('_', ' ')}" for reason, count in done.left_out.items()
+    ]
+    lines += [
+        f"{count:,} under {licence or 'no stated licence'}"
+        for licence, count in done.licences.items()
+    ]
+    lines.append(
+        f"{done.samples:,} samples of {done.sample_seconds / 3600:.2f} hours, "
+        f"{done.seconds / 3600:.2f} of them in segments; written to {out}"
+    )
+    fields = {name: value for name, value in done._asdict().items() if name != "problems"}
+    _print_written({"folder": out, **fields}, "\n".join(lines), done.problems, as_json)
+
+
 def _export_parts(
     target: str, out: str, split: "Split | None", dataset: str, *, force: bool, as_json: bool
 ) -> None:
     """Write the parts, with the seed and filter words of the build's recipe, or of the default."""
-    from flows.build.run_step import stored_build
     from pipelines.shards.find import find_shards
     from pipelines.shards.musicbench_parts import export_parts
-    from schemas.recipe import Recipe
 
     if split:
         raise UsageError("--parts are of train and test as they are: leave out --split")
-    found = find_shards(target)
-    try:
-        _, recipe = stored_build(target)
-    except UsageError:
-        recipe = Recipe()
+    found, recipe = find_shards(target), _recipe_of(target)
     done = export_parts(
         found, out, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force
     )
