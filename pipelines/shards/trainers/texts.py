@@ -223,8 +223,11 @@ def _sentences(
     rng: np.random.Generator,
 ) -> Iterator[ControlSentence]:
     """Sentences of ours: the labels' surest facts first, then metadata and dynamics."""
+    labels = segment.labels
+    if Attribute.KEY not in available(labels, recipe):  # chords are spelled in a key that is sure
+        labels = labels.replaced(key=labels.key.replaced(tonic=None, mode=None))
     for attribute in may:
-        yield control_sentence(attribute, segment.labels, recipe, rng)
+        yield control_sentence(attribute, labels, recipe, rng)
     yield from metadata_sentences(
         segment.metadata, recipe.replaced(metadata_share=1.0), rng, Counter()
     )
