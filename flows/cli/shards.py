@@ -26,9 +26,9 @@ app.command("report")(report_shards)
 
 def _reader_names() -> list[str]:
     """Whose forms samples are exported in, for a shell."""
-    from pipelines.shards.trainers.formats import Trainer
+    from pipelines.shards.trainers.formats import ExportForm
 
-    return [_MUSICBENCH, *(trainer.value for trainer in Trainer)]
+    return [_MUSICBENCH, *(trainer.value for trainer in ExportForm)]
 
 
 @app.command("ls")
@@ -286,11 +286,11 @@ def _export_for(
     """Write a trainer's data set, with the confidences of the build's recipe, or the default's."""
     from pipelines.shards.find import find_shards
     from pipelines.shards.trainers.export import export_for
-    from pipelines.shards.trainers.formats import Trainer
+    from pipelines.shards.trainers.formats import ExportForm
 
     found, recipe = find_shards(target), _recipe_of(target)
     done = export_for(
-        Trainer(trainer), found, out, recipe=recipe, dataset=dataset, split=split, force=force
+        ExportForm(trainer), found, out, recipe=recipe, dataset=dataset, split=split, force=force
     )
     lines = [f"{name:12}{count:>9,} segments" for name, count in done.segments.items()]
     lines += [

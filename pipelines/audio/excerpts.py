@@ -13,7 +13,7 @@ _MOST_VALUES: Final = 2 * 48_000 * 600
 _TOLERANCE_S: Final = 0.05
 
 
-class Piece(NamedTuple):
+class FlacPiece(NamedTuple):
     """A window of audio as 16-bit FLAC, and its length."""
 
     flac: bytes
@@ -24,7 +24,7 @@ class Excerpts(NamedTuple):
     """Windows of one file."""
 
     rate_hz: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[FlacPiece, ...]
 
 
 def excerpts(content: bytes, spans: Sequence[tuple[float, float]], duration_s: float) -> Excerpts:
@@ -41,12 +41,12 @@ def excerpts(content: bytes, spans: Sequence[tuple[float, float]], duration_s: f
         reason = str(error).rsplit(": ", 1)[-1].strip()
         raise DeadInput("undecodable", f"libsndfile: {reason}") from error
     _check_length(len(block), block.shape[1], rate_hz, duration_s)
-    pieces: list[Piece] = []
+    pieces: list[FlacPiece] = []
     for start_s, end_s in spans:
         window = block[round(start_s * rate_hz) : round(end_s * rate_hz)]
         out = io.BytesIO()
         soundfile.write(out, window, rate_hz, format="FLAC", subtype="PCM_16")
-        pieces.append(Piece(out.getvalue(), len(window) / rate_hz))
+        pieces.append(FlacPiece(out.getvalue(), len(window) / rate_hz))
     return Excerpts(rate_hz, tuple(pieces))
 
 

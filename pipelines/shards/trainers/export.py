@@ -18,13 +18,13 @@ from pipelines.shards.trainers.formats import (
     METADATA_MODULE,
     Known,
     Segment,
-    Trainer,
+    ExportForm,
     json_bytes,
     known_of,
     listing,
     sidecar,
 )
-from pipelines.shards.trainers.segments import LEAST_S, Span, segment_labels, spans
+from pipelines.shards.trainers.segments import LEAST_S, SegmentSpan, segment_labels, spans
 from pipelines.shards.trainers.texts import Described, segment_texts
 from schemas.identity import Split, keyed_rng
 from schemas.labels import Labels
@@ -60,12 +60,12 @@ class AudioToCut(NamedTuple):
 class _Waiting(NamedTuple):
     located: Located
     shard: str
-    spans: list[Span]
+    spans: list[SegmentSpan]
     audio: AudioToCut | Death
 
 
 def export_for(
-    trainer: Trainer,
+    trainer: ExportForm,
     found: FoundShards,
     to: str,
     *,
@@ -84,7 +84,7 @@ def export_for(
     there is not one segment.
     """
     with export_folder(to, force=force) as folder:
-        export = _Export(trainer, recipe, folder)
+        export = _DataSetWriter(trainer, recipe, folder)
         problems: list[ShardProblem] = []
         with bucket.child(LimitsRecipe()) as child:
             for batch in _batches(found, split, LIMITS[trainer].most_s, export, problems):
@@ -101,7 +101,7 @@ def _batches(
     found: FoundShards,
     split: Split | None,
     most_s: float,
-    export: "_Export",
+    export: "_DataSetWriter",
     problems: list[ShardProblem],
 ) -> Iterator[list[_Waiting]]:
     """Samples with their audio, some at a time; problems are listed as they are met."""
@@ -124,7 +124,7 @@ def _batches(
         yield waiting
 
 
-def _content(entry: Located, parts: Sequence[Span]) -> AudioToCut | Death:
+def _content(entry: Located, parts: Sequence[SegmentSpan]) -> AudioToCut | Death:
     audio = entry.raw.audio
     if audio is None:
         return Death("no_audio", "has no audio")
@@ -148,10 +148,10 @@ def _cut(item: AudioToCut) -> Excerpts | Death:
         return Death(error.code, error.message, error.figure)
 
 
-class _Export:
+class _DataSetWriter:
     """A data set being written: what stands in its files is known once all segments are."""
 
-    def __init__(self, trainer: Trainer, recipe: Recipe, folder: ExportFolder) -> None:
+    def __init__(self, trainer: ExportForm, recipe: Recipe, folder: ExportFolder) -> None:
         self._trainer, self._recipe, self._folder = trainer, recipe, folder
         self.segments: dict[str, list[Segment]] = {}
         self._rows: list[dict[str, Any]] = []
@@ -181,7 +181,7 @@ class _Export:
         return problems
 
     def _write_sample(
-        self, sample: Sample, stem: str, parts: Sequence[Span], audio: Excerpts
+        self, sample: Sample, stem: str, parts: Sequence[SegmentSpan], audio: Excerpts
     ) -> None:
         self._samples += 1
         self._sample_seconds += sample.duration_s
@@ -199,7 +199,9 @@ class _Export:
             else:
                 self._write_segment(sample, span, segment, content)
 
-    def _write_segment(self, sample: Sample, span: Span, segment: Segment, content: bytes) -> None:
+    def _write_segment(
+        self, sample: Sample, span: SegmentSpan, segment: Segment, content: bytes
+    ) -> None:
         self._folder.write(segment.file, content)
         beside = sidecar(self._trainer, segment)
         if beside is not None:
@@ -210,7 +212,7 @@ class _Export:
     def close(self, dataset: str, problems: tuple[ShardProblem, ...]) -> ExportedSet:
         """Write the trainer's own files and the manifest."""
         root = str(self._folder.root)
-        if self._trainer is Trainer.STABLE_AUDIO_TOOLS:
+        if self._trainer is ExportForm.STABLE_AUDIO_TOOLS:
             self._folder.write("metadata.py", METADATA_MODULE.encode())
         for split, segments in sorted(self.segments.items()):
             self._folder.write(*listing(self._trainer, segments, split, root, dataset))
@@ -232,9 +234,9 @@ class _Export:
 
 
 def describe(
-    trainer: Trainer,
+    trainer: ExportForm,
     sample: Sample,
-    span: Span,
+    span: SegmentSpan,
     labels: Labels,
     recipe: Recipe,
     name: str,
@@ -269,7 +271,7 @@ def describe(
     )
 
 
-def _manifest_row(sample: Sample, span: Span, segment: Segment) -> dict[str, Any]:
+def _manifest_row(sample: Sample, span: SegmentSpan, segment: Segment) -> dict[str, Any]:
     """Where an audio file comes from, under which licences, and what was said of it."""
     labels = {
         "beats": sample.beats,

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from pipelines.captioning.metadata import Metadata
 from pipelines.captioning.sentences import Attribute, available
-from pipelines.shards.trainers.texts import Texts
+from pipelines.shards.trainers.texts import Registers
 from schemas.corpus import Source
 from schemas.fact import FactKind
 from schemas.labels import Labels
@@ -43,7 +43,7 @@ def get_custom_metadata(info, audio):
 '''
 
 
-class Trainer(StrEnum):
+class ExportForm(StrEnum):
     """Whose form is written; each takes segments of audio and texts of a limited length."""
 
     ACESTEP = "acestep"
@@ -51,7 +51,7 @@ class Trainer(StrEnum):
     MUSICGEN = "musicgen"
 
 
-class Limits(NamedTuple):
+class TrainerLimits(NamedTuple):
     """What a trainer takes, and the kinds of fact that it wants as fields and not in its text."""
 
     most_s: float
@@ -61,11 +61,14 @@ class Limits(NamedTuple):
 
 LIMITS: Final = {
     # of 256 tokens, 80 are left to the prompt's instruction and its four fields
-    Trainer.ACESTEP: Limits(240.0, 176, frozenset((FactKind.BPM, FactKind.KEY, FactKind.METER))),
+    ExportForm.ACESTEP: TrainerLimits(
+        240.0, 176, frozenset((FactKind.BPM, FactKind.KEY, FactKind.METER))
+    ),
     # Stable Audio Open: 2,097,152 samples at 44.1 kHz, and 128 tokens of T5
-    Trainer.STABLE_AUDIO_TOOLS: Limits(47.5, 128),
-    # dataset.segment_duration of MusicGen's solver; its T5 was trained on 512 tokens
-    Trainer.MUSICGEN: Limits(30.0, 512),
+    ExportForm.STABLE_AUDIO_TOOLS: TrainerLimits(47.5, 128),
+    # dataset.segment_duration × min_segment_ratio of MusicGen's solver, 30 s × 0.8: of what is no
+    # longer it takes all, so that what is said of the whole holds; its T5 was trained on 512 tokens
+    ExportForm.MUSICGEN: TrainerLimits(24.0, 512),
 }
 
 
@@ -96,7 +99,7 @@ class Segment(NamedTuple):
     duration_s: float
     rate_hz: int
     known: Known
-    texts: Texts
+    texts: Registers
     caption: str  # one of the texts, drawn for trainers that take one
     source: Source
     metadata: Metadata
@@ -107,11 +110,11 @@ class Segment(NamedTuple):
         return f"audio/{self.split}/{self.name}.flac"
 
 
-def sidecar(trainer: Trainer, segment: Segment) -> dict[str, Any] | None:
+def sidecar(trainer: ExportForm, segment: Segment) -> dict[str, Any] | None:
     """The JSON beside the audio file, none where the trainer reads none."""
-    if trainer is Trainer.MUSICGEN:
+    if trainer is ExportForm.MUSICGEN:
         return _music_info(segment)
-    return _metadata(segment) if trainer is Trainer.STABLE_AUDIO_TOOLS else None
+    return _metadata(segment) if trainer is ExportForm.STABLE_AUDIO_TOOLS else None
 
 
 def _music_info(segment: Segment) -> dict[str, Any]:
@@ -177,13 +180,13 @@ def audio_meta(segment: Segment, root: str) -> dict[str, Any]:
 
 
 def listing(
-    trainer: Trainer, segments: Sequence[Segment], split: str, root: str, dataset: str
+    trainer: ExportForm, segments: Sequence[Segment], split: str, root: str, dataset: str
 ) -> tuple[str, bytes]:
     """The file that a trainer is given for a split: its name and bytes."""
-    write: dict[Trainer, Callable[[], tuple[str, bytes]]] = {
-        Trainer.ACESTEP: lambda: (f"{split}.json", _acestep(segments, root, dataset)),
-        Trainer.STABLE_AUDIO_TOOLS: lambda: (f"{split}.json", _audio_dir(split, root, dataset)),
-        Trainer.MUSICGEN: lambda: (f"{split}/data.jsonl", _audio_metas(segments, root)),
+    write: dict[ExportForm, Callable[[], tuple[str, bytes]]] = {
+        ExportForm.ACESTEP: lambda: (f"{split}.json", _acestep(segments, root, dataset)),
+        ExportForm.STABLE_AUDIO_TOOLS: lambda: (f"{split}.json", _audio_dir(split, root, dataset)),
+        ExportForm.MUSICGEN: lambda: (f"{split}/data.jsonl", _audio_metas(segments, root)),
     }
     return write[trainer]()
 

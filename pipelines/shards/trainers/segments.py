@@ -19,7 +19,7 @@ class CutAt(StrEnum):
     WHOLE = "whole"  # as the sample's: no bar lines are known, and it fits
 
 
-class Span(NamedTuple):
+class SegmentSpan(NamedTuple):
     """A segment of a sample's audio, in seconds from its start."""
 
     start_s: float
@@ -27,7 +27,7 @@ class Span(NamedTuple):
     at: CutAt
 
 
-def spans(labels: Labels, most_s: float) -> list[Span]:
+def spans(labels: Labels, most_s: float) -> list[SegmentSpan]:
     """Segments of `most_s` seconds at most, in order: whole bars of about equal length in seconds.
 
     What stands before the first downbeat and after the last is left out. Without bar lines that
@@ -45,15 +45,15 @@ def spans(labels: Labels, most_s: float) -> list[Span]:
     if len(downbeats) > 1 and downbeats[-1] - downbeats[0] >= LEAST_S:
         return _of_bars(downbeats, most_s)
     if labels.duration_s <= most_s:
-        return [Span(0.0, labels.duration_s, CutAt.WHOLE)]
+        return [SegmentSpan(0.0, labels.duration_s, CutAt.WHOLE)]
     parts = math.ceil(labels.duration_s / most_s)
     ends = [round(labels.duration_s * part / parts, TIME_DECIMALS) for part in range(parts + 1)]
-    return [Span(start_s, end_s, CutAt.TIME) for start_s, end_s in pairwise(ends)]
+    return [SegmentSpan(start_s, end_s, CutAt.TIME) for start_s, end_s in pairwise(ends)]
 
 
-def _of_bars(downbeats: tuple[float, ...], most_s: float) -> list[Span]:
+def _of_bars(downbeats: tuple[float, ...], most_s: float) -> list[SegmentSpan]:
     """Each segment ends on the downbeat nearest to an equal share of what is left."""
-    out: list[Span] = []
+    out: list[SegmentSpan] = []
     start, last = 0, len(downbeats) - 1
     while start < last:
         left_s = downbeats[last] - downbeats[start]
@@ -67,12 +67,12 @@ def _of_bars(downbeats: tuple[float, ...], most_s: float) -> list[Span]:
             start += 1
             continue
         end = min(fitting, key=lambda index: abs(downbeats[index] - goal_s))
-        out.append(Span(downbeats[start], downbeats[end], CutAt.BARS))
+        out.append(SegmentSpan(downbeats[start], downbeats[end], CutAt.BARS))
         start = end
     return out
 
 
-def segment_labels(labels: Labels, span: Span) -> Labels:
+def segment_labels(labels: Labels, span: SegmentSpan) -> Labels:
     """The labels of a segment, with the tempo of its own beats where the label was measured."""
     own = excerpt(labels, span.start_s, span.end_s)
     if own.tempo.bpm is None or own.tempo.origin is Origin.STATED:

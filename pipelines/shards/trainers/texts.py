@@ -43,7 +43,7 @@ _LETTERS_A_TOKEN: Final = 3  # English has four to five
 _LINE_INSTRUMENTS, _LINE_MOODS = 3, 2
 
 
-class Texts(NamedTuple):
+class Registers(NamedTuple):
     """One segment in three registers; all empty where nothing is known of it."""
 
     tags: str  # "jazz, piano, calm, 92 BPM, A minor, 3/4"
@@ -66,7 +66,7 @@ class Described(NamedTuple):
     change: Change
 
 
-class _Piece(NamedTuple):
+class _RankedText(NamedTuple):
     """A text and its rank: of what does not fit, the highest ranks go first."""
 
     text: str
@@ -80,10 +80,10 @@ def segment_texts(
     *,
     apart: Collection[FactKind],
     most_tokens: int,
-) -> Texts:
+) -> Registers:
     """The texts of a segment, of `most_tokens` at most; facts of the kinds `apart` are in none."""
     may = _sayable(segment.labels, recipe, apart)
-    return Texts(
+    return Registers(
         _tags(segment, may, apart, most_tokens),
         _line(segment, may, apart, most_tokens),
         _paragraph(segment, may, recipe, rng, apart, most_tokens),
@@ -189,13 +189,13 @@ def _paragraph(
     sources = [caption for caption in segment.captions if caption.kind is CaptionKind.SOURCE]
     source = sources[int(rng.random() * len(sources))] if sources else None
     claims: list[Fact] = []
-    words: list[_Piece] = []
+    words: list[_RankedText] = []
     for sentence, facts in _source_sentences(source, segment, apart):
         claims += facts
         # the first names the music; what more a source has to say ranks after all facts
-        words.append(_Piece(sentence, 100.0 if words else 0.0))
+        words.append(_RankedText(sentence, 100.0 if words else 0.0))
     ours = [
-        _Piece(said.text, rank)
+        _RankedText(said.text, rank)
         for rank, said in enumerate(_sentences(segment, may, recipe, rng), start=1)
         if not _is_said(said, claims)
     ]
@@ -243,7 +243,7 @@ def _is_said(said: ControlSentence, claims: Sequence[Fact]) -> bool:
     )
 
 
-def _joined(pieces: Sequence[_Piece], most_tokens: int) -> str:
+def _joined(pieces: Sequence[_RankedText], most_tokens: int) -> str:
     """The best-ranked sentences that fit, in their order."""
     kept: set[int] = set()
     left = most_tokens

@@ -13,12 +13,12 @@ from pipelines.shards.trainers.export import describe
 from pipelines.shards.trainers.formats import (
     LIMITS,
     Segment,
-    Trainer,
+    ExportForm,
     acestep_sample,
     audio_meta,
     sidecar,
 )
-from pipelines.shards.trainers.segments import Span, segment_labels, spans
+from pipelines.shards.trainers.segments import SegmentSpan, segment_labels, spans
 from pipelines.shards.trainers.texts import tokens_at_most
 from schemas.chord import Chord
 from schemas.fact import (
@@ -42,21 +42,21 @@ RECIPE = Recipe()
 WORDS = {"slow": (0, 111), "brisk": (94, 1000)}
 
 
-def as_read(trainer: Trainer, segment: Segment) -> ReadBack:
+def as_read(trainer: ExportForm, segment: Segment) -> ReadBack:
     """What the trainer's reader finds in the JSON of one segment."""
 
     def json_of(value: Any) -> Any:
         return json.loads(json.dumps(value))
 
-    if trainer is Trainer.ACESTEP:
+    if trainer is ExportForm.ACESTEP:
         return trainer_readers.acestep_sample(json_of(acestep_sample(segment, "/out")))
     beside = json_of(sidecar(trainer, segment))
-    if trainer is Trainer.MUSICGEN:
+    if trainer is ExportForm.MUSICGEN:
         return trainer_readers.music_info(json_of(audio_meta(segment, "/out")), beside)
     return trainer_readers.stable_audio(segment.file, segment.duration_s, beside)
 
 
-def sounding(sample: Sample, span: Span) -> list[tuple[str, float]]:
+def sounding(sample: Sample, span: SegmentSpan) -> list[tuple[str, float]]:
     """Chords of the sample between two times, each with its start there, repeats once."""
     inside = [
         (Chord.parse(one.label).harte, max(0.0, one.start_s - span.start_s))
@@ -66,7 +66,7 @@ def sounding(sample: Sample, span: Span) -> list[tuple[str, float]]:
     return [next(run) for _, run in itertools.groupby(inside, key=lambda one: one[0])]
 
 
-def is_true(fact: Fact, sample: Sample, span: Span) -> bool:
+def is_true(fact: Fact, sample: Sample, span: SegmentSpan) -> bool:
     bpm, key, meter = sample.tempo.bpm, sample.key_label, sample.meter.beats_per_bar
     right = True
     match fact:
@@ -95,7 +95,7 @@ def starts_agree(fact: TimedChordsFact, wanted: list[tuple[str, float]]) -> bool
     )
 
 
-def check_segment(trainer: Trainer, sample: Sample, span: Span, number: int) -> int:
+def check_segment(trainer: ExportForm, sample: Sample, span: SegmentSpan, number: int) -> int:
     """Compare all that is read of a segment with the sample; gives how many facts were."""
     duration_s = round(span.end_s - span.start_s, 3)
     labels = segment_labels(sample.labels, span)
@@ -103,12 +103,12 @@ def check_segment(trainer: Trainer, sample: Sample, span: Span, number: int) -> 
     segment = describe(trainer, sample, span, labels, RECIPE, name, 8000, duration_s)
     read = as_read(trainer, segment)
     bpm, key = sample.tempo.bpm, sample.key_label
-    fits = trainer is not Trainer.ACESTEP
+    fits = trainer is not ExportForm.ACESTEP
     assert (read.bpm is not None) == (sample.tempo.confidence >= 0.8 and bpm is not None)
     assert read.bpm is None or abs(read.bpm - (bpm or 0)) <= max(0.51, 0.005 * (bpm or 0))
     assert read.key == ((key.tonic, key.mode) if key.confidence >= 0.7 else None)
     meter = sample.meter.beats_per_bar if sample.meter.confidence >= 0.8 else None
-    if trainer is not Trainer.MUSICGEN:
+    if trainer is not ExportForm.MUSICGEN:
         assert read.beats_per_bar == (meter if fits or meter in (2, 3, 4, 6) else None)
     assert duration_s - (0 if fits else 1) < read.duration_s + 1e-6 <= duration_s + 2e-6
     assert duration_s <= LIMITS[trainer].most_s
@@ -123,11 +123,11 @@ def check_segment(trainer: Trainer, sample: Sample, span: Span, number: int) -> 
     return facts + sum(value is not None for value in (read.bpm, read.key, read.beats_per_bar))
 
 
-def check_samples(numbers: range) -> dict[Trainer, int]:
+def check_samples(numbers: range) -> dict[ExportForm, int]:
     """Facts that were read back, all of them true."""
-    facts = dict.fromkeys(Trainer, 0)
+    facts = dict.fromkeys(ExportForm, 0)
     for sample in map(random_sample, numbers):
-        for trainer in Trainer:
+        for trainer in ExportForm:
             for number, span in enumerate(spans(sample.labels, LIMITS[trainer].most_s)):
                 facts[trainer] += check_segment(trainer, sample, span, number)
     return facts
@@ -147,16 +147,16 @@ def test_no_fact_of_ten_thousand_samples_is_wrong() -> None:
 @pytest.mark.parametrize(
     ("trainer", "field", "other"),
     [
-        (Trainer.ACESTEP, "keyscale", "key"),
-        (Trainer.ACESTEP, "timesignature", "time_signature"),
-        (Trainer.ACESTEP, "bpm", "tempo"),
-        (Trainer.MUSICGEN, "key", "keyscale"),
-        (Trainer.MUSICGEN, "description", "caption"),
-        (Trainer.STABLE_AUDIO_TOOLS, "prompts", "prompt"),
+        (ExportForm.ACESTEP, "keyscale", "key"),
+        (ExportForm.ACESTEP, "timesignature", "time_signature"),
+        (ExportForm.ACESTEP, "bpm", "tempo"),
+        (ExportForm.MUSICGEN, "key", "keyscale"),
+        (ExportForm.MUSICGEN, "description", "caption"),
+        (ExportForm.STABLE_AUDIO_TOOLS, "prompts", "prompt"),
     ],
 )
 def test_a_renamed_field_is_caught(
-    trainer: Trainer, field: str, other: str, monkeypatch: pytest.MonkeyPatch
+    trainer: ExportForm, field: str, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ostris/ai-toolkit#874: a loader that asks for another name trains on its default."""
     sample = random_sample(0)
@@ -168,7 +168,7 @@ def test_a_renamed_field_is_caught(
     def renamed(made: dict[str, Any]) -> dict[str, Any]:
         return {other if name == field else name: value for name, value in made.items()}
 
-    real = acestep_sample if trainer is Trainer.ACESTEP else sidecar
+    real = acestep_sample if trainer is ExportForm.ACESTEP else sidecar
     monkeypatch.setitem(globals(), real.__name__, lambda *given: renamed(real(*given)))
     with pytest.raises(WrongForm, match=field):
         as_read(trainer, segment)
