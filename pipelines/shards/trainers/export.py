@@ -16,9 +16,9 @@ from pipelines.shards.trainers.folder import ExportFolder, export_folder
 from pipelines.shards.trainers.formats import (
     LIMITS,
     METADATA_MODULE,
+    ExportForm,
     Known,
     Segment,
-    ExportForm,
     json_bytes,
     known_of,
     listing,

@@ -12,8 +12,8 @@ from pipelines.captioning.facts import parse_facts
 from pipelines.shards.trainers.export import describe
 from pipelines.shards.trainers.formats import (
     LIMITS,
-    Segment,
     ExportForm,
+    Segment,
     acestep_sample,
     audio_meta,
     sidecar,
@@ -165,8 +165,9 @@ def test_a_renamed_field_is_caught(
     segment = describe(trainer, sample, span, labels, RECIPE, "a", 8000, 10.0)
     as_read(trainer, segment)
 
-    def renamed(made: dict[str, Any]) -> dict[str, Any]:
-        return {other if name == field else name: value for name, value in made.items()}
+    def renamed(made: dict[str, Any] | None) -> dict[str, Any]:
+        pairs = (made or {}).items()
+        return {other if name == field else name: value for name, value in pairs}
 
     real = acestep_sample if trainer is ExportForm.ACESTEP else sidecar
     monkeypatch.setitem(globals(), real.__name__, lambda *given: renamed(real(*given)))
