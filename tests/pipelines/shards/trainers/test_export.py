@@ -27,8 +27,12 @@ from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import foreign, our_sample, write_shard
-from tests.support.exported_samples import RATE_HZ, random_sample
-from tests.support.trainer_readers import read_acestep, read_musicgen, read_stable_audio
+from tests.pipelines.shards.trainers.exported_samples import RATE_HZ, random_sample
+from tests.pipelines.shards.trainers.trainer_readers import (
+    read_acestep,
+    read_musicgen,
+    read_stable_audio,
+)
 
 SURE: dict[str, Any] = {"confidence": 0.9, "tool": "t", "version": "1", "licence": "CC BY 4.0"}
 NOISE = np.random.default_rng(0).integers(-9000, 9000, (40 * RATE_HZ, 2), dtype=np.int16)
