@@ -56,10 +56,10 @@ def export_folder(to: str, *, force: bool) -> Iterator[ExportFolder]:
             root.rename(old)
         unfinished.rename(root)
     except OSError as error:
-        if old.exists() and not root.exists():
-            old.rename(root)
         raise PipelineError(f"{to} cannot be written: {error.strerror or error}") from error
     finally:
+        if old.exists() and not root.exists():
+            old.rename(root)
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 

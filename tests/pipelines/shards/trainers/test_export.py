@@ -255,6 +255,32 @@ def test_an_export_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"nothing to export: .* in split test"):
         exported(ExportForm.ACESTEP, target, tmp_path / "out", split=Split.TEST)
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+    exported(ExportForm.ACESTEP, target, tmp_path / "out")
+    before = files(tmp_path / "out")
+    with pytest.raises(PipelineError, match="nothing to export"):
+        exported(ExportForm.ACESTEP, target, tmp_path / "out", split=Split.TEST, force=True)
+    assert files(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "out"]
+
+
+def test_a_folder_whose_replacement_cannot_be_moved_in_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, out = shard(tmp_path / "a.tar", waltz()), tmp_path / "out"
+    exported(ExportForm.ACESTEP, target, out)
+    before = files(out)
+    rename = Path.rename
+
+    def failing(self: Path, to: Path) -> Path:
+        if ".part-" in self.name:
+            raise OSError(28, "No space left on device")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(PipelineError, match="No space left on device"):
+        exported(ExportForm.ACESTEP, target, out, force=True)
+    assert files(out) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "out"]
 
 
 def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path) -> None:
