@@ -236,3 +236,13 @@ def test_export_for_a_trainer_says_what_was_written_and_under_which_licence(
     assert json.loads(printed)["segments"] == {"train": 2}
     assert run("export", build, "--for", "kazoo", "--out", out)[0] != 0
     assert run("export", build, "--for", "musicgen", "--parts", "--out", out)[0] != 0
+
+
+def test_export_for_wids_is_an_index_of_the_shards(build: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index.json"
+    assert run("export", build, "--for", "wids", "--out", index) == (
+        0,
+        f"1 shard written to {index}\n",
+    )
+    (shard,) = json.loads(index.read_bytes())["shardlist"]
+    assert (shard["url"], shard["nsamples"]) == (f"{build}/shards/train-00000.tar", 2)
