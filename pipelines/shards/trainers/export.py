@@ -24,7 +24,7 @@ from pipelines.shards.trainers.formats import (
     listing,
     sidecar,
 )
-from pipelines.shards.trainers.segments import LEAST_S, SegmentSpan, segment_labels, spans
+from pipelines.shards.trainers.segments import LEAST_S, CutAt, SegmentSpan, segment_labels, spans
 from pipelines.shards.trainers.texts import Described, segment_texts
 from schemas.identity import Split, keyed_rng
 from schemas.labels import Labels
@@ -186,7 +186,7 @@ class _DataSetWriter:
         self._samples += 1
         self._sample_seconds += sample.duration_s
         for span, (content, duration_s) in zip(parts, audio.pieces, strict=True):
-            if duration_s < min(LEAST_S, sample.duration_s):
+            if span.at is CutAt.BARS and span.end_s - span.start_s < LEAST_S:
                 self.left_out["segment_too_short"] += 1
                 continue
             name = f"{stem}-{round(span.start_s * 1000)}-{round(span.end_s * 1000)}"

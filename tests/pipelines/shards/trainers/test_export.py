@@ -162,6 +162,15 @@ def test_what_labels_are_not_sure_of_is_absent(tmp_path: Path) -> None:
     assert known["prompt"] in ("jazz", "Jazz.")
 
 
+def test_a_bar_too_short_to_train_on_is_left_out_and_counted(tmp_path: Path) -> None:
+    """A bar of 23 s, then one of 2 s: the second is no segment."""
+    beats = Beats(times_s=(0.0, 23.0, 25.0), numbers=(1, 1, 1), **SURE)
+    target = shard(tmp_path / "a.tar", waltz(beats=beats))
+    done = exported(ExportForm.MUSICGEN, target, tmp_path / "out")
+    assert (done.segments, done.seconds) == ({"train": 1}, 23.0)
+    assert done.left_out == {"segment_too_short": 1}
+
+
 @pytest.mark.parametrize("most_s", [12.0, 30.0, 240.0])
 def test_segments_lie_on_downbeats_in_order_and_within_the_limit(most_s: float) -> None:
     for number in range(40):
