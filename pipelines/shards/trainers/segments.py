@@ -39,7 +39,7 @@ def spans(labels: Labels, most_s: float) -> list[SegmentSpan]:
     >>> empty = {name: kind(**how) for name, kind in kinds.items()} | {"duration_s": 10}
     >>> beats = Beats(times_s=(0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5), numbers=(1, 2) * 3 + (1,), **how)
     >>> [(span.start_s, span.end_s) for span in spans(Labels(beats=beats, **empty), 5.0)]
-    [(0.5, 4.5), (4.5, 6.5)]
+    [(0.5, 2.5), (2.5, 6.5)]
     """
     downbeats = labels.beats.downbeats_s
     if len(downbeats) > 1 and downbeats[-1] - downbeats[0] >= LEAST_S:
