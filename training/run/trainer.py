@@ -92,8 +92,13 @@ class Trainer:
             compile_parts(self.model)
         self.net = wrapped(self.model, world, recipe.run.parallel, recipe.run.precision)
         self.learned = learned(self.model)  # sharing processes hold others in their places
-        # what a checkpoint holds: where nothing is frozen, all, tables that never learn among it
-        self.kept = self.learned if recipe.adapter.is_used else dict(self.model.named_parameters())
+        # what a checkpoint holds: all, but for what stays as it was loaded
+        stays = set(begun or ()) - self.learned.keys() if recipe.adapter.is_used else set()
+        self.kept = {
+            name: parameter
+            for name, parameter in self.model.named_parameters()
+            if name not in stays
+        }
         rules = recipe.optim
         # one kernel for all weights; on a CPU the bytes of a run are older than that
         self.is_fused = world.runs_behind
@@ -244,7 +249,7 @@ class Trainer:
         state = TrainerState({MODEL: {}, played: {}}, {})
         averages = dict(zip(self.learned, self.ema.averages, strict=True))
         for name, parameter in self.kept.items():
-            moments = self.optimizer.state.get(parameter, {})
+            moments = self._moments(parameter)
             average = averages.get(name, local_tensor(parameter.detach()))
             parts = {
                 (MODEL, name): parameter.detach(),
@@ -258,6 +263,15 @@ class Trainer:
                     into = state.moments.setdefault(name, {}) if into is None else into
                     into[key] = keep(f"{folder}/{key}", whole)
         return state
+
+    def _moments(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
+        """What AdamW keeps of a parameter: zeros, where it has not moved yet; none, where it never
+        does.
+        """
+        moments: dict[str, torch.Tensor] = self.optimizer.state.get(parameter, {})
+        if moments or not parameter.requires_grad:
+            return moments
+        return {"step": torch.zeros(())} | {key: torch.zeros_like(parameter) for key in _MOMENTS[1:]}
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:

@@ -110,6 +110,26 @@ def test_new_rows_learn_alone_and_what_was_loaded_stays(
         model_of(checkpoint.record("recipe.json", TrainRecipe), checkpoint)
 
 
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"model__rows": CONTROLS, "model__row_branch": "copy"},  # attention that is new, too
+        {"model__rows": CONTROLS, "adapter__rank": 0, "adapter__frozen": ("munet.down",)},
+    ],
+)
+def test_what_is_new_beside_an_adapter_or_in_a_frozen_part_plays_too(
+    tmp_path: Path, shards: Path, parent: Path, knobs: dict[str, object]
+) -> None:
+    short = knobs | {"run__steps": 2, "data__validation": 0}
+    train(child(shards, parent, **short), str(tmp_path / "run"), silent)
+    checkpoint, base = find_checkpoint(str(tmp_path / "run")), weights(parent, 1, "ema.safetensors")
+    model = model_of(checkpoint.record("recipe.json", TrainRecipe), checkpoint)
+    own = weights(tmp_path / "run", 2, "adapter.safetensors")
+    changed = {name.replace(".lora_A.", ".") for name in own if ".lora_" in name}
+    assert not {name for name in changed if ".row_copy." in name}
+    assert {name for name, _ in model.named_parameters()} - base.keys() <= own.keys()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_adapt_as_one_does(
