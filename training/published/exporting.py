@@ -117,7 +117,11 @@ def scheduler_config(objective: ObjectiveConfig) -> dict[str, Any]:
     'v_prediction'
     """
     if not isinstance(objective, DiffusionConfig):
-        return {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000}
+        return {
+            "_class_name": "FlowMatchEulerDiscreteScheduler",
+            "num_train_timesteps": 1000,
+            "shift": objective.shift,  # where it depends on the length, that of shift_frames
+        }
     return {
         "_class_name": "DDPMScheduler",
         "num_train_timesteps": objective.steps,

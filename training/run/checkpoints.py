@@ -183,6 +183,12 @@ class Checkpoint(NamedTuple):
         return _OF_A_RUN.sub("", self.store.url)
 
     @property
+    def place(self) -> str:
+        """Where it is, from wherever one looks: of a local one the whole path."""
+        root = self.store.root if self.store.is_local else self.store.url
+        return f"{root}/{self.folder}" if self.folder else root
+
+    @property
     def name(self) -> str:
         """As messages call it."""
         return f"{self.store.url}/{self.folder}" if self.folder else self.store.url

@@ -66,7 +66,7 @@ def warm_start(recipe: TrainRecipe, codec: CodecFacts) -> WarmStart:
         name=f"{state.parents[-1].name}, imported"
         if is_imported
         else checkpoint.run.rstrip("/").rpartition("/")[2],
-        address=checkpoint.name,
+        address=checkpoint.place,
         sha256=state.files.get(checkpoint.played, ""),
     )
     notes = [
@@ -107,7 +107,13 @@ def _played(checkpoint: Checkpoint, most: int) -> Weights:
 def _parent_checkpoint(parent: Parent) -> Checkpoint:
     if not Store(parent.address).is_local:  # data says where: nothing is fetched for it
         raise TrainingError(f"{parent.address}: the parent of a model lies in a local folder")
-    found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE))
+    try:
+        found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE))
+    except TrainingError as error:
+        raise TrainingError(
+            f"{parent.address}, whose weights these lie on top of, is gone or damaged: put it back "
+            f"({error})"
+        ) from error
     if found.state().files.get(found.played, "") != parent.sha256:
         raise TrainingError(
             f"{parent.address} holds other weights than those that were begun with (sha256 "

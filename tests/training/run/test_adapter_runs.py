@@ -82,13 +82,17 @@ def test_it_goes_on_to_the_bit(tmp_path: Path, shards: Path, parent: Path, adapt
 
 
 def test_a_parent_that_is_gone_or_changed_is_named(
-    tmp_path: Path, shards: Path, parent: Path
+    tmp_path: Path, shards: Path, parent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied, out = tmp_path / "parent", tmp_path / "run"
     shutil.copytree(parent, copied)
-    train(child(shards, copied, run__steps=1), str(out), silent)
+    monkeypatch.chdir(tmp_path)  # named from here, and asked for from elsewhere
+    train(child(shards, Path("parent"), run__steps=1), str(out), silent)
+    monkeypatch.chdir("/")
+    played_weights(find_checkpoint(str(out)))
     train(recipe(shards, run__steps=2, run__keep=1, model__rows=()), str(copied), silent)
-    with pytest.raises(TrainingError, match=r"parent/checkpoints/step-00000001"):
+    gone = rf"^{copied}/checkpoints/step-00000001, whose weights these lie on top of, is gone"
+    with pytest.raises(TrainingError, match=gone):
         played_weights(find_checkpoint(str(out)))
 
 
