@@ -4,19 +4,22 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands, N tokens 
 width, R frame rows, M channels that they are mixed into.
 """
 
-from typing import cast
+from typing import Final, cast
 
 import torch
 from torch import nn
 from torch.nn.functional import pad, silu
 from torch.utils.checkpoint import checkpoint
 
+from training.conditions.embeddings import TimeEmbedding
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context
-from training.dit.block import MODULATIONS, DitBlock, Surroundings, TimeEmbedding, normed
+from training.dit.block import MODULATIONS, DitBlock, Surroundings, normed
 from training.dit.config import DitConfig
 from training.munet.blocks import RowMixer
+
+_TIME_WIDTH: Final = 256  # of an encoded time, as in DiT
 
 
 class Dit(nn.Module):
@@ -32,7 +35,7 @@ class Dit(nn.Module):
         self.config, self.checkpointing = config, checkpointing
         width = config.width
         held = config.patch * config.latent_channels * config.latent_bands
-        self.time = TimeEmbedding(width, config.seconds)
+        self.time = TimeEmbedding(_TIME_WIDTH, width, config.seconds)
         self.modulate = nn.Linear(width, MODULATIONS * width)
         self.enter = nn.Linear(held, width)
         self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None

@@ -27,9 +27,9 @@ from training.errors import TrainingError
 from training.nets import NetConfig
 from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
+from training.run.model_weights import check_shapes, fill_weights
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, foreign_names
-from training.run.trainer import check_shapes, fill_weights
 from training.run.warm_start import played_weights
 from training.samplers.config import SamplingConfig
 

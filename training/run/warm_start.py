@@ -14,17 +14,10 @@ from training.errors import TrainingError
 from training.nets import NetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
-from training.run.checkpoints import (
-    ADAPTER,
-    CORPUS,
-    PLAYED,
-    RECIPE,
-    Checkpoint,
-    Parent,
-    find_checkpoint,
-)
+from training.run.checkpoints import ADAPTER, CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import TrainRecipe
+from training.run.run_state import Parent
 from training.run.tensor_files import Weights
 
 _MOST_PARENTS: Final = 16  # adapters on top of each other

@@ -28,9 +28,10 @@ from training.published.exporting import export_model, scheduler_config
 from training.published.front_matter import front_matter, licence_of
 from training.published.importing import import_published
 from training.run import checkpoints
-from training.run.checkpoints import Parent, find_checkpoint, folder_of
+from training.run.checkpoints import find_checkpoint, folder_of
+from training.run.model_weights import begin_with
 from training.run.recipe import TrainRecipe
-from training.run.trainer import begin_with
+from training.run.run_state import Parent
 
 BLIND = MuNetConfig(
     latent_channels=4,
