@@ -248,7 +248,8 @@ def test_a_lost_step_is_named_moves_nothing_and_the_run_goes_on(
     )
     monkeypatch.setattr(Trainer, "losses", hurting({2: float("nan")}))
     lines: list[str] = []
-    train(chosen, str(tmp_path / "run"), lines.append)
+    made = train(chosen, str(tmp_path / "run"), lines.append)
+    assert not made.stopped, "a signal from outside, such as a timeout's, has ended the run"
     [told] = [line for line in lines if "is left out" in line]
     assert told.startswith("step 3 is left out, 1 of at most 1: the loss of ")
     assert told.count("-orig") == 4  # all samples of that step, by their keys
@@ -267,7 +268,7 @@ def test_a_lost_step_is_named_moves_nothing_and_the_run_goes_on(
     # those that are counted before a stop count after it
     monkeypatch.setattr(Trainer, "losses", hurting({0: float("nan")}))
     longer = chosen.replaced(run=chosen.run.replaced(steps=7))
-    with pytest.raises(BadData, match=r"no weight was moved, and 1 steps were left out before"):
+    with pytest.raises(BadData, match=r"no weight was moved; steps left out before: 1"):
         train(longer, str(tmp_path / "run"), silent)
 
 
