@@ -25,7 +25,7 @@ from training.run.corpus_survey import (
     survey_corpora,
 )
 from training.run.recipe import TrainRecipe
-from training.run.run_state import Parent
+from training.run.run_state import Parent, RunState
 from training.run.warm_start import warm_start
 
 _INDEX: Final = "index"
@@ -90,8 +90,11 @@ def _check_own(store: Store) -> None:
     and nothing is to be.
     """
     made = checkpoints.whole_ones(store)
-    state = made[-1].state() if made else None
-    if state is not None and state.parents and not state.samples:
+    try:
+        state = made[-1].state() if made else RunState(step=0)
+    except TrainingError:  # damaged, which is told of whatever was learned
+        return
+    if state.parents and not state.samples:
         raise TrainingError(
             f"{store.url} holds a model that was imported: train from it into a folder of its own, "
             f"with --from {store.url} --out …"
