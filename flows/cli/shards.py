@@ -3,23 +3,23 @@ into.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import Force, Json, JsonLines, Target, split_names, written
+from flows.cli.export_shards import export, print_written
+from flows.cli.options import Force, Json, JsonLines, Target, written
 from flows.cli.renamed import Renamed
 from flows.cli.report import report_shards
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
-    from pipelines.shards.find import ShardProblem
-    from schemas.identity import Split
+    pass
 
 app = typer.Typer(no_args_is_help=True, help="Look into shards: ours, or any other WebDataset.")
 app.command("report")(report_shards)
+app.command("export", cls=Renamed)(export)
 
 
 @app.command("ls")
@@ -170,118 +170,6 @@ def extract(
             problems.append(result)
         else:
             files.append(result)
-    _print_written(
+    print_written(
         {"folder": out, "files": files}, f"{len(files):,} files written to {out}", problems, as_json
     )
-
-
-@app.command(cls=Renamed)
-def export(
-    target: Target,
-    *,
-    out: Annotated[str, written("File of JSON lines; with --parts, the folder.", "FILE")],
-    split: Annotated[
-        str,
-        typer.Option(
-            metavar="SPLIT",
-            help="Only this split: train, validation or test.",
-            autocompletion=split_names,
-        ),
-    ] = "",
-    parts: Annotated[
-        bool,
-        typer.Option(
-            "--parts",
-            help=(
-                "The published set's parts, a file each: TrainA, B, C, train_augmented, train, "
-                "TestA, B."
-            ),
-        ),
-    ] = False,
-    dataset: Annotated[
-        str, typer.Option(help="What stands in each row's field `dataset`.")
-    ] = "obbligato",
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Write our samples as JSON lines with the sixteen fields of MusicBench; `extract` writes the
-    audio they name.
-    """
-    from pipelines.shards import musicbench
-    from pipelines.shards.find import ShardProblem, find_shards
-
-    chosen = _split_of(split)
-    if parts:
-        _export_parts(target, out, chosen, dataset, force=force, as_json=as_json)
-        return
-    rows, problems = 0, []
-    for result in musicbench.export(
-        find_shards(target), out, dataset=dataset, split=chosen, force=force
-    ):
-        if isinstance(result, ShardProblem):
-            problems.append(result)
-        else:
-            rows += 1
-    _print_written(
-        {"file": out, "rows": rows}, f"{rows:,} rows written to {out}", problems, as_json
-    )
-
-
-def _split_of(name: str) -> "Split | None":
-    from schemas.identity import Split
-
-    if name and name not in split_names():
-        raise UsageError(f"--split {name}: expected {', '.join(split_names())}")
-    return Split(name) if name else None
-
-
-def _export_parts(
-    target: str, out: str, split: "Split | None", dataset: str, *, force: bool, as_json: bool
-) -> None:
-    """Write the parts, with the seed and filter words of the build's recipe, or of the default."""
-    from flows.build.run_step import stored_build
-    from pipelines.shards.find import find_shards
-    from pipelines.shards.musicbench_parts import export_parts
-    from schemas.recipe import Recipe
-
-    if split:
-        raise UsageError("--parts are of train and test as they are: leave out --split")
-    found = find_shards(target)
-    try:
-        _, recipe = stored_build(target)
-    except UsageError:
-        recipe = Recipe()
-    done = export_parts(
-        found, out, dataset=dataset, seed=recipe.corpus.seed, words=recipe.filter.words, force=force
-    )
-    lines: list[str] = []
-    for part, rows in done.rows.items():
-        skipped = done.skipped[part].items()
-        reasons = "".join(f", {count:,} skipped: {why}" for why, count in skipped)
-        lines.append(f"{part:16}{rows:>9,} rows{reasons}")
-    outside = "".join(f", {count:,} of no part: {what}" for what, count in done.of_no_part.items())
-    lines.append(f"{done.samples:,} samples read{outside}; written to {out}")
-    summary = {
-        "folder": out,
-        "rows": done.rows,
-        "skipped": done.skipped,
-        "samples": done.samples,
-        "of_no_part": done.of_no_part,
-    }
-    _print_written(summary, "\n".join(lines), done.problems, as_json)
-
-
-def _print_written(
-    done: dict[str, Any], line: str, problems: "Sequence[ShardProblem]", as_json: bool
-) -> None:
-    """Say what was written; problems go to standard error and make the exit status 1."""
-    from flows.screens.shards import problem_line
-
-    if as_json:
-        typer.echo(json.dumps({**done, "problems": [problem.model_dump() for problem in problems]}))
-    else:
-        for problem in problems:
-            typer.echo(problem_line(problem), err=True)
-        typer.echo(line)
-    if problems:
-        raise typer.Exit(1)

@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, TypedDict
 from pipelines.errors import PipelineError
 from pipelines.shards.extract import safe_name
 from pipelines.shards.find import FoundShards, ShardProblem
-from pipelines.shards.read import as_ours, read_shard
+from pipelines.shards.read import RawSample, as_ours, read_shard
 from pipelines.storage.store import Store
 from schemas.caption import Caption, CaptionKind
 from schemas.fact import FactKind
@@ -139,10 +139,11 @@ def _is_eval(metadata: str) -> bool:
 
 
 class Located(NamedTuple):
-    """A sample of ours, and the name under which its audio is extracted."""
+    """A sample of ours, the name under which its audio is extracted, and what its shard holds."""
 
     sample: Sample
     location: str
+    raw: RawSample
 
 
 def our_samples(found: FoundShards) -> Iterator[Located | ShardProblem]:
@@ -165,7 +166,7 @@ def our_samples(found: FoundShards) -> Iterator[Located | ShardProblem]:
                     message="is not a sample of Obbligato: it has no labels to export",
                 )
             elif sample and entry.audio:
-                yield Located(sample, safe_name(entry.audio.name))
+                yield Located(sample, safe_name(entry.audio.name), entry)
 
 
 def musicbench_rows(

@@ -213,3 +213,36 @@ def test_export_with_problems_has_exit_status_1_and_lists_them(tmp_path: Path) -
         1,
         ["foreign"],
     )
+
+
+def test_export_for_a_trainer_says_what_was_written_and_under_which_licence(
+    build: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ace"
+    code, printed = run("export", build, "--for", "acestep", "--out", out)
+    assert (code, [" ".join(line.split()) for line in printed.splitlines()]) == (
+        0,
+        [
+            "train 2 segments",
+            "2 under CC-BY-4.0",
+            f"2 samples of 0.00 hours, 0.00 of them in segments; written to {out}",
+        ],
+    )
+    samples = json.loads((out / "train.json").read_bytes())["samples"]
+    # the default recipe states nothing of a confidence of 0.75 but the key
+    assert [(row["keyscale"], row["bpm"]) for row in samples] == [("A minor", None)] * 2
+    assert [(out / "audio/train" / row["filename"]).exists() for row in samples] == [True] * 2
+    code, printed = run("export", build, "--for", "acestep", "--out", out, "--force", "--json")
+    assert json.loads(printed)["segments"] == {"train": 2}
+    assert run("export", build, "--for", "kazoo", "--out", out)[0] != 0
+    assert run("export", build, "--for", "musicgen", "--parts", "--out", out)[0] != 0
+
+
+def test_export_for_wids_is_an_index_of_the_shards(build: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index.json"
+    assert run("export", build, "--for", "wids", "--out", index) == (
+        0,
+        f"1 shard written to {index}\n",
+    )
+    (shard,) = json.loads(index.read_bytes())["shardlist"]
+    assert (shard["url"], shard["nsamples"]) == (f"{build}/shards/train-00000.tar", 2)
