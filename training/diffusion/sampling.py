@@ -5,6 +5,7 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands.
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Final
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from training.samplers.guidance import (
     thresholded,
 )
 
+START: Final = "sampling"  # the purpose of noise that a way begins with
 # by channel the least and the largest value of latents
 LatentRange = Sequence[tuple[float, float]]
 
@@ -53,15 +55,15 @@ def sampled_latents(
     shape = (model.net.config.latent_channels, frames, bands)
 
     def noise(purpose: str) -> torch.Tensor:
-        return torch.stack([_noise(seed, key, purpose, shape) for key in keys]).to(text.device)
+        return keyed_noise(keys, seed, purpose, shape).to(text.device)
 
     return denoised(
         predictor(model, conditions, empty_text, rules, latent_range),
-        noise("sampling"),
+        noise(START),
         model.objective,
         rules,
         between=between,
-        fresh=lambda number: noise(f"sampling step {number}"),
+        fresh=lambda number: noise(at_step(number)),
     )
 
 
@@ -160,6 +162,15 @@ def _limited(
     return limited
 
 
-def _noise(seed: int, key: str, purpose: str, shape: tuple[int, ...]) -> torch.Tensor:
-    rng = keyed_rng(seed, key, purpose)
-    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+def keyed_noise(
+    keys: Sequence[str], seed: int, purpose: str, shape: tuple[int, ...]
+) -> torch.Tensor:
+    """Standard normal noise for each key, (B, *shape), by seed, key and purpose alone."""
+    rngs = [keyed_rng(seed, key, purpose) for key in keys]
+    drawn = [rng.standard_normal(shape, dtype=np.float32) for rng in rngs]
+    return torch.from_numpy(np.stack(drawn))
+
+
+def at_step(number: int) -> str:
+    """The purpose of noise that is drawn at a step of the way."""
+    return f"{START} step {number}"
