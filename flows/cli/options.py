@@ -185,8 +185,9 @@ Preset = Annotated[
     str,
     typer.Option(
         help=(
-            "tiny (a CPU, minutes; where none is named), small (one GPU), base (Mustango's), n2m "
-            "(base, trained as Noise2Music)."
+            "tiny (a CPU, minutes; where none is named), small (one GPU), each also as a "
+            "transformer: tiny-dit, small-dit; base (Mustango's), n2m (base, trained as "
+            "Noise2Music)."
         ),
         autocompletion=lambda: list(PRESETS),
     ),

@@ -15,7 +15,7 @@ from training.data.index import CorpusIndex, index_corpus
 from training.data.order import ORDER_VERSION
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, Parent
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, Parent, RunState
 from training.run.corpus_survey import (
     CorpusState,
     CorpusSurvey,
@@ -89,8 +89,11 @@ def _check_own(store: Store) -> None:
     and nothing is to be.
     """
     made = checkpoints.whole_ones(store)
-    state = made[-1].state() if made else None
-    if state is not None and state.parents and not state.samples:
+    try:
+        state = made[-1].state() if made else RunState(step=0)
+    except TrainingError:  # damaged, which is told of whatever was learned
+        return
+    if state.parents and not state.samples:
         raise TrainingError(
             f"{store.url} holds a model that was imported: train from it into a folder of its own, "
             f"with --from {store.url} --out …"

@@ -81,9 +81,7 @@ def test_a_training_by_a_launcher_answers_the_same(
     monkeypatch.setattr(flows.models.training_run, "run_launched", launch)
     again, _ = answer("train", shards, "--out", out, "--launcher", "local", "--set", "run.steps=2")
     assert again == found
-    assert launched == [
-        ("train", str(shards), "--out", str(out), "--preset", "tiny", "--set", "run.steps=2")
-    ]
+    assert launched == [("train", str(shards), "--out", str(out), "--set", "run.steps=2")]
     monkeypatch.setattr(flows.models.training_run, "run_launched", lambda *_: 75)
     output = obbligato("train", shards, "--out", out, "--launcher", "local", "--json")
     assert (output.returncode, json.loads(output.stdout)) == (

@@ -179,7 +179,13 @@ class Alone(NamedTuple):
     output: str
 
 
-@pytest.fixture(scope="module", params=[NET, DIT], ids=["munet", "dit"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(NET, id="munet"),
+        pytest.param(DIT, id="dit", marks=pytest.mark.slow),  # half a minute, as the other
+    ],
+)
 def one_process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Alone:
     folder = tmp_path_factory.mktemp("alone")
     chosen = recipe(
