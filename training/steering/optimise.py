@@ -34,6 +34,13 @@ class OptimiseConfig(Record):
     )
 
 
+class Steering(NamedTuple):
+    """What is asked of latents, and how hard it is tried."""
+
+    loss: SteerLoss
+    config: OptimiseConfig = OptimiseConfig()
+
+
 class Optimised(NamedTuple):
     """The best that was found of each sample."""
 
@@ -48,8 +55,7 @@ def optimised(
     start_BCTF: torch.Tensor,
     objective: Objective,
     sampling: SamplingConfig,
-    loss: SteerLoss,
-    config: OptimiseConfig | None = None,
+    steering: Steering,
     *,
     between: Between = keep,
     fresh: Fresh | None = None,
@@ -60,7 +66,7 @@ def optimised(
     moments. `fresh` must give the same noise each time. Raises `TrainingError` for a loss that is
     not a number.
     """
-    rules = config or OptimiseConfig()
+    loss, rules = steering
     noise = start_BCTF.detach().clone().requires_grad_()
     adam = torch.optim.Adam([noise], lr=rules.lr)
     remembered, losses = _Best(start_BCTF), list[torch.Tensor]()
@@ -76,7 +82,7 @@ def optimised(
         remembered.take(step, losses[-1], latents.detach(), noise.detach())
         if step == rules.most_steps or remembered.all_below(rules.enough):
             break
-        [noise.grad] = torch.autograd.grad(loss_B.sum(), [noise])
+        [noise.grad] = torch.autograd.grad(loss_B, [noise], torch.ones_like(loss_B))
         adam.step()
     return Optimised(remembered.latents, remembered.noise, torch.stack(losses), remembered.step_B)
 

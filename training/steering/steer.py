@@ -13,22 +13,20 @@ from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import START, LatentRange, at_step, keyed_noise, predictor
 from training.errors import TrainingError
 from training.samplers.config import SamplingConfig
-from training.steering.losses import SteerLoss
-from training.steering.optimise import OptimiseConfig, Optimised, optimised
+from training.steering.optimise import Optimised, Steering, optimised
 
 
 def steered_latents(
     model: LatentDiffusion,
     conditions: Conditions,
     empty_text: Tokens,
-    loss: SteerLoss,
+    steering: Steering,
     *,
     keys: Sequence[str],
     seed: int,
     frames: int,
     bands: int,
     sampling: SamplingConfig | None = None,
-    config: OptimiseConfig | None = None,
     latent_range: LatentRange = (),
 ) -> Optimised:
     """One latent per key, from the noise that `sampled_latents` begins with, moved until the loss
@@ -47,8 +45,7 @@ def steered_latents(
             keyed_noise(keys, seed, START, shape).to(text),
             model.objective,
             rules,
-            loss,
-            config,
+            steering,
             fresh=lambda number: keyed_noise(keys, seed, at_step(number), shape).to(text),
         )
 

@@ -21,7 +21,7 @@ from training.steering.losses import (
     loop,
     melody,
 )
-from training.steering.optimise import OptimiseConfig, optimised, recomputed
+from training.steering.optimise import OptimiseConfig, Steering, optimised, recomputed
 
 EAR = Ear(MelCodec())
 FIVE = SamplingConfig(sampler=Sampler.EULER, steps=5)
@@ -69,7 +69,7 @@ def test_memory_does_not_grow_with_steps(sampler: Sampler) -> None:
 
     def peak(steps: int) -> int:
         rules = SamplingConfig(sampler=sampler, steps=steps)
-        return peak_bytes(lambda: optimised(wide, start, DIFFUSION, rules, squared, once))
+        return peak_bytes(lambda: optimised(wide, start, DIFFUSION, rules, Steering(squared, once)))
 
     peaks = [peak(steps) for steps in (10, 20, 50)]
     assert max(peaks) < 1.1 * min(peaks)
@@ -94,7 +94,7 @@ def test_kept_activations_would_grow() -> None:
 def test_what_is_asked_for_is_found(name: str, most: float, objective: Objective) -> None:
     rules = OptimiseConfig(lr=0.1, most_steps=40)
     start = drawn(*SHAPE, seed=5, dtype=torch.float64)
-    found = optimised(ideal(objective), start, objective, FIVE, OBJECTIVES[name], rules)
+    found = optimised(ideal(objective), start, objective, FIVE, Steering(OBJECTIVES[name], rules))
     first, last = found.losses_KB[0], OBJECTIVES[name](found.latents_BCTF)
     assert (first > 0.15).all()
     assert (last < most).all()
@@ -106,7 +106,7 @@ def test_what_is_asked_for_is_found(name: str, most: float, objective: Objective
 def test_adam_is_torch_s_own_by_hand() -> None:
     start = drawn(1, 2, 4, 3)
     rules = OptimiseConfig(lr=0.01, most_steps=1)
-    found = optimised(ideal(FLOW), start, FLOW, FIVE, squared, rules)
+    found = optimised(ideal(FLOW), start, FLOW, FIVE, Steering(squared, rules))
     # its first step is as long for each value: lr, against the sign of the slope
     with torch.no_grad():
         end = denoised(ideal(FLOW), start, FLOW, FIVE)
@@ -117,18 +117,22 @@ def test_adam_is_torch_s_own_by_hand() -> None:
 
 def test_the_same_is_found_twice_and_in_another_batch() -> None:
     start, rules = drawn(3, 2, 4, 3), OptimiseConfig(most_steps=5)
-    found, again = (optimised(ideal(FLOW), start, FLOW, FIVE, squared, rules) for _ in range(2))
+    found, again = (
+        optimised(ideal(FLOW), start, FLOW, FIVE, Steering(squared, rules)) for _ in range(2)
+    )
     assert torch.equal(found.latents_BCTF, again.latents_BCTF)
-    alone = optimised(ideal(FLOW), start[1:2], FLOW, FIVE, squared, rules)
+    alone = optimised(ideal(FLOW), start[1:2], FLOW, FIVE, Steering(squared, rules))
     assert torch.allclose(alone.latents_BCTF, found.latents_BCTF[1:2], atol=1e-6)
 
 
 def test_it_ends_where_it_is_enough() -> None:
     start = drawn(2, 2, 4, 3)
     rules = OptimiseConfig(lr=0.05, most_steps=60)
-    long = optimised(ideal(FLOW), start, FLOW, FIVE, squared, rules)
+    long = optimised(ideal(FLOW), start, FLOW, FIVE, Steering(squared, rules))
     enough = float(long.losses_KB[20].max())
-    short = optimised(ideal(FLOW), start, FLOW, FIVE, squared, rules.replaced(enough=enough))
+    short = optimised(
+        ideal(FLOW), start, FLOW, FIVE, Steering(squared, rules.replaced(enough=enough))
+    )
     assert len(long.losses_KB) == 61
     assert len(short.losses_KB) == 21
     assert torch.equal(short.losses_KB, long.losses_KB[:21])
@@ -137,5 +141,9 @@ def test_it_ends_where_it_is_enough() -> None:
 def test_a_loss_that_is_not_a_number_is_told() -> None:
     with pytest.raises(TrainingError, match=r"the loss of step 0 is not a number: lower lr 0.005"):
         optimised(
-            ideal(FLOW), drawn(1, 2, 4, 3), FLOW, FIVE, lambda x: x.mean((1, 2, 3)) * float("nan")
+            ideal(FLOW),
+            drawn(1, 2, 4, 3),
+            FLOW,
+            FIVE,
+            Steering(lambda x: x.mean((1, 2, 3)) * float("nan")),
         )

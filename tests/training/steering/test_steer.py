@@ -8,7 +8,7 @@ from training.diffusion.model import Conditions
 from training.diffusion.sampling import sampled_latents
 from training.errors import TrainingError
 from training.samplers.config import Sampler, SamplingConfig
-from training.steering.optimise import OptimiseConfig, Optimised
+from training.steering.optimise import OptimiseConfig, Optimised, Steering
 from training.steering.steer import steered_latents
 
 RULES = SamplingConfig(sampler=Sampler.DDIM, steps=2, eta=0.5)
@@ -25,13 +25,12 @@ def steered(told: Conditions, *keys: str, seed: int = 0, most_steps: int = 2) ->
         made,
         told,
         EMPTY_TEXT,
-        near_one,
+        Steering(near_one, OptimiseConfig(lr=0.1, most_steps=most_steps)),
         keys=keys,
         seed=seed,
         frames=FRAMES,
         bands=BANDS,
         sampling=RULES,
-        config=OptimiseConfig(lr=0.1, most_steps=most_steps),
     )
     for one, was in zip(made.parameters(), before):
         assert torch.equal(one, was)
