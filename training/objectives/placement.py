@@ -14,7 +14,9 @@ class Placement(StrEnum):
     EVEN = "even"
     FRONT = "front"  # many near the noise, where a piece takes its shape
     BACK = "back"  # many near the latent, where it takes its detail: Song et al. 2021, quadratic
-    KARRAS = "karras"  # evenly in the seventh root of noise over latent (Karras et al. 2022)
+    # evenly in the seventh root of noise over latent (Karras et al. 2022): of little use where a
+    # schedule leaves nothing of the latent, for then a third of them lie in the last few steps
+    KARRAS = "karras"
 
 
 def reached(placement: Placement, count: int) -> list[float]:

@@ -100,7 +100,7 @@ class SamplingConfig(Record):
         gt=0,
         description=(
             "Largest Euclidean norm, over all values of a latent, of the difference that guidance "
-            "enlarges, between clean estimates (the same paper: 2.5 to 15 for images). None: any."
+            "enlarges, between clean estimates (diffusers: 15, for images). None: any."
         ),
     )
     threshold: float | None = Field(

@@ -126,7 +126,7 @@ def smoothed_matrix(matrix_BNN: torch.Tensor) -> torch.Tensor:
 
 
 def frames_within(facts: CodecFacts, frames: int, start_s: float, end_s: float) -> torch.Tensor:
-    """The latent frames of which at least half lies between two times: a mask (frames,).
+    """The latent frames whose middle lies between two times: a mask (frames,).
 
     Raises `TrainingError` where there is none.
     """

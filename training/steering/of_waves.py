@@ -57,7 +57,8 @@ def chroma_of_waves(waves_BS: torch.Tensor, rate_hz: int) -> torch.Tensor:
     bin_hz = EAR_HZ / FINE_SIZE
     first, last = int(LOWEST_HZ / bin_hz), int(TOP_HZ / bin_hz)
     hertz_K = torch.arange(first, last, device=waves_BS.device, dtype=fine_BNK.dtype) * bin_hz
-    heights_BNK = fine_BNK[..., first:last] * (hertz_K**2 / torch.hypot(hertz_K**2, _SQUARE_C))
+    c_squared = torch.tensor(MIDDLE_C_HZ**2).to(hertz_K)
+    heights_BNK = fine_BNK[..., first:last] * (hertz_K**2 / torch.hypot(hertz_K**2, c_squared))
     pitch_BNK, peak_BNK = _pitches(fine_BNK.detach(), heights_BNK.detach(), first, last)
     tuning_B = _tuning(pitch_BNK, heights_BNK.detach() * peak_BNK)
     class_BNK = (pitch_BNK - tuning_B[:, None, None]).round().long() % NO_PITCH
@@ -93,9 +94,6 @@ def resampled_waves(waves_BS: torch.Tensor, rate_hz: int, to_hz: int) -> torch.T
     bins = min(spectrum.shape[1], samples // 2 + 1)
     wave: torch.Tensor = torch.fft.irfft(spectrum[:, :bins], n=samples)
     return wave * (samples / waves_BS.shape[1])
-
-
-_SQUARE_C: Final = torch.tensor(MIDDLE_C_HZ**2)
 
 
 def _ear(waves_BS: torch.Tensor, rate_hz: int) -> torch.Tensor:
