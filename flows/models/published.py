@@ -67,13 +67,16 @@ def started_from(source: str, out: str, report: ReportLine) -> str:
     """The run that another begins with: a run or checkpoint as it is; a published model once
     imported beside it, which is said.
 
-    Raises `UsageError` where several processes would import it at once.
+    Raises `UsageError` where several processes would import it at once, or something else lies
+    where it would.
     """
     store = Store(source)
     if store.exists(STATE) or whole_ones(store):
         return absolute(source)
     made = Path(out) / _IMPORTED
     if made.is_dir():
+        if not whole_ones(Store(str(made))):
+            raise UsageError(f"{made} holds an import that did not end: remove it, and run again")
         address = find_checkpoint(str(made), files=()).state().parents[-1].address
         if address != _address(source):
             raise UsageError(

@@ -18,9 +18,9 @@ from schemas.record import Record
 from training.diffusion.text_encoder import MINILM, OURS
 from training.evaluation.clips import CheckpointFacts
 from training.metrics.summary import Figure
-from training.run.checkpoints import Parent, RunState
 from training.run.corpus_survey import CorpusSurvey, DatasetFacts
 from training.run.recipe import TextRecipe, TrainRecipe
+from training.run.run_state import Parent, RunState
 
 CARD: Final = "README.md"
 DOCUMENT: Final = "model.json"

@@ -115,7 +115,7 @@ def _stored_evaluation(checkpoint: Checkpoint) -> Evaluation | None:
 
 
 def parameters_of(recipe: TrainRecipe) -> int:
-    """How many numbers the model of a recipe learns."""
+    """How many numbers the model of a recipe has, those that an adapter leaves among them."""
     with torch.device("meta"):  # shapes alone
         model = LatentDiffusion(recipe.model, recipe.objective)
     return sum(parameter.numel() for parameter in model.parameters())

@@ -17,11 +17,12 @@ from schemas.controls import (
     AudioControls,
 )
 
-_SMOOTH_FRAMES: Final = 11  # Music ControlNet smooths over one second too
-_SILENT_DB: Final = -60.0  # as the measure `silent_share`
-_MIDDLE_C_HZ: Final = 261.63  # Music ControlNet's high-pass: basses and kicks lie below
-_TOP_HZ: Final = 4200.0  # the highest note of a piano; above are harmonics
-_PEAKS_DB: Final = 30.0  # spectral peaks further under a frame's highest say nothing of its melody
+SMOOTH_FRAMES: Final = 11  # Music ControlNet smooths over one second too
+SILENT_DB: Final = -60.0  # as the measure `silent_share`
+MIDDLE_C_HZ: Final = 261.63  # Music ControlNet's high-pass: basses and kicks lie below
+LOWEST_HZ: Final = 150.0  # far enough below for the high-pass to have the last word
+TOP_HZ: Final = 4200.0  # the highest note of a piano; above are harmonics
+PEAKS_DB: Final = 30.0  # spectral peaks further under a frame's highest say nothing of its melody
 # misses and extra ones balance here, on synthetic tunes of overlapping notes
 _ONSET_DB: Final = 1.5
 _FULL_SCALE_LUFS: Final = -0.691  # BS.1770: so that 0 dBFS at 997 Hz in one channel is -3.01 LUFS
@@ -36,7 +37,7 @@ def controls_of(wave: Wave, rate_hz: int) -> AudioControls:
     starts = np.arange(frames) * rate_hz // CONTROL_RATE_HZ
     counts = np.diff(starts, append=len(channels))
     power = np.add.reduceat(_square(channels).mean(axis=1), starts)
-    sounds = _db(power / counts) >= _SILENT_DB
+    sounds = _db(power / counts) >= SILENT_DB
     sound = measured_spectra(channels if channels.shape[1] > 1 else channels[:, 0], rate_hz, frames)
     shares = shares_of(sound, sounds)
     return AudioControls(
@@ -65,7 +66,7 @@ def _smoothed_db(power: Array, counts: Array) -> Array:
     Music ControlNet smooths decibels by a Savitzky-Golay filter, which overshoots by 20 dB beside a
     rest; power cannot.
     """
-    window, side = np.hanning(_SMOOTH_FRAMES + 2)[1:-1], _SMOOTH_FRAMES // 2
+    window, side = np.hanning(SMOOTH_FRAMES + 2)[1:-1], SMOOTH_FRAMES // 2
     total, weight = (
         np.convolve(values, window)[side : side + len(power)] for values in (power, counts)
     )
@@ -75,7 +76,7 @@ def _smoothed_db(power: Array, counts: Array) -> Array:
 def _melody(fine_FK: Array) -> Array:
     """The pitch class with the most amplitude in each frame's peaks, high-passed at middle C."""
     bin_hz = EAR_HZ / FINE_SIZE
-    first, last = int(150 / bin_hz), int(_TOP_HZ / bin_hz)
+    first, last = int(LOWEST_HZ / bin_hz), int(TOP_HZ / bin_hz)
     inner, before, after = (
         fine_FK[:, first:last],
         fine_FK[:, first - 1 : last - 1],
@@ -83,10 +84,10 @@ def _melody(fine_FK: Array) -> Array:
     )
     hertz = np.arange(first, last) * bin_hz
     # a biquad's response (Butterworth, 12 dB an octave)
-    passed = hertz**2 / np.hypot(hertz**2, _MIDDLE_C_HZ**2)
+    passed = hertz**2 / np.hypot(hertz**2, MIDDLE_C_HZ**2)
     heights = inner * passed
     tops = heights.max(axis=1, keepdims=True)
-    least = np.maximum(tops * 10 ** (-_PEAKS_DB / 20), 10 ** (_SILENT_DB / 20))
+    least = np.maximum(tops * 10 ** (-PEAKS_DB / 20), 10 ** (SILENT_DB / 20))
     frame, peak_bin = np.nonzero((inner > before) & (inner >= after) & (heights > least))
     chroma = np.zeros((len(fine_FK), NO_PITCH))
     if len(frame):

@@ -15,10 +15,10 @@ EAR_HZ: Final = 16_000
 COARSE_HZ: Final = 100
 FINE_SIZE: Final = 4096  # 256 ms: separates semitones from middle C on
 BANDS: Final = 40
-_COARSE_SIZE: Final = 512  # 32 ms
+COARSE_SIZE: Final = 512  # 32 ms
 _LOWEST_HZ: Final = 60.0
 # what lies further below the loudest moment does not count: levels out hiss and rounding
-_RANGE_DB: Final = 60.0
+RANGE_DB: Final = 60.0
 # samples at a time: larger arrays are fresh pages from the system each time, at up to four times
 # the cost
 _BLOCK: Final = 1 << 15
@@ -40,8 +40,8 @@ def measured_spectra(wave: Wave, rate_hz: int, frames: int) -> Spectra:
     size = frames * EAR_HZ // CONTROL_RATE_HZ
     ear = resampled(mono, rate_hz, EAR_HZ)[:size]
     ear = np.pad(ear, (0, size - len(ear)), "symmetric") if len(ear) else np.zeros(size, np.float32)
-    bands_TB = 10 * np.log10(np.maximum(_spectra(ear, _COARSE_SIZE, COARSE_HZ, power=True), 1e-14))
-    floor_db = max(float(bands_TB.max()) - _RANGE_DB, -120.0)
+    bands_TB = 10 * np.log10(np.maximum(_spectra(ear, COARSE_SIZE, COARSE_HZ, power=True), 1e-14))
+    floor_db = max(float(bands_TB.max()) - RANGE_DB, -120.0)
     hop = EAR_HZ // COARSE_HZ
     power_T = np.square(ear, dtype=np.float32).reshape(-1, hop).mean(axis=1)
     return Spectra(
@@ -64,14 +64,14 @@ def _spectra(ear: Wave, size: int, frame_hz: int, *, power: bool) -> Array:
     for start in range(0, len(frames), step):
         spectrum = np.fft.rfft(frames[start : start + step] * window)
         squares = spectrum.real**2 + spectrum.imag**2
-        parts.append(squares @ _bank() if power else np.sqrt(squares))
+        parts.append(squares @ mel_bank() if power else np.sqrt(squares))
     return np.concatenate(parts)
 
 
 @lru_cache(maxsize=1)
-def _bank() -> Array:
+def mel_bank() -> Array:
     """Triangles of equal width on the mel scale (O'Shaughnessy), a matrix of bins by bands."""
-    bins_hz = np.fft.rfftfreq(_COARSE_SIZE, 1 / EAR_HZ)
+    bins_hz = np.fft.rfftfreq(COARSE_SIZE, 1 / EAR_HZ)
     low, high = (float(2595 * np.log10(1 + hz / 700)) for hz in (_LOWEST_HZ, EAR_HZ / 2))
     edges = np.linspace(low, high, BANDS + 2)
     edges_hz = 700 * (10 ** (edges / 2595) - 1)

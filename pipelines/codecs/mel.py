@@ -65,9 +65,9 @@ class MelCodec:
         )
 
     @cached_property
-    def _filters(self) -> torch.Tensor:
-        """Triangles on HTK's scale (14 Hz apart at the bottom), all of height 1, so that wide high
-        bands are not fainter than low ones.
+    def filters(self) -> torch.Tensor:
+        """Bands from bins, (M, K): triangles on HTK's scale (14 Hz apart at the bottom), all of
+        height 1, so that wide high bands are not fainter than low ones.
         """
         low_mel, high_mel = 2595.0 * np.log10(1.0 + np.array((_LOW_HZ, _HIGH_HZ)) / 700.0)
         corners_hz = 700.0 * (np.power(10, np.linspace(low_mel, high_mel, BANDS + 2) / 2595.0) - 1)
@@ -77,19 +77,40 @@ class MelCodec:
         falling_MK = (corners_hz[2:, None] - bins_hz) / widths_hz[1:, None]
         return torch.from_numpy(np.minimum(rising_MK, falling_MK).clip(min=0.0)).float()
 
+    def centres_hz(self) -> torch.Tensor:
+        """The middle of each band: (M,)."""
+        return self.filters.argmax(1) * (RATE_HZ / _TRANSFORM)
+
+    def power_weights(self) -> torch.Tensor:
+        """What squares of bands' amplitudes are multiplied by to add up to the mean square of the
+        wave: (M,).
+
+        Exact for noise in narrow bands, and on average for sines in bands wider than their lobe.
+        """
+        lobe_K = torch.fft.fft(torch.hann_window(_WINDOW, dtype=torch.float64), _TRANSFORM).abs()
+        half_K = lobe_K[: 2 * _PARTIAL_BINS] / _FULL_SCALE / 2
+        total, energy = (2 * float(one.sum()) - 1 for one in (half_K, half_K.square()))
+        # a sine between two triangles adds the squares of its shares of them: 2/3, on average
+        sine = 2 / 3 * total**2 / energy
+        return 1 / (2 * energy * self.filters.sum(1).clamp(max=sine))
+
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, F)."""
         return _folded(self.levels(waves_BS))
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S). Raises `PipelineError` for latents of another shape."""
+        return self.played(self.levels_of(latents_BCTF.float()))
+
+    def levels_of(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """The spectrogram that latents are, (B, M, N). Raises `PipelineError` as `decode` does."""
         facts = self.facts
         if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != facts.bands:
             raise PipelineError(
                 f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} "
                 f"bands are not this codec's: it has {facts.channels} and {facts.bands}"
             )
-        return self.played(_unfolded(latents_BCTF.float()))
+        return _unfolded(latents_BCTF)
 
     def levels(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """The spectrogram: levels of mel bands, of about zero mean and unit spread, (B, M, N).
@@ -100,15 +121,21 @@ class MelCodec:
         spectrum_BKN = _stft(pad(waves_BS.float(), (0, samples - waves_BS.shape[1])))[
             ..., :-1
         ].abs()
-        mel_BMN = self._filters.to(spectrum_BKN.device) @ spectrum_BKN
+        mel_BMN = self.filters.to(spectrum_BKN.device) @ spectrum_BKN
         level_BMN = 20 * torch.log10((mel_BMN / _FULL_SCALE).clamp(min=10 ** (_FLOOR_DB / 20)))
         return (level_BMN - _CENTRE_DB) / _SPREAD_DB
+
+    def amplitudes(self, levels_BMN: torch.Tensor) -> torch.Tensor:
+        """Amplitudes of bands (B, M, N) from their levels: a full-scale sine is 1 in its bins, and
+        a band adds up its bins, weighted by `filters`.
+        """
+        return 10 ** ((levels_BMN * _SPREAD_DB + _CENTRE_DB) / 20)
 
     def played(self, levels_BMN: torch.Tensor) -> torch.Tensor:
         """Waves (B, S) of a spectrogram."""
         level_BMN = (levels_BMN * _SPREAD_DB + _CENTRE_DB).clamp(max=_CEILING_DB)
         mel_BMN = 10 ** (level_BMN / 20) * _FULL_SCALE
-        spectrum_BKN = _under(mel_BMN, self._filters.to(mel_BMN.device))
+        spectrum_BKN = _under(mel_BMN, self.filters.to(mel_BMN.device))
         # encode leaves the frame at the very end out
         waves_BS = _griffin_lim(torch.cat([spectrum_BKN, spectrum_BKN[..., -1:]], dim=2))
         return waves_BS.clamp(-1.0, 1.0)

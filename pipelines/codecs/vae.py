@@ -62,10 +62,14 @@ class VaeCodec:
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S)."""
-        levels_B1NM = self._autoencoder.decode(
-            latents_BCTF.float() / self._autoencoder.config.scaling_factor
+        return self._mel.played(self.levels_of(latents_BCTF.float()))
+
+    def levels_of(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """The spectrogram of `mel` that latents stand for: (B, M, N)."""
+        levels_B1NM: torch.Tensor = self._autoencoder.decode(
+            latents_BCTF / self._autoencoder.config.scaling_factor
         ).sample
-        return self._mel.played(levels_B1NM[:, 0].transpose(1, 2))
+        return levels_B1NM[:, 0].transpose(1, 2)
 
 
 def open_codec(source: str = "", device: str = "cpu") -> VaeCodec:

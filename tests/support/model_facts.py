@@ -6,9 +6,9 @@ from flows.screens.model_card import Figures, FoundCorpus, ModelFacts, model_fac
 from pipelines.codecs import open_codec
 from tests.pipelines.shards.shard_samples import our_sample
 from training.prompt_controls.counting import corpus_statistics
-from training.run.checkpoints import RunState
 from training.run.corpus_survey import CorpusSurvey, DatasetFacts
 from training.run.presets import ready_recipe
+from training.run.run_state import RunState
 
 RECIPE = ready_recipe("base")
 

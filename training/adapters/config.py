@@ -28,8 +28,10 @@ class AdapterRecipe(Record):
         ("query", "key", "value", "out"),
         min_length=1,
         description=(
-            "Linear maps that are changed, by the last part of their names: of the attention, as "
-            "in the paper; widen, narrow for the feed-forward too."
+            "Linear maps that are changed, by the last parts of their names: of the attention, as "
+            "in the paper; widen, narrow for the feed-forward too. A dit's frames look at each "
+            "other by self_attention.enter, self_attention.leave; for released transformers: to_q, "
+            "to_k, to_v, to_out.0."
         ),
     )
     frozen: tuple[str, ...] = Field(

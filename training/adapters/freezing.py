@@ -16,7 +16,7 @@ def prepare(model: nn.Module, rules: AdapterRecipe, loaded: Collection[str]) -> 
     nothing of the model, or leave nothing to learn.
     """
     if rules.rank:
-        adapt(model, rules)
+        adapt(model, rules, loaded)
     frozen = set(loaded) if rules.rank or LOADED in rules.frozen else set()
     names = [name for name, _ in model.named_parameters()]
     for part in rules.frozen:

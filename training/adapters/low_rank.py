@@ -4,7 +4,7 @@ Names are those of peft's files (`lora_A`, `lora_B`), so that what reads them re
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import torch
@@ -41,20 +41,23 @@ class LowRankLinear(nn.Linear):
         return out
 
 
-def adapt(model: nn.Module, rules: AdapterRecipe) -> list[str]:
-    """Put a low-rank change beside each target of a model; returns their names.
+def adapt(model: nn.Module, rules: AdapterRecipe, loaded: Collection[str]) -> list[str]:
+    """Put a low-rank change beside each target among the `loaded` parameters of a model; returns
+    their names. A target that is new in the model learns as a whole.
 
-    Raises `TrainingError` where a target is no linear map of it.
+    Raises `TrainingError` where a target is no linear map that was loaded.
     """
     found = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and any(_ends(name, end) for end in rules.targets)
+        if isinstance(module, nn.Linear)
+        and f"{name}.weight" in loaded
+        and any(_ends(name, end) for end in rules.targets)
     }
     absent = [end for end in rules.targets if not any(_ends(name, end) for name in found)]
     if absent:
         raise TrainingError(
-            f"adapter.targets names {', '.join(absent)}, but no linear map of the net ends so"
+            f"adapter.targets names {', '.join(absent)}, but no linear map that was loaded ends so"
         )
     for name, linear in found.items():
         holder, _, last = name.rpartition(".")

@@ -1,9 +1,10 @@
-"""Numbers of music as vectors: the fundamental music embedding and the music positional encoding.
+"""Numbers as vectors: the fundamental music embedding and the music positional encoding; the time
+of the way to noise.
 
 Z. Guo, J. Kang, D. Herremans, "A Domain-Knowledge-Inspired Music Embedding Space and a Novel
 Attention Mechanism for Symbolic Music Modeling", AAAI 2023 (arXiv 2212.00973).
 
-Shapes: D width.
+Shapes: B samples, D width.
 """
 
 import math
@@ -11,12 +12,14 @@ from typing import Final
 
 import torch
 from torch import nn
+from torch.nn.functional import silu
 
 from training.errors import TrainingError
 
 # The base of Vaswani et al. 2017. The published code of Mustango leaves the base at 1, where all
 # frequencies are 1 and the vector says no more than one sine and one cosine do.
 BASE: Final = 10_000.0
+_SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
 TIME_UNIT_S: Final = 0.04  # a latent frame of AudioLDM's autoencoder: four mel frames of 10 ms
 
 
@@ -101,3 +104,33 @@ class MusicPositionalEncoding(nn.Module):
     def forward(self, times_s: torch.Tensor) -> torch.Tensor:
         """Vectors of times in seconds: (…) to (…, D)."""
         return sinusoids(times_s.float() / self.unit_s, self.width, self.base)
+
+
+class TimeEmbedding(nn.Module):
+    """How far a latent is on the way to noise, and where in its song it lies, as one vector."""
+
+    def __init__(self, encoded: int, width: int, with_seconds: bool) -> None:
+        """`encoded` is the width of the sinusoids."""
+        super().__init__()
+        self.encoded = encoded
+        self.first = nn.Linear(encoded, width)
+        self.second = nn.Linear(width, width)
+        self.seconds = nn.Linear(2 * _SECONDS_WIDTH, width) if with_seconds else None
+        if self.seconds is not None:  # begins as nothing, as the controls do
+            nn.init.zeros_(self.seconds.weight)
+            nn.init.zeros_(self.seconds.bias)
+
+    def forward(self, steps_B: torch.Tensor, seconds_B2: torch.Tensor | None) -> torch.Tensor:
+        """Steps of a diffusion, or times in thousandths, and seconds (start of the clip, length of
+        the song) where known, to (B, D).
+        """
+        weights = self.first.weight.dtype
+        time_BD: torch.Tensor = self.second(
+            silu(self.first(sinusoids(steps_B, self.encoded).to(weights)))
+        )
+        if self.seconds is None or seconds_B2 is None:
+            return time_BD
+        position_BD: torch.Tensor = self.seconds(
+            sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights)
+        )
+        return time_BD + position_BD

@@ -93,6 +93,14 @@ class NetShape(Record):
         return self.replaced(controls=(), rows=())
 
 
+class FrameNetShape(NetShape):
+    """The same of a net whose tokens are frames, each with all of its bands."""
+
+    latent_bands: int = Field(
+        1, ge=1, le=WIDEST, description="Bands of the latent: a frame's channels and bands are one."
+    )
+
+
 def _check_controls(name: str, given: tuple[Condition, ...], known: tuple[Condition, ...]) -> None:
     if set(given) - set(known) or len(set(given)) != len(given):
         raise SchemaError(
@@ -113,6 +121,11 @@ def check_inputs(
         raise TrainingError(
             f"a latent of {x_BCTF.shape[1]} channels for a net of "
             f"{shape.latent_channels}: is it another codec's?"
+        )
+    if isinstance(shape, FrameNetShape) and x_BCTF.shape[3] != shape.latent_bands:
+        raise TrainingError(
+            f"a latent of {x_BCTF.shape[3]} bands for a net of "
+            f"{shape.latent_bands}: is it another codec's?"
         )
     missing = [
         str(condition)

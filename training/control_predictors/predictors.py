@@ -37,8 +37,8 @@ from training.prompt_controls.corpus import above
 from training.prompt_controls.grid import Grid
 from training.prompt_controls.predicting import PredictedChord, PredictionRequest
 from training.run.checkpoints import MODEL, RECIPE, find_checkpoint
+from training.run.model_weights import check_shapes
 from training.run.recipe import foreign_names
-from training.run.trainer import check_shapes
 
 _CACHE_MB: Final = 16  # a caption's states serve several answers
 _SAMPLED: Final = 24

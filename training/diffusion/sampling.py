@@ -5,6 +5,7 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands.
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Final
 
 import numpy as np
 import torch
@@ -16,7 +17,14 @@ from training.errors import TrainingError
 from training.objectives.path import Objective
 from training.samplers.config import SamplingConfig
 from training.samplers.denoise import Between, Predict, denoised, keep
+from training.samplers.guidance import (
+    guided_prediction,
+    is_projected,
+    projected_guidance,
+    thresholded,
+)
 
+START: Final = "sampling"  # the purpose of noise that a way begins with
 # by channel the least and the largest value of latents
 LatentRange = Sequence[tuple[float, float]]
 
@@ -47,15 +55,15 @@ def sampled_latents(
     shape = (model.net.config.latent_channels, frames, bands)
 
     def noise(purpose: str) -> torch.Tensor:
-        return torch.stack([_noise(seed, key, purpose, shape) for key in keys]).to(text.device)
+        return keyed_noise(keys, seed, purpose, shape).to(text.device)
 
     return denoised(
         predictor(model, conditions, empty_text, rules, latent_range),
-        noise("sampling"),
+        noise(START),
         model.objective,
         rules,
         between=between,
-        fresh=lambda number: noise(f"sampling step {number}"),
+        fresh=lambda number: noise(at_step(number)),
     )
 
 
@@ -66,12 +74,16 @@ def predictor(
     rules: SamplingConfig,
     latent_range: LatentRange = (),
 ) -> Predict:
-    """What a sampler asks: the model, guided, its clean estimates kept within the range of latents
-    where the rules say so.
+    """What a sampler asks: the model, guided, its clean estimates kept within limits where the
+    rules say so.
     """
     predict = _guided(model, conditions, empty_text, rules)
-    if rules.clamp and latent_range:
-        return _clamped(predict, model.objective, latent_range)
+    if rules.guidance_interval != (0.0, 1.0):
+        alone = _guided(model, conditions, empty_text, _unguided(rules))
+        predict = _switched(predict, alone, rules.guidance_interval)
+    bounds = latent_range if rules.clamp else ()
+    if bounds or rules.threshold is not None:
+        return _limited(predict, model.objective, rules, bounds)
     return predict
 
 
@@ -91,9 +103,30 @@ def _guided(
             whole.seconds_B2,
             whole.rows_BTR,
         )
-        return guided_prediction(predictions.float().chunk(count), rules)
+        each = predictions.to(x_BCTF.dtype).chunk(count)
+        if count == 1 or not is_projected(rules):
+            return guided_prediction(each, rules)
+        cleans = [model.objective.clean(one, x_BCTF, times_B) for one in each]
+        return model.objective.prediction(projected_guidance(cleans, rules), x_BCTF, times_B)
 
     return predict
+
+
+def _switched(guided: Predict, alone: Predict, interval: tuple[float, float]) -> Predict:
+    """A guided predictor within an interval of times, one that is not elsewhere; all of a batch
+    stand at one time.
+    """
+    first, last = interval
+
+    def predict(x_BCTF: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
+        led = first <= float(times_B[0]) <= last
+        return guided(x_BCTF, times_B) if led else alone(x_BCTF, times_B)
+
+    return predict
+
+
+def _unguided(rules: SamplingConfig) -> SamplingConfig:
+    return rules.replaced(guidance=1.0, guidance_controls=None)
 
 
 def _parts(
@@ -109,36 +142,35 @@ def _parts(
     )
 
 
-def guided_prediction(predictions: Sequence[torch.Tensor], rules: SamplingConfig) -> torch.Tensor:
-    """The guided prediction (Ho & Salimans 2022; by condition as in Brooks et al. 2023)."""
-    conditional = predictions[0]
-    match list(predictions):
-        case [_]:
-            return conditional
-        case [_, unconditional]:
-            led = unconditional + rules.guidance * (conditional - unconditional)
-        case [_, text_alone, unconditional]:
-            led = unconditional + rules.guidance * (text_alone - unconditional)
-            led = led + (rules.guidance_controls or 0) * (conditional - text_alone)
-    if not rules.guidance_rescale:
-        return led
-    spread, wanted = (one.std(dim=(1, 2, 3), keepdim=True) for one in (led, conditional))
-    kept = 1 - rules.guidance_rescale
-    return led * (kept + rules.guidance_rescale * wanted / spread.clamp(min=1e-8))
-
-
-def _clamped(predict: Predict, objective: Objective, latent_range: LatentRange) -> Predict:
-    """A predictor whose clean estimates stay within a range by channel."""
+def _limited(
+    predict: Predict, objective: Objective, rules: SamplingConfig, latent_range: LatentRange
+) -> Predict:
+    """A predictor whose clean estimates stay within limits: the rules' quantile, and a range by
+    channel, where one is given.
+    """
     bounds_C2 = torch.tensor(latent_range)
 
-    def clamped(x_BCTF: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
-        low, high = bounds_C2.to(x_BCTF).T[..., None, None]
-        clean = objective.clean(predict(x_BCTF, times_B).float(), x_BCTF, times_B)
-        return objective.prediction(clean.clamp(low, high), x_BCTF, times_B)
+    def limited(x_BCTF: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
+        clean = objective.clean(predict(x_BCTF, times_B).to(x_BCTF.dtype), x_BCTF, times_B)
+        if rules.threshold is not None:
+            clean = thresholded(clean, rules.threshold, rules.threshold_level)
+        if len(bounds_C2):
+            low, high = bounds_C2.to(x_BCTF).T[..., None, None]
+            clean = clean.clamp(low, high)
+        return objective.prediction(clean, x_BCTF, times_B)
 
-    return clamped
+    return limited
 
 
-def _noise(seed: int, key: str, purpose: str, shape: tuple[int, ...]) -> torch.Tensor:
-    rng = keyed_rng(seed, key, purpose)
-    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+def keyed_noise(
+    keys: Sequence[str], seed: int, purpose: str, shape: tuple[int, ...]
+) -> torch.Tensor:
+    """Standard normal noise for each key, (B, *shape), by seed, key and purpose alone."""
+    rngs = [keyed_rng(seed, key, purpose) for key in keys]
+    drawn = [rng.standard_normal(shape, dtype=np.float32) for rng in rngs]
+    return torch.from_numpy(np.stack(drawn))
+
+
+def at_step(number: int) -> str:
+    """The purpose of noise that is drawn at a step of the way."""
+    return f"{START} step {number}"

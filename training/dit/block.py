@@ -8,17 +8,15 @@ from typing import Final, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import rms_norm, scaled_dot_product_attention
 
 from training.conditions import Condition
-from training.conditions.embeddings import rotated, sinusoids
+from training.conditions.embeddings import rotated
 from training.conditions.tokens import Context
 from training.dit.config import DitConfig
 from training.munet.attention import Attention, FeedForward
 
 MODULATIONS: Final = 6  # shift, scale and gate, of attention and of the feed-forward
-_TIME_WIDTH: Final = 256  # of an encoded time, as in DiT
-_SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
 
 
 class Surroundings(NamedTuple):
@@ -29,33 +27,6 @@ class Surroundings(NamedTuple):
     places_N: torch.Tensor  # of tokens, in latent frames
     times_s_N: torch.Tensor | None  # of tokens, where frames are to know
     own_BN: torch.Tensor | None  # false where a token is padding
-
-
-class TimeEmbedding(nn.Module):
-    """The time of the path, and where in its song the clip lies, as one vector."""
-
-    def __init__(self, width: int, with_seconds: bool) -> None:
-        super().__init__()
-        self.first = nn.Linear(_TIME_WIDTH, width)
-        self.second = nn.Linear(width, width)
-        self.seconds = nn.Linear(2 * _SECONDS_WIDTH, width) if with_seconds else None
-        if self.seconds is not None:  # begins as nothing, as the controls do
-            _silence(self.seconds)
-
-    def forward(self, steps_B: torch.Tensor, seconds_B2: torch.Tensor | None) -> torch.Tensor:
-        """Times in thousandths, and seconds (start of the clip, length of the song) where known, to
-        (B, D).
-        """
-        weights = self.first.weight.dtype
-        time_BD: torch.Tensor = self.second(
-            silu(self.first(sinusoids(steps_B, _TIME_WIDTH).to(weights)))
-        )
-        if self.seconds is None or seconds_B2 is None:
-            return time_BD
-        position_BD: torch.Tensor = self.seconds(
-            sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights)
-        )
-        return time_BD + position_BD
 
 
 class SelfAttention(nn.Module):

@@ -6,19 +6,16 @@ from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
 from training.conditions import CONTROLS
-from training.conditions.net_shape import WIDEST, NetShape
+from training.conditions.net_shape import WIDEST, FrameNetShape
 
 
-class DitConfig(NetShape):
+class DitConfig(FrameNetShape):
     """The shape of a transformer whose tokens are latent frames.
 
     Frame rows are joined to the frames at the input.
     """
 
     kind: Literal["dit"] = Field("dit", description="dit, or munet.")
-    latent_bands: int = Field(
-        1, ge=1, le=WIDEST, description="Bands of the latent: a frame's channels and bands are one."
-    )
     patch: int = Field(1, ge=1, le=64, description="Latent frames of a token.")
     width: int = Field(ge=2, le=WIDEST, description="Channels of a token in the net.")
     depth: int = Field(ge=1, le=256, description="Blocks.")

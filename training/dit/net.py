@@ -4,20 +4,22 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands, N tokens 
 width, R frame rows, M channels that they are mixed into.
 """
 
-from typing import cast
+from typing import Final, cast
 
 import torch
 from torch import nn
 from torch.nn.functional import pad, silu
 from torch.utils.checkpoint import checkpoint
 
+from training.conditions.embeddings import TimeEmbedding
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context
-from training.dit.block import MODULATIONS, DitBlock, Surroundings, TimeEmbedding, normed
+from training.dit.block import MODULATIONS, DitBlock, Surroundings, normed
 from training.dit.config import DitConfig
-from training.errors import TrainingError
 from training.munet.blocks import RowMixer
+
+_TIME_WIDTH: Final = 256  # of an encoded time, as in DiT
 
 
 class Dit(nn.Module):
@@ -33,7 +35,7 @@ class Dit(nn.Module):
         self.config, self.checkpointing = config, checkpointing
         width = config.width
         held = config.patch * config.latent_channels * config.latent_bands
-        self.time = TimeEmbedding(width, config.seconds)
+        self.time = TimeEmbedding(_TIME_WIDTH, width, config.seconds)
         self.modulate = nn.Linear(width, MODULATIONS * width)
         self.enter = nn.Linear(held, width)
         self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None
@@ -62,7 +64,7 @@ class Dit(nn.Module):
         none if unknown. `rows_BTR`: frame rows (`training.conditions.rows`), or none where nothing
         is known. `frames_B`: how many frames of each are not padding; nobody looks at what is.
         """
-        self._check(x_BCTF, context, seconds_B2, rows_BTR)
+        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR)
         time_BD = silu(self.time(steps_B, seconds_B2))
         x_BND = self.enter(self._patched(x_BCTF.transpose(1, 2).flatten(2)))
         if self.mix_rows is not None and self.join_rows is not None and rows_BTR is not None:
@@ -109,17 +111,3 @@ class Dit(nn.Module):
         samples, channels, frames, bands = like_BCTF.shape
         out_BTCF = out_BND.reshape(samples, -1, channels, bands)[:, :frames]
         return out_BTCF.transpose(1, 2)
-
-    def _check(
-        self,
-        x_BCTF: torch.Tensor,
-        context: Context,
-        seconds_B2: torch.Tensor | None,
-        rows_BTR: torch.Tensor | None,
-    ) -> None:
-        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR)
-        if x_BCTF.shape[3] != self.config.latent_bands:
-            raise TrainingError(
-                f"a latent of {x_BCTF.shape[3]} bands for a net of "
-                f"{self.config.latent_bands}: is it another codec's?"
-            )

@@ -27,11 +27,13 @@ from training.errors import TrainingError
 from training.nets import NetConfig
 from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
+from training.run.model_weights import check_shapes, fill_weights
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, foreign_names
-from training.run.trainer import check_shapes, fill_weights
 from training.run.warm_start import played_weights
 from training.samplers.config import SamplingConfig
+from training.steering.optimise import Steering
+from training.steering.steer import steered_latents
 
 Wave = npt.NDArray[np.float32]
 
@@ -133,10 +135,12 @@ class Generator(NamedTuple):
         *,
         seed: int = 0,
         sampling: SamplingConfig | None = None,
+        steering: Steering | None = None,
     ) -> list[Wave]:
         """Sounds of requests of one length, together, mono within [-1, 1] at the codec's rate.
 
-        Same requests, seed and settings, same sounds. Raises `TrainingError` for lengths that
+        `steering` moves the noise that they begin as until their latents are what it asks for. Same
+        requests, seed and settings, same sounds. Raises `TrainingError` for lengths that
         differ.
         """
         lengths_s = {request.controls.labels.duration_s for request in requests}
@@ -148,20 +152,50 @@ class Generator(NamedTuple):
         samples = round(lengths_s.pop() * facts.rate_hz)
         precision = self.recipe.run.precision if self.device.type == "cuda" else Precision.FP32
         with torch.no_grad(), autocast(self.device, precision):
-            latents_BCTF = sampled_latents(
-                self.model,
-                self._conditions(requests, facts.frames(samples)),
-                self.encoder.encode([""]).to(self.device),
-                keys=[request.key for request in requests],
-                seed=seed,
-                frames=facts.frames(samples),
-                bands=facts.bands,
-                config=sampling or self.recipe.sampling,
-                latent_range=self.survey.latent_range,
+            latents_BCTF = self._latents(
+                requests, facts.frames(samples), seed, sampling or self.recipe.sampling, steering
             )
         with torch.no_grad():
             waves_BS = self.codec.decode(latents_BCTF.float()).cpu().numpy()
         return [np.asarray(wave[:samples]) for wave in waves_BS]
+
+    def _latents(
+        self,
+        requests: Sequence[GenerationRequest],
+        frames: int,
+        seed: int,
+        sampling: SamplingConfig,
+        steering: Steering | None,
+    ) -> torch.Tensor:
+        """Latents of requests, (B, C, T, F), steered where that is asked for."""
+        told = self._conditions(requests, frames)
+        untold = self.encoder.encode([""]).to(self.device)
+        keys, bands = [request.key for request in requests], self.codec.facts.bands
+        if steering is None:
+            return sampled_latents(
+                self.model,
+                told,
+                untold,
+                keys=keys,
+                seed=seed,
+                frames=frames,
+                bands=bands,
+                config=sampling,
+                latent_range=self.survey.latent_range,
+            )
+        found = steered_latents(
+            self.model,
+            told,
+            untold,
+            steering,
+            keys=keys,
+            seed=seed,
+            frames=frames,
+            bands=bands,
+            sampling=sampling,
+            latent_range=self.survey.latent_range,
+        )
+        return found.latents_BCTF
 
     def _conditions(self, requests: Sequence[GenerationRequest], frames: int) -> Conditions:
         """Texts and controls of requests; those that are empty are not known."""

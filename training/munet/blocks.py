@@ -10,41 +10,12 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate, silu
 
-from training.conditions.embeddings import sinusoids
 from training.conditions.tokens import Context
 from training.munet.attention import AttentionSite
 from training.munet.config import MuNetConfig
 
 # the step's embedding is four times as wide as the finest level, as in latent diffusion
 STEP_WIDER: Final = 4
-_SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
-
-
-class StepEmbedding(nn.Module):
-    """The step of the diffusion, and where in its song the clip lies, as one vector."""
-
-    def __init__(self, width: int, with_seconds: bool) -> None:
-        super().__init__()
-        self.width = width
-        self.first = nn.Linear(width, STEP_WIDER * width)
-        self.second = nn.Linear(STEP_WIDER * width, STEP_WIDER * width)
-        self.seconds = nn.Linear(2 * _SECONDS_WIDTH, STEP_WIDER * width) if with_seconds else None
-        if self.seconds is not None:  # begins as nothing, as the controls do
-            nn.init.zeros_(self.seconds.weight)
-            nn.init.zeros_(self.seconds.bias)
-
-    def forward(self, steps_B: torch.Tensor, seconds_B2: torch.Tensor | None) -> torch.Tensor:
-        """Steps, and seconds (start of the clip, length of the song) where known, to (B, E)."""
-        weights = self.first.weight.dtype
-        step_BE: torch.Tensor = self.second(
-            silu(self.first(sinusoids(steps_B, self.width).to(weights)))
-        )
-        if self.seconds is None or seconds_B2 is None:
-            return step_BE
-        position_BE: torch.Tensor = self.seconds(
-            sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights)
-        )
-        return step_BE + position_BE
 
 
 class RowMixer(nn.Module):

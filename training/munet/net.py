@@ -12,14 +12,15 @@ from torch import nn
 from torch.nn.functional import avg_pool1d, silu
 from torch.utils.checkpoint import checkpoint
 
+from training.conditions.embeddings import TimeEmbedding
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context
 from training.munet.blocks import (
+    STEP_WIDER,
     Downsample,
     ResBlock,
     RowMixer,
-    StepEmbedding,
     UNetLayer,
     Upsample,
 )
@@ -48,7 +49,7 @@ class MuNet(nn.Module):
         super().__init__()
         self.config, self.checkpointing = config, checkpointing
         finest, coarsest = config.widths[0], config.widths[-1]
-        self.step = StepEmbedding(finest, config.seconds)
+        self.step = TimeEmbedding(finest, STEP_WIDER * finest, config.seconds)
         self.enter = nn.Conv2d(config.latent_channels, finest, 3, padding=1)
         self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None
         self.down, skips = _way_down(config)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Final, Literal, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 
@@ -18,6 +19,7 @@ from schemas.errors import SchemaError
 from schemas.record import Record
 from training.errors import TrainingError
 from training.objectives.path import Objective, PathEstimate, PathPoint
+from training.objectives.placement import Placement, karras, reached
 
 # Of the latent at the last step of a schedule that leaves none of it: what diffusers takes for
 # nothing, so that ratios stay finite.
@@ -201,17 +203,35 @@ class Diffusion(Objective):
         share = max(float(self.left[step]), _NOTHING**2)
         return PathPoint(time, share**0.5, (1 - share) ** 0.5)
 
-    def way(self, count: int, frames: int) -> tuple[PathPoint, ...]:
+    def way(
+        self, count: int, frames: int, placement: Placement = Placement.EVEN
+    ) -> tuple[PathPoint, ...]:
         """Steps are spaced back from the noisiest, so that sampling begins where pure noise was
-        learned (Lin et al. 2024), and end in the latent.
+        learned (Lin et al. 2024), and end in the latent. Where they are placed closer together than
+        learned steps lie, they are learned steps in a row.
 
         Raises `TrainingError` for more steps than the path has.
         """
         steps = self.config.steps
         if count > steps:
             raise TrainingError(f"sampling.steps {count} is more than the {steps} that are learned")
-        spaced = (round(steps - index * steps / count) - 1 for index in range(count))
+        match placement:
+            case Placement.EVEN:
+                spaced = [round(steps - index * steps / count) - 1 for index in range(count)]
+            case Placement.KARRAS:
+                spaced = _apart(self._karras_steps(count))
+            case _:
+                shares = reached(placement, count)[:-1]
+                spaced = _apart([round(steps * (1 - share)) - 1 for share in shares])
         return (*(self.point(self.config.time_at(step)) for step in spaced), self.point(0.0))
+
+    def _karras_steps(self, count: int) -> list[int]:
+        """The steps whose noise over latent is nearest to Karras' ratios, in its logarithm."""
+        left_N = np.maximum(self.left.double().numpy(), _NOTHING**2)
+        ratios_N = np.sqrt((1 - left_N) / left_N)
+        wanted = karras(float(ratios_N[-1]), float(ratios_N[0]), count)
+        steps = np.interp(np.log(wanted), np.log(ratios_N), np.arange(len(ratios_N)))
+        return [int(step) for step in np.round(steps)]
 
     def _shares(
         self, noisy: torch.Tensor, times_B: torch.Tensor
@@ -226,6 +246,15 @@ class Diffusion(Objective):
         if device not in self._moved:
             self._moved[device] = self.left.to(device)
         return self._moved[device]
+
+
+def _apart(steps: list[int]) -> list[int]:
+    """Falling steps, none of them twice, and enough left below each for those that follow."""
+    spaced: list[int] = []
+    for index, step in enumerate(steps):
+        highest = spaced[-1] - 1 if spaced else step
+        spaced.append(max(min(step, highest), len(steps) - 1 - index))
+    return spaced
 
 
 def _power_left(config: DiffusionConfig) -> torch.Tensor:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from schemas.record import Record
 from training.objectives.path import Objective, PathEstimate, PathPoint
+from training.objectives.placement import Placement, karras, reached
 
 _EDGE: Final = 1e-6  # draws nearer to 0 or 1 than this would be infinitely far out
 _TOLD: Final = 1000.0  # nets are told times in thousandths, which their sinusoids are made for
@@ -131,9 +132,16 @@ class Flow(Objective):
         """The point of a time; 0 is the latent itself."""
         return PathPoint(time, 1 - time, time)
 
-    def way(self, count: int, frames: int) -> tuple[PathPoint, ...]:
-        """Equal steps, shifted as the times that were learned."""
-        times = (self.config.shifted(1 - index / count, frames) for index in range(count + 1))
+    def way(
+        self, count: int, frames: int, placement: Placement = Placement.EVEN
+    ) -> tuple[PathPoint, ...]:
+        """Steps as they are placed, shifted as the times that were learned.
+
+        Of a flow, Karras' steps are laid out in time, between the ends of an even way.
+        """
+        times = [self.config.shifted(1 - share, frames) for share in reached(placement, count)]
+        if placement is Placement.KARRAS:
+            times = [*karras(times[0], times[-2], count), 0.0]
         return tuple(self.point(time) for time in times)
 
 

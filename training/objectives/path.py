@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import torch
 
+from training.objectives.placement import Placement
+
 
 class PathPoint(NamedTuple):
     """A point of the way from noise to a latent."""
@@ -82,7 +84,9 @@ class Objective(ABC):
         """The point of a time; 0 is the latent itself."""
 
     @abstractmethod
-    def way(self, count: int, frames: int) -> tuple[PathPoint, ...]:
+    def way(
+        self, count: int, frames: int, placement: Placement = Placement.EVEN
+    ) -> tuple[PathPoint, ...]:
         """Points of a way in `count` steps for latents of so many frames, from all noise to none:
         one more than steps.
 

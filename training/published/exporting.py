@@ -27,9 +27,10 @@ from training.published.codec_folder import copy_codec
 from training.published.reading import LINEAGE, NET, Lineage
 from training.published.sources import OURS, REST
 from training.published.unet_names import published_name, published_unet, unet_config
-from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, Parent, find_checkpoint
+from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import TrainRecipe
+from training.run.run_state import Parent
 from training.run.tensor_files import Weights
 from training.run.warm_start import played_weights
 
@@ -117,7 +118,11 @@ def scheduler_config(objective: ObjectiveConfig) -> dict[str, Any]:
     'v_prediction'
     """
     if not isinstance(objective, DiffusionConfig):
-        return {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000}
+        return {
+            "_class_name": "FlowMatchEulerDiscreteScheduler",
+            "num_train_timesteps": 1000,
+            "shift": objective.shift,  # where it depends on the length, that of shift_frames
+        }
     return {
         "_class_name": "DDPMScheduler",
         "num_train_timesteps": objective.steps,

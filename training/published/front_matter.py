@@ -8,7 +8,7 @@ from huggingface_hub import ModelCardData
 
 from training.errors import TrainingError
 from training.published.exporting import ExportedModel
-from training.run.checkpoints import Parent
+from training.run.run_state import Parent
 
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9.-]*")

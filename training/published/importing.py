@@ -21,11 +21,12 @@ from training.published.reading import PublishedModel, read_model
 from training.published.released import released_family, released_recipe, released_weights
 from training.published.sources import PublishedFolder, published_folder
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, EMA, RECIPE, STATE, Parent
+from training.run.checkpoints import CORPUS, EMA, RECIPE, STATE
 from training.run.corpus_survey import CorpusSurvey
+from training.run.model_weights import check_shapes
 from training.run.recipe import TrainRecipe
+from training.run.run_state import Parent
 from training.run.tensor_files import Weights
-from training.run.trainer import check_shapes
 
 _BLOCK: Final = 1 << 20
 CODEC: Final = "codec"  # its folder in an imported run

@@ -16,10 +16,11 @@ from training.published import music_tokens
 from training.published.foreign_tensors import read_tensors
 from training.published.sources import OURS, REST, PublishedFolder
 from training.published.unet_names import our_unet, unet_shape
-from training.run.checkpoints import CORPUS, RECIPE, Parent
+from training.run.checkpoints import CORPUS, RECIPE
 from training.run.corpus_survey import CorpusSurvey
 from training.run.presets import ready_recipe
 from training.run.recipe import TextRecipe, TrainRecipe
+from training.run.run_state import Parent
 from training.run.tensor_files import Weights
 
 R = TypeVar("R", bound=Record)

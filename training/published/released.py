@@ -42,7 +42,7 @@ def released_recipe(found: PublishedFolder, family: Family, codec: str, text: st
     if not codec or not text:
         raise TrainingError(
             f"{found.name} is a transformer alone here: name the codec of its latents and the text "
-            "encoder whose states it reads (--codec, --text)"
+            "encoder whose states it reads (obbligato import --codec … --text …)"
         )
     name, _, source = codec.partition("=")
     facts = open_codec(name, source).facts

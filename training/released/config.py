@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
 from training.conditions import Condition
-from training.conditions.net_shape import WIDEST, NetShape
+from training.conditions.net_shape import FrameNetShape
 
 
 class Family(StrEnum):
@@ -54,7 +54,7 @@ def _is_beyond(value: object) -> bool:
     return isinstance(value, int | float) and abs(value) > _LARGEST
 
 
-class ReleasedConfig(NetShape):
+class ReleasedConfig(FrameNetShape):
     """A transformer that others released. Frame rows are added before each of its blocks."""
 
     kind: Literal["released"] = Field("released", description="released, munet, or dit.")
@@ -63,9 +63,6 @@ class ReleasedConfig(NetShape):
     projection: dict[str, Any] = Field(
         {},
         description="Of Stable Audio: that of what projects text and seconds. Empty: neither is.",
-    )
-    latent_bands: int = Field(
-        1, ge=1, le=WIDEST, description="Bands of the latent: a frame's channels and bands are one."
     )
     controls: tuple[Condition, ...] = Field(
         (), description="Always empty: what it attends to is the text; controls are rows."
@@ -88,6 +85,11 @@ class ReleasedConfig(NetShape):
             )
         if self.controls:
             raise SchemaError("a released transformer takes no tokens of controls: name rows")
+        if self.seconds != bool(self.projection):
+            raise SchemaError(
+                "a released transformer is told seconds through its projection: leave "
+                f"seconds={bool(self.projection)}, as it was imported"
+            )
         return self
 
     @property

@@ -101,8 +101,13 @@ class ReleasedNet(nn.Module):
         rows_BTR: torch.Tensor | None = None,
         frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The prediction, shaped as the latent. `steps_B`: times in thousandths."""
-        check_inputs(self.config, x_BCTF, context, None, rows_BTR)
+        """The prediction, shaped as the latent.
+
+        `steps_B`: times in thousandths. `seconds_B2`: start of the clip and length of its song, for
+        Stable Audio's. `rows_BTR`: frame rows (`training.conditions.rows`), or none where nothing
+        is known. `frames_B` changes nothing: padding is music to these, as where they were trained.
+        """
+        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR)
         if self.rows is not None:
             self.rows.tell(rows_BTR)
         text = context[Condition.TEXT]
@@ -131,7 +136,7 @@ class ReleasedNet(nn.Module):
         global_B1D = x_BTC.new_zeros(len(x_BTC), 1, width)
         if self.projection is not None:
             if seconds_B2 is None:
-                raise TrainingError("Stable Audio is told seconds: set model.seconds=true")
+                raise TrainingError("Stable Audio is told seconds, and these conditions have none")
             told = self.projection(states_BLD, seconds_B2[:, :1], seconds_B2[:, 1:])
             ends = [told.seconds_start_hidden_states, told.seconds_end_hidden_states]
             states_BLD = torch.cat([told.text_hidden_states * mask_BL[..., None], *ends], dim=1)

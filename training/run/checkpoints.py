@@ -21,22 +21,23 @@ import json
 import logging
 import re
 from collections.abc import Collection, Mapping
-from typing import IO, Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar
 
-import torch
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from pipelines.errors import PipelineError, is_of_the_machine
-from pipelines.storage.store import Published, Store, seal, sha256_of
+from pipelines.storage.store import Store, seal, sha256_of
 from pipelines.trust.build_folder import check_files
 from schemas.kinds import located
 from schemas.record import Record
 from training.errors import TrainingError
+from training.run.run_state import RunState
 from training.run.tensor_files import (
     Weights,
     check_archive,
     mapped_moments,
     mapped_weights,
+    write_moments,
     write_weights,
 )
 
@@ -59,39 +60,6 @@ _BY_HAND: Final = (
 _LOG: Final = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=Record)
-
-
-class Parent(Record):
-    """Weights that a run began with: somebody's published ones, or a checkpoint of another run."""
-
-    name: str
-    address: str  # of the folder or checkpoint, as it was then; or an id on a hub
-    sha256: str  # of the file that holds the weights
-    licence: str = ""  # of the weights, which training does not change; empty for a run of ours
-
-
-class RunState(Record):
-    """What state.json says."""
-
-    step: int = Field(ge=0)
-    samples: int = Field(0, ge=0)
-    unusable: int = Field(0, ge=0)
-    skipped: int = Field(0, ge=0)  # steps that were left out, their losses being no numbers
-    order: int = 1  # version of the order that samples came in (`data.order.ORDER_VERSION`)
-    torch: str = ""
-    obbligato: str = ""
-    text: str = ""  # of predictors alone: the encoder whose states they read
-    validation: dict[str, Any] = Field({})  # of predictors alone: what they got wrong
-    # what the weights come from, the oldest first; none where they began at random
-    parents: tuple[Parent, ...] = ()
-    # SHA-256 by name, of its own the seal; empty in checkpoints from before they were kept
-    files: dict[str, str] = Field({})
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Files that a whole checkpoint has."""
-        written = tuple(name for name in self.files if name != STATE)
-        return written or (PREDICTORS if self.text else RUN)
 
 
 class Checkpoint(NamedTuple):
@@ -183,6 +151,12 @@ class Checkpoint(NamedTuple):
         return _OF_A_RUN.sub("", self.store.url)
 
     @property
+    def place(self) -> str:
+        """Where it is, from wherever one looks: of a local one the whole path."""
+        root = self.store.root if self.store.is_local else self.store.url
+        return f"{root}/{self.folder}" if self.folder else root
+
+    @property
     def name(self) -> str:
         """As messages call it."""
         return f"{self.store.url}/{self.folder}" if self.folder else self.store.url
@@ -236,7 +210,9 @@ def write(
             write_weights(out, tensors, metadata)
         written.append(out.published())
     if optimizer is not None:
-        written.append(_write_moments(made, optimizer))
+        with store.writer(made.file(OPTIMIZER)) as out:
+            write_moments(out, optimizer)
+        written.append(out.published())
     written += [
         store.write_json(made.file(name), document)
         for name, document in documents.items()
@@ -246,17 +222,6 @@ def write(
     state = {**documents[STATE], "files": hashes}
     store.write_json(made.file(STATE), {**state, "files": {**hashes, STATE: _state_seal(state)}})
     return made
-
-
-def _write_moments(made: Checkpoint, optimizer: dict[str, Any]) -> Published:
-    with made.store.writer(made.file(OPTIMIZER)) as out:
-        try:
-            torch.save(optimizer, cast(IO[bytes], out))  # it writes, and does nothing else
-        except RuntimeError:  # torch has words of its own for a write that failed
-            if out.fault is not None:
-                raise out.fault from None
-            raise
-    return out.published()
 
 
 def _state_seal(state: Mapping[str, Any]) -> str:
@@ -269,6 +234,12 @@ def _state_seal(state: Mapping[str, Any]) -> str:
     )
 
 
+def _names(state: RunState) -> tuple[str, ...]:
+    """Files that a whole checkpoint has."""
+    written = tuple(name for name in state.files if name != STATE)
+    return written or (PREDICTORS if state.text else RUN)
+
+
 def damage(checkpoint: Checkpoint, files: Collection[str] | None = None) -> str:
     """What is wrong with a checkpoint; empty where it is what was written.
 
@@ -276,10 +247,10 @@ def damage(checkpoint: Checkpoint, files: Collection[str] | None = None) -> str:
     """
     try:
         state = checkpoint.state()
-        removed = {OPTIMIZER} & set(files or ()) - set(state.names)
+        removed = {OPTIMIZER} & set(files or ()) - set(_names(state))
         if removed:
             return f"its {OPTIMIZER} was removed to save room (run.keep_moments)"
-        for name in (name for name in state.names if files is None or name in files):
+        for name in (name for name in _names(state) if files is None or name in files):
             checkpoint.check(name, state.files.get(name, ""))
     except TrainingError as error:
         return str(error).removeprefix(f"{checkpoint.name}/")

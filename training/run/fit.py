@@ -1,7 +1,7 @@
 """Whether a recipe fits the machine, the codec and the text encoder, before anything is learned."""
 
 from pipelines.codecs import Codec
-from training.dit.config import DitConfig
+from training.conditions.net_shape import FrameNetShape
 from training.errors import TrainingError
 from training.run.parallel import World
 from training.run.recipe import TrainRecipe
@@ -36,7 +36,7 @@ def check_fit(recipe: TrainRecipe, codec: Codec, text_width: int) -> None:
             f"but the model takes {recipe.model.latent_channels}: "
             f"set model.latent_channels={facts.channels}, or take another codec"
         )
-    if isinstance(recipe.model, DitConfig) and facts.bands != recipe.model.latent_bands:
+    if isinstance(recipe.model, FrameNetShape) and facts.bands != recipe.model.latent_bands:
         raise TrainingError(
             f"{facts.name} makes latents of {facts.bands} bands, "
             f"but the model takes {recipe.model.latent_bands}: "

@@ -29,7 +29,7 @@ from training.data.order import ORDER_VERSION, SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint, RunState
+from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
 from training.run.fit import check_fit, shared
 from training.run.lost_steps import LostSteps
 from training.run.metrics_log import MetricsLog, ReportLine
@@ -37,6 +37,7 @@ from training.run.parallel import World, joined
 from training.run.prefetch import Prefetcher, ReadyBatch
 from training.run.recipe import TrainRecipe, foreign_names
 from training.run.resume import RunStart, run_start
+from training.run.run_state import RunState
 from training.run.step_figures import StepFigures
 from training.run.stop_signals import stop_signals
 from training.run.throughput import Clock

@@ -15,7 +15,7 @@ class LostSteps:
         Raises `BadData` where there are more than may be.
         """
         if self.count >= self._limit:
-            left_out = f", and {self.count} steps were left out before" if self.count else ""
+            left_out = f"; steps left out before: {self.count}" if self.count else ""
             raise BadData(
                 f"{fault}{left_out}. Look at these samples; if they are sound, lower optim.lr, or "
                 "raise optim.warmup_steps, and go on from the last checkpoint. data.without "

@@ -15,7 +15,7 @@ from training.data.index import CorpusIndex, index_corpus
 from training.data.order import ORDER_VERSION
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
-from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, Parent, RunState
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint
 from training.run.corpus_survey import (
     CorpusState,
     CorpusSurvey,
@@ -25,6 +25,7 @@ from training.run.corpus_survey import (
     survey_corpora,
 )
 from training.run.recipe import TrainRecipe
+from training.run.run_state import Parent, RunState
 from training.run.warm_start import warm_start
 
 _INDEX: Final = "index"

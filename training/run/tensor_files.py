@@ -6,14 +6,14 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, cast
 
 import safetensors
 import safetensors.torch
 import torch
 
 from pipelines.pretrained.checksum import first_line
-from pipelines.storage.store import Store
+from pipelines.storage.store import FileWriter, Store
 from training.errors import TrainingError
 
 Weights = dict[str, torch.Tensor]
@@ -67,6 +67,19 @@ def mapped_weights(store: Store, name: str) -> Weights:
         raise TrainingError(
             f"{store.url}/{name} holds no tensors that can be read: {error}"
         ) from error
+
+
+def write_moments(out: FileWriter, moments: Mapping[str, Any]) -> None:
+    """Moments as torch's own archive.
+
+    Raises what the writer has met, where a write failed.
+    """
+    try:
+        torch.save(moments, cast(IO[bytes], out))  # it writes, and does nothing else
+    except RuntimeError:  # torch has words of its own for a write that failed
+        if out.fault is not None:
+            raise out.fault from None
+        raise
 
 
 def mapped_moments(store: Store, name: str) -> dict[str, Any]:

@@ -154,8 +154,10 @@ def stand_in(
         latents_BCTF = torch.zeros(batch, *shape)
         times_B = torch.full((batch,), 0.5)
         rows_BTR = torch.zeros(batch, shape[1], width) if width else None
+        seconds_B2 = torch.zeros(batch, 2) if recipe.model.seconds else None
+    nothing = [None] * batch
     conditions = Conditions(
-        text, batched_beats([None] * batch), batched_chords([None] * batch), rows_BTR=rows_BTR
+        text, batched_beats(nothing), batched_chords(nothing), seconds_B2, rows_BTR
     )
     return StandIn(model, latents_BCTF, times_B, conditions.to(device))
 

@@ -5,7 +5,7 @@ noise.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from training.errors import BadData, TrainingError
 from training.run.checkpoints import ADAPTER, EMA, MODEL, Checkpoint
 from training.run.compiled import compile_parts, fixed_lengths
 from training.run.ema import Ema
+from training.run.model_weights import begin_with, fill, strange_weights
 from training.run.parallel import (
     World,
     autocast,
@@ -42,7 +43,6 @@ from training.run.step_figures import (
 )
 from training.run.tensor_files import Weights
 
-_LARGEST_WEIGHT: Final = 1e6  # of trained weights the largest are about 10
 _MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")  # what AdamW keeps of a parameter
 
 
@@ -92,8 +92,13 @@ class Trainer:
             compile_parts(self.model)
         self.net = wrapped(self.model, world, recipe.run.parallel, recipe.run.precision)
         self.learned = learned(self.model)  # sharing processes hold others in their places
-        # what a checkpoint holds: where nothing is frozen, all, tables that never learn among it
-        self.kept = self.learned if recipe.adapter.is_used else dict(self.model.named_parameters())
+        # what a checkpoint holds: all, but for what stays as it was loaded
+        stays = set(begun or ()) - self.learned.keys() if recipe.adapter.is_used else set()
+        self.kept = {
+            name: parameter
+            for name, parameter in self.model.named_parameters()
+            if name not in stays
+        }
         rules = recipe.optim
         # one kernel for all weights; on a CPU the bytes of a run are older than that
         self.is_fused = world.runs_behind
@@ -213,7 +218,7 @@ class Trainer:
         Raises `BadData` where weights are at fault: no other step would be better.
         """
         figured = f"loss {figures.loss}, gradient norm {figures.gradient_norm}"
-        strange = self.world.gathered(_strange_weights(self.model))
+        strange = self.world.gathered(strange_weights(self.model))
         if strange:
             raise BadData(
                 f"the loss is not a number ({figured}), and the weights are at fault, "
@@ -244,7 +249,7 @@ class Trainer:
         state = TrainerState({MODEL: {}, played: {}}, {})
         averages = dict(zip(self.learned, self.ema.averages, strict=True))
         for name, parameter in self.kept.items():
-            moments = self.optimizer.state.get(parameter, {})
+            moments = self._moments(parameter)
             average = averages.get(name, local_tensor(parameter.detach()))
             parts = {
                 (MODEL, name): parameter.detach(),
@@ -258,6 +263,17 @@ class Trainer:
                     into = state.moments.setdefault(name, {}) if into is None else into
                     into[key] = keep(f"{folder}/{key}", whole)
         return state
+
+    def _moments(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
+        """What AdamW keeps of a parameter: zeros, where it has not moved yet; none, where it never
+        does.
+        """
+        moments: dict[str, torch.Tensor] = self.optimizer.state.get(parameter, {})
+        if moments or not parameter.requires_grad:
+            return moments
+        return {"step": torch.zeros(())} | {
+            key: torch.zeros_like(parameter) for key in _MOMENTS[1:]
+        }
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -286,76 +302,6 @@ class Trainer:
             for key in _MOMENTS[1:]:
                 state[key] = torch.zeros_like(parameter)
                 copy_into(state[key], stored[key])
-
-
-def fill_weights(model: LatentDiffusion, weights: Weights, name: str) -> None:
-    """Put weights into a model.
-
-    Raises `TrainingError` where their names or shapes are not its own, or a number is not finite.
-    """
-    fill(dict(model.named_parameters()), weights, name)
-
-
-@torch.no_grad()
-def fill(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) -> None:
-    """Put weights into parameters.
-
-    Raises `TrainingError` where names or shapes differ.
-    """
-    _check_shapes(parameters, weights, name)
-    for key, parameter in parameters.items():
-        copy_into(parameter, weights[key])
-        if not local_tensor(parameter).isfinite().all():
-            raise TrainingError(
-                f"{name} holds numbers that are not finite, such as in {key}: its disk or its "
-                "writer failed"
-            )
-
-
-@torch.no_grad()
-def begin_with(model: LatentDiffusion, weights: Weights) -> None:
-    """Put another model's weights into one that has all of its parts, and maybe more.
-
-    Raises `TrainingError` where it has not.
-    """
-    own = dict(model.named_parameters())
-    there = {name: own[name] for name in weights if name in own}
-    fill(there, weights, "what run.start_from names")
-    net = model.get_submodule(model.kind)
-    copy = getattr(net, "row_copy", None)
-    if copy is not None and not any(".row_copy." in name for name in weights):
-        copy.begin_as(net)
-
-
-def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
-    """Raise `TrainingError` where weights are not a model's own by name and shape; a model on the
-    meta device will do.
-    """
-    _check_shapes(dict(model.named_parameters()), weights, name)
-
-
-def _check_shapes(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) -> None:
-    strange = sorted(parameters.keys() ^ weights.keys()) or [
-        key for key, value in weights.items() if value.shape != parameters[key].shape
-    ]
-    if strange:
-        raise TrainingError(
-            f"{name} is of another model: {len(strange)} "
-            f"weights do not fit, the first is {strange[0]}"
-        )
-
-
-def _strange_weights(model: nn.Module) -> list[str]:
-    """The first of a process's weights that no training leads to, in words, if there is one."""
-    for name, parameter in model.named_parameters():
-        largest = (
-            float(local_tensor(parameter.detach()).abs().amax())
-            if local_tensor(parameter).numel()
-            else 0.0
-        )
-        if not largest <= _LARGEST_WEIGHT:  # nor is NaN
-            return [f"{name} holds {largest:.3g}"]
-    return []
 
 
 def rate_at(rules: OptimRecipe, step: int, steps: int) -> float:

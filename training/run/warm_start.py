@@ -14,17 +14,10 @@ from training.errors import TrainingError
 from training.nets import NetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
-from training.run.checkpoints import (
-    ADAPTER,
-    CORPUS,
-    PLAYED,
-    RECIPE,
-    Checkpoint,
-    Parent,
-    find_checkpoint,
-)
+from training.run.checkpoints import ADAPTER, CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import TrainRecipe
+from training.run.run_state import Parent
 from training.run.tensor_files import Weights
 
 _MOST_PARENTS: Final = 16  # adapters on top of each other
@@ -66,7 +59,7 @@ def warm_start(recipe: TrainRecipe, codec: CodecFacts) -> WarmStart:
         name=f"{state.parents[-1].name}, imported"
         if is_imported
         else checkpoint.run.rstrip("/").rpartition("/")[2],
-        address=checkpoint.name,
+        address=checkpoint.place,
         sha256=state.files.get(checkpoint.played, ""),
     )
     notes = [
@@ -107,7 +100,13 @@ def _played(checkpoint: Checkpoint, most: int) -> Weights:
 def _parent_checkpoint(parent: Parent) -> Checkpoint:
     if not Store(parent.address).is_local:  # data says where: nothing is fetched for it
         raise TrainingError(f"{parent.address}: the parent of a model lies in a local folder")
-    found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE))
+    try:
+        found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE))
+    except TrainingError as error:
+        raise TrainingError(
+            f"{parent.address}, whose weights these lie on top of, is gone or damaged: put it back "
+            f"({error})"
+        ) from error
     if found.state().files.get(found.played, "") != parent.sha256:
         raise TrainingError(
             f"{parent.address} holds other weights than those that were begun with (sha256 "

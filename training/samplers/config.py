@@ -1,17 +1,19 @@
 """How latents are sampled: a section of the recipe, and what `sample` may change."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from schemas.errors import SchemaError
 from schemas.record import Record
+from training.objectives.placement import Placement
 
 
 class Sampler(StrEnum):
-    """How the way back is walked. `ddpm` alone draws noise on it."""
+    """How the way back is walked. `ddpm` draws noise on it, `ddim` if told."""
 
-    DDIM = "ddim"  # Song et al. 2021, eta 0
+    DDIM = "ddim"  # Song et al. 2021
     DDPM = "ddpm"  # Ho et al. 2020: ancestral, with the posterior's own variance
     DPM_SOLVER = "dpm-solver++"  # Lu et al. 2022, second order: as good in fewer steps
     EULER = "euler"  # first order; of a diffusion the same as ddim
@@ -36,6 +38,19 @@ class SamplingConfig(Record):
         description=(
             "Evaluations of the net, each for a conditional and an unconditional half; heun has "
             "two a step, but for the last. DPM-Solver++: 15 to 50."
+        ),
+    )
+    eta: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of ddpm's noise that ddim draws at each step. Song et al. 2021: 0.",
+    )
+    placement: Placement = Field(
+        Placement.EVEN,
+        description=(
+            "Where steps lie: even; front (many near the noise), back (many near the latent), "
+            "karras (evenly in the seventh root of noise over latent)."
         ),
     )
     guidance: float = Field(
@@ -64,6 +79,48 @@ class SamplingConfig(Record):
             "one. Lin et al. 2024: 0.7. 0: not at all."
         ),
     )
+    guidance_interval: tuple[float, float] = Field(
+        (0.0, 1.0),
+        description=(
+            "Times, from 0 (latent) to 1 (noise), between which predictions are guided; elsewhere "
+            "the conditional one is taken alone, for half the work (Kynkäänniemi et al. 2024)."
+        ),
+    )
+    guidance_parallel: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description=(
+            "How much is kept of that part of the guidance which only strengthens the clean "
+            "estimate. Adaptive projected guidance (Sadat et al. 2025): 0. 1: all."
+        ),
+    )
+    guidance_norm: float | None = Field(
+        None,
+        gt=0,
+        description=(
+            "Largest Euclidean norm, over all values of a latent, of the difference that guidance "
+            "enlarges, between clean estimates (diffusers: 15, for images). None: any."
+        ),
+    )
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description=(
+            "Dynamic thresholding (Saharia et al. 2022): this quantile of a clean estimate's "
+            "magnitudes is brought down to `threshold_level`, and what is above it too. Imagen: "
+            "0.995. None: off."
+        ),
+    )
+    threshold_level: float = Field(
+        1.0,
+        gt=0,
+        description=(
+            "The level: the largest magnitude that latents should have. 1 for images; latents of "
+            "unit spread want more, such as 4."
+        ),
+    )
     clamp: bool = Field(
         False,
         description=(
@@ -71,3 +128,17 @@ class SamplingConfig(Record):
             "learned from (their 0.01 and 99.99 % by channel)."
         ),
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.eta and self.sampler is not Sampler.DDIM:
+            raise SchemaError(
+                f"sampling.eta={self.eta:g} is for sampling.sampler=ddim, not {self.sampler}: take "
+                "that, or 0"
+            )
+        first, last = self.guidance_interval
+        if not 0 <= first <= last <= 1:
+            raise SchemaError(
+                f"sampling.guidance_interval {first:g} to {last:g} is not one within 0 to 1"
+            )
+        return self

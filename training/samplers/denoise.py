@@ -40,7 +40,8 @@ def denoised(
 ) -> torch.Tensor:
     """The way from noise to latents with any predictor of the objective's target.
 
-    `between` is called after each step; `fresh` gives the noise that `ddpm` draws. Raises
+    `between` is called after each step; `fresh` gives the noise that `ddpm` draws, and `ddim`
+    where eta is not 0. Raises
     `TrainingError` where sampler and objective do not fit.
     """
     if objective.is_straight and config.sampler in OF_DIFFUSION:
@@ -48,9 +49,10 @@ def denoised(
             f"sampling.sampler={config.sampler} is for a diffusion, and this model is a flow: take "
             f"{', '.join(one for one in Sampler if one not in OF_DIFFUSION)}"
         )
-    walk = _Walk(predict, objective, config.sampler, fresh)
+    walk = _Walk(predict, objective, config, fresh)
+    way = objective.way(config.steps, start_BCTF.shape[2], config.placement)
     x_BCTF, past = start_BCTF, None
-    for number, (here, there) in enumerate(pairwise(objective.way(config.steps, x_BCTF.shape[2]))):
+    for number, (here, there) in enumerate(pairwise(way)):
         said = walk.said(x_BCTF, here)
         x_BCTF = walk.step(x_BCTF, here, there, said, past, number)
         x_BCTF = between(x_BCTF, said.clean, there.time)
@@ -62,15 +64,15 @@ class _Walk:
     """One step after the other, of a sampler."""
 
     def __init__(
-        self, predict: Predict, objective: Objective, sampler: Sampler, fresh: Fresh | None
+        self, predict: Predict, objective: Objective, config: SamplingConfig, fresh: Fresh | None
     ) -> None:
         self._predict, self._objective = predict, objective
-        self._sampler, self._fresh = sampler, fresh
+        self._sampler, self._eta, self._fresh = config.sampler, config.eta, fresh
 
     def said(self, x_BCTF: torch.Tensor, point: PathPoint) -> PathEstimate:
         """What the net says at a point."""
         times_B = torch.full((len(x_BCTF),), point.time, device=x_BCTF.device)
-        prediction = self._predict(x_BCTF, times_B).float()
+        prediction = self._predict(x_BCTF, times_B).to(x_BCTF.dtype)
         return self._objective.estimate(prediction, x_BCTF, point)
 
     def step(
@@ -87,13 +89,18 @@ class _Walk:
             case Sampler.DPM_SOLVER:
                 return multistep(x_BCTF, here, there, said.clean, past)
             case Sampler.DDPM:
-                if self._fresh is None:
-                    raise TrainingError("ddpm draws noise at each step, and was given none")
-                return ancestral(here, there, said, self._fresh(number))
+                return ancestral(here, there, said, self._drawn(number))
+            case Sampler.DDIM if self._eta:
+                return ancestral(here, there, said, self._drawn(number), self._eta)
             case Sampler.HEUN:
                 return self._heun(here, there, said)
             case Sampler.DDIM | Sampler.EULER:
                 return straight(there, said)
+
+    def _drawn(self, number: int) -> torch.Tensor:
+        if self._fresh is None:
+            raise TrainingError(f"{self._sampler} draws noise at each step, and was given none")
+        return self._fresh(number)
 
     def _heun(self, here: PathPoint, there: PathPoint, said: PathEstimate) -> torch.Tensor:
         ahead_BCTF, is_straight = straight(there, said), self._objective.is_straight

@@ -31,13 +31,13 @@ def straight(there: PathPoint, said: PathEstimate) -> torch.Tensor:
 
 
 def ancestral(
-    here: PathPoint, there: PathPoint, said: PathEstimate, fresh: torch.Tensor
+    here: PathPoint, there: PathPoint, said: PathEstimate, fresh: torch.Tensor, eta: float = 1.0
 ) -> torch.Tensor:
-    """A draw from what the clean estimate leaves likely (Ho et al. 2020, variance beta tilde; DDIM
-    with eta 1). `fresh` is standard normal.
+    """A draw from what the clean estimate leaves likely (Ho et al. 2020, variance beta tilde), of
+    `eta` times its spread (Song et al. 2021, equation 16; 0: DDIM). `fresh` is standard normal.
     """
     kept = (here.alpha / there.alpha) ** 2
-    spread = there.sigma / here.sigma * math.sqrt(1 - kept)
+    spread = eta * (there.sigma / here.sigma * math.sqrt(1 - kept))
     rest = math.sqrt(max(0.0, there.sigma**2 - spread**2))
     return there.alpha * said.clean + rest * said.noise + spread * fresh
 

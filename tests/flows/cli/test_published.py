@@ -4,6 +4,10 @@ from.
 
 from pathlib import Path
 
+import pytest
+
+from flows.errors import UsageError
+from flows.models.published import started_from
 from tests.support.running import obbligato
 from tests.training.runs import NET, corpus, recipe
 from training.conditions import CONTROLS
@@ -35,3 +39,9 @@ def test_a_model_that_was_handed_on_plays_the_same_and_says_what_it_learned_from
         assert asked.returncode == 0, asked.stderr
         [played[model.name]] = [file.read_bytes() for file in out.glob("*.flac")]
     assert played["run"] == played["back"]
+
+
+def test_what_an_import_that_did_not_end_has_left_is_to_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "run/parent/codec").mkdir(parents=True)
+    with pytest.raises(UsageError, match="run/parent holds an import that did not end: remove it"):
+        started_from(str(tmp_path / "published"), str(tmp_path / "run"), print)

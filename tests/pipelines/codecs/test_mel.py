@@ -132,7 +132,7 @@ def test_what_is_not_a_codec_or_not_its_latent_is_refused() -> None:
 
 def test_its_bands_are_to_the_bit_the_triangles_of_transformers_on_htks_scale() -> None:
     bank_KM = mel_filter_bank(1251, 128, 30.0, 8000.0, 16_000, norm=None, mel_scale="htk")
-    assert torch.equal(CODEC._filters, torch.from_numpy(bank_KM.T.copy()).float())
+    assert torch.equal(CODEC.filters, torch.from_numpy(bank_KM.T.copy()).float())
 
 
 def test_what_an_encoded_build_depends_on_is_what_it_was_before_codecs_told_levels() -> None:

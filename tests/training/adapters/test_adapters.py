@@ -29,7 +29,7 @@ def parameters(made: nn.Module) -> dict[str, torch.Tensor]:
 
 def test_a_fresh_adapter_changes_nothing_to_the_bit() -> None:
     before, made = predicted(net()), net()
-    adapt(made, RULES)
+    assert adapt(made, RULES, parameters(made))
     assert torch.equal(predicted(made), before)
 
 

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from diffusers import AceStepTransformer1DModel, StableAudioDiTModel, StableAudioProjectionModel
 from diffusers.models.embeddings import get_1d_rotary_pos_embed
+from pydantic import ValidationError
 from torch import nn
 
 from training.adapters.config import AdapterRecipe
@@ -20,9 +21,12 @@ from training.adapters.low_rank import merged
 from training.conditions import Condition
 from training.conditions.rows import row_width
 from training.conditions.tokens import Tokens
+from training.errors import TrainingError
 from training.nets import net_of
 from training.released.config import Family, ReleasedConfig
 from training.released.net import ReleasedNet
+from training.run.presets import ready_recipe
+from training.run.throughput import flops_per_sample
 
 ROWS = (Condition.BEATS, Condition.CHORDS)
 TEXT, FRAMES = 16, 11
@@ -153,8 +157,26 @@ def test_fresh_rows_and_low_rank_changes_leave_the_released_net_as_it_is(
         assert expected.std() > 0.05
         net = released.net()
         assert torch.allclose(released.predicted(net, released.rows), expected, atol=1e-6)
-        prepare(net.base, ATTENTION, ())
+        prepare(net.base, ATTENTION, dict(net.base.named_parameters()))
         assert torch.allclose(released.predicted(net, released.rows), expected, atol=1e-6)
+
+
+def test_operations_of_a_released_net_are_counted_seconds_and_rows_among_its_inputs(
+    released: Released,
+) -> None:
+    chosen = ready_recipe("base").replaced(model=config(released.family, released.base))
+    one = flops_per_sample(chosen, 4, 16, 2)
+    assert 1.6 * one < flops_per_sample(chosen, 4, 32, 2) < 2 * one  # the text stays as long
+
+
+def test_what_a_released_net_cannot_take_is_refused(released: Released) -> None:
+    made = config(released.family, released.base)
+    with pytest.raises(ValidationError, match=f"leave seconds={made.seconds}, as it was imported"):
+        made.replaced(seconds=not made.seconds)
+    net = released.net()
+    released.x = torch.zeros(2, 4, FRAMES, 1)
+    with pytest.raises(TrainingError, match="a latent of 1 bands for a net of 2"):
+        released.predicted(net)
 
 
 def learn(released: Released, net: ReleasedNet, steps: int = 12) -> list[float]:

@@ -10,12 +10,13 @@ from pydantic import ValidationError
 
 from tests.training.micro import BANDS, EMPTY_TEXT, FRAMES, TWO, conditions, latents, model, times
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.sampling import LatentRange, guided_prediction, sampled_latents
+from training.diffusion.sampling import LatentRange, sampled_latents
 from training.errors import TrainingError
 from training.munet.net import MuNet
 from training.objectives.diffusion import BetaSchedule, Diffusion, DiffusionConfig, Target
 from training.samplers.config import Sampler, SamplingConfig
-from training.samplers.denoise import Predict, denoised
+from training.samplers.denoise import Between, Predict, denoised, keep
+from training.samplers.guidance import guided_prediction, projected_guidance, thresholded
 
 FOUR_STEPS = SamplingConfig(sampler=Sampler.DDIM, steps=4)
 BOTH = [(sampler, target) for sampler in Sampler for target in Target]
@@ -146,6 +147,62 @@ def test_clean_estimates_stay_within_the_range_of_their_channel() -> None:
     assert torch.allclose(played(made, rules), far, atol=5e-2)  # nothing is known of the data
 
 
+def test_guidance_is_taken_within_its_interval_alone() -> None:
+    made, conditional, unconditional = model(), latents(seed=6), latents(seed=7)
+    pointing = Pointing(made, conditional, unconditional)
+    made.munet = cast(MuNet, pointing)
+    rules = SamplingConfig(guidance=3.0, guidance_interval=(0.3, 0.7), steps=10)
+    found = played(made, rules)
+    # times 0.9995, 0.8995 … 0.0995: of ten, those from 0.6995 to 0.3995 lie within
+    assert pointing.rows == [2, 2, 2, 4, 4, 4, 4, 2, 2, 2]
+    assert torch.allclose(found, conditional, atol=5e-2)  # the last steps say so
+
+
+def test_projected_guidance_works_on_clean_estimates() -> None:
+    made, conditional, unconditional = model(), latents(seed=6), latents(seed=7)
+    made.munet = cast(MuNet, Pointing(made, conditional, unconditional))
+    rules = SamplingConfig(guidance=3.0, guidance_parallel=0.0, guidance_norm=2.0, steps=12)
+    wanted = projected_guidance((conditional, unconditional), rules)
+    assert torch.allclose(played(made, rules), wanted, atol=5e-2)
+    assert (wanted - conditional).flatten(1).norm(dim=1).max() < 4.01  # twice the largest norm
+
+
+def test_a_clean_estimate_s_quantile_is_brought_down() -> None:
+    made, loud = model(), 9 * latents(seed=6)
+    made.munet = cast(MuNet, Pointing(made, loud))
+    rules = SamplingConfig(guidance=1.0, threshold=0.9, threshold_level=3.0, steps=12)
+    found = played(made, rules)
+    assert torch.allclose(found, thresholded(loud, 0.9, 3.0), atol=5e-2)
+    assert found.abs().max() < 3.01
+
+
+def test_knobs_that_are_off_change_no_bit() -> None:
+    """A way written out, as it was before there were knobs."""
+    made = model()
+    whole = TWO.joined(TWO.unconditional(EMPTY_TEXT))
+    rules = FOUR_STEPS.replaced(guidance=2.0)
+    walked: list[torch.Tensor] = []
+
+    def note(x: torch.Tensor, _clean: torch.Tensor, _time: float) -> torch.Tensor:
+        walked.append(x)
+        return x
+
+    with torch.no_grad():
+        sampled(made, TWO, "a", "b", rules=rules, between=note)
+        here, there = made.objective.way(4, FRAMES)[1:3]
+        x = walked[0]
+        said = made.net(
+            torch.cat([x, x]),
+            made.objective.steps(torch.full((4,), here.time)),
+            made.context(whole),
+            whole.seconds_B2,
+            whole.rows_BTR,
+        )
+        conditional, nothing = said.float().chunk(2)
+        estimate = made.objective.estimate(nothing + 2.0 * (conditional - nothing), x, here)
+    assert torch.equal(walked[1], there.alpha * estimate.clean + there.sigma * estimate.noise)
+
+
 def test_a_zero_terminal_schedule_leaves_nothing_of_the_latent_and_plays_its_ideal() -> None:
     objective = Diffusion(DiffusionConfig(zero_terminal=True))
     last = times(999, 999)
@@ -193,6 +250,7 @@ def sampled(
     seed: int = 0,
     rules: SamplingConfig = FOUR_STEPS,
     latent_range: LatentRange = (),
+    between: Between = keep,
 ) -> torch.Tensor:
     return sampled_latents(
         made,
@@ -204,6 +262,7 @@ def sampled(
         bands=BANDS,
         config=rules,
         latent_range=latent_range,
+        between=between,
     )
 
 

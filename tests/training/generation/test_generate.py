@@ -19,6 +19,7 @@ from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator
 from training.generation.write import GeneratedPiece, write_piece
 from training.run.loop import train
+from training.steering.optimise import OptimiseConfig, Steering
 
 
 def silent(_: str) -> None:
@@ -60,6 +61,23 @@ def test_same_seed_same_music_whatever_else_is_made_beside_it(generator: Generat
     assert np.abs(two - alone).max() < 5e-3  # rounding, which Griffin-Lim makes larger
     assert np.abs(one - two).max() > 5e-2
     assert np.abs(other - alone).max() > 5e-2
+
+
+def test_a_piece_is_steered_towards_what_is_asked_of_its_latents(generator: Generator) -> None:
+    asked = list[torch.Tensor]()
+
+    def quiet(latents: torch.Tensor) -> torch.Tensor:
+        asked.append(latents.detach())
+        return (latents + 2).square().mean((1, 2, 3))
+
+    steering = Steering(quiet, OptimiseConfig(lr=0.1, most_steps=3))
+    request = GenerationRequest("1", "A flute.", ClipControls(labels()))
+    [plain] = generator.play([request], seed=3)
+    [steered] = generator.play([request], seed=3, steering=steering)
+    start, *_, end = asked
+    assert np.array_equal(plain, generator.codec.decode(start)[0].numpy())
+    assert np.array_equal(steered, generator.codec.decode(end)[0].numpy())
+    assert (end + 2).square().mean() < 0.98 * (start + 2).square().mean()
 
 
 def test_a_piece_is_no_longer_than_what_was_learned_without_its_padding(

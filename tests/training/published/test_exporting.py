@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DConditionModel,
+)
 from transformers import SpeechT5HifiGan
 
 from tests.training.published.layouts import WIDTH, drawn, tango, weights_of
@@ -18,13 +23,15 @@ from training.diffusion.model import Conditions, LatentDiffusion
 from training.errors import TrainingError
 from training.munet.config import MuNetConfig
 from training.objectives.diffusion import Diffusion
-from training.published.exporting import export_model
+from training.objectives.flow import FlowConfig
+from training.published.exporting import export_model, scheduler_config
 from training.published.front_matter import front_matter, licence_of
 from training.published.importing import import_published
 from training.run import checkpoints
-from training.run.checkpoints import Parent, find_checkpoint, folder_of
+from training.run.checkpoints import find_checkpoint, folder_of
+from training.run.model_weights import begin_with
 from training.run.recipe import TrainRecipe
-from training.run.trainer import begin_with
+from training.run.run_state import Parent
 
 BLIND = MuNetConfig(
     latent_channels=4,
@@ -97,6 +104,14 @@ def test_what_was_exported_is_imported_with_the_same_bytes(
         ours, theirs = (find_checkpoint(str(one)).state().parents for one in (run, back))
         assert [one.sha256 for one in theirs[:-1]] == [one.sha256 for one in ours]
         assert theirs[0].licence == "cc-by-nc-sa-4.0"
+
+
+def test_a_flow_s_times_are_shifted_for_diffusers_as_for_us() -> None:
+    flow = FlowConfig(shift=3.0)
+    theirs = FlowMatchEulerDiscreteScheduler.from_config(scheduler_config(flow))
+    ours = [flow.shifted(step / 1000, frames=80) for step in range(1000, 0, -1)]
+    assert ours[500] == 0.75
+    assert theirs.sigmas[:1000].tolist() == pytest.approx(ours, abs=1e-6)
 
 
 def test_mustango_goes_out_under_the_names_it_came_in(imported: Path, tmp_path: Path) -> None:

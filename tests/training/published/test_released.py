@@ -111,7 +111,7 @@ def test_all_of_it_is_trained_where_nothing_is_frozen_its_tables_aside(
 
 def test_what_a_transformer_does_not_bring_must_be_named(tmp_path: Path) -> None:
     folder = str(stable_audio(tmp_path / "released"))
-    with pytest.raises(TrainingError, match=r"name the codec.*--codec, --text"):
+    with pytest.raises(TrainingError, match=r"name the codec.*import --codec … --text"):
         import_published(folder, str(tmp_path / "run"))
     write_vae(tmp_path / "audioldm")
     import_published(str(tmp_path / "audioldm"), str(tmp_path / "codec"))

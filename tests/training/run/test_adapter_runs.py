@@ -82,13 +82,17 @@ def test_it_goes_on_to_the_bit(tmp_path: Path, shards: Path, parent: Path, adapt
 
 
 def test_a_parent_that_is_gone_or_changed_is_named(
-    tmp_path: Path, shards: Path, parent: Path
+    tmp_path: Path, shards: Path, parent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied, out = tmp_path / "parent", tmp_path / "run"
     shutil.copytree(parent, copied)
-    train(child(shards, copied, run__steps=1), str(out), silent)
+    monkeypatch.chdir(tmp_path)  # named from here, and asked for from elsewhere
+    train(child(shards, Path("parent"), run__steps=1), str(out), silent)
+    monkeypatch.chdir("/")
+    played_weights(find_checkpoint(str(out)))
     train(recipe(shards, run__steps=2, run__keep=1, model__rows=()), str(copied), silent)
-    with pytest.raises(TrainingError, match=r"parent/checkpoints/step-00000001"):
+    gone = rf"^{copied}/checkpoints/step-00000001, whose weights these lie on top of, is gone"
+    with pytest.raises(TrainingError, match=gone):
         played_weights(find_checkpoint(str(out)))
 
 
@@ -108,6 +112,26 @@ def test_new_rows_learn_alone_and_what_was_loaded_stays(
         assert any(value.any() for name, value in own.items() if name.endswith(ways_in))
         checkpoint = find_checkpoint(str(out))
         model_of(checkpoint.record("recipe.json", TrainRecipe), checkpoint)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"model__rows": CONTROLS, "model__row_branch": "copy"},  # attention that is new, too
+        {"model__rows": CONTROLS, "adapter__rank": 0, "adapter__frozen": ("munet.down",)},
+    ],
+)
+def test_what_is_new_beside_an_adapter_or_in_a_frozen_part_plays_too(
+    tmp_path: Path, shards: Path, parent: Path, knobs: dict[str, object]
+) -> None:
+    short = knobs | {"run__steps": 2, "data__validation": 0}
+    train(child(shards, parent, **short), str(tmp_path / "run"), silent)
+    checkpoint, base = find_checkpoint(str(tmp_path / "run")), weights(parent, 1, "ema.safetensors")
+    model = model_of(checkpoint.record("recipe.json", TrainRecipe), checkpoint)
+    own = weights(tmp_path / "run", 2, "adapter.safetensors")
+    changed = {name.replace(".lora_A.", ".") for name in own if ".lora_" in name}
+    assert not {name for name in changed if ".row_copy." in name}
+    assert {name for name, _ in model.named_parameters()} - base.keys() <= own.keys()
 
 
 @pytest.mark.slow

@@ -216,14 +216,17 @@ def test_shares_of_weights_that_go_in_bf16_learn_what_one_process_does(tmp_path:
     assert losses(both) == pytest.approx(losses("\n".join(lines)), abs=5e-3)
 
 
+_LOSSES = Trainer.losses
+
+
 def hurting(steps: Mapping[int, float]) -> Callable[[Trainer, ReadyBatch], torch.Tensor]:
     """Losses of which those of some steps (of two micro-batches) are multiplied."""
-    losses_of, count = Trainer.losses, [0]
+    count = [0]
 
     def hurt(trainer: Trainer, batch: ReadyBatch) -> torch.Tensor:
         factor = steps.get(count[0] // 2, 1.0)
         count[0] += 1
-        return losses_of(trainer, batch) * factor
+        return _LOSSES(trainer, batch) * factor
 
     return hurt
 
@@ -245,7 +248,8 @@ def test_a_lost_step_is_named_moves_nothing_and_the_run_goes_on(
     )
     monkeypatch.setattr(Trainer, "losses", hurting({2: float("nan")}))
     lines: list[str] = []
-    train(chosen, str(tmp_path / "run"), lines.append)
+    made = train(chosen, str(tmp_path / "run"), lines.append)
+    assert not made.stopped, "a signal from outside, such as a timeout's, has ended the run"
     [told] = [line for line in lines if "is left out" in line]
     assert told.startswith("step 3 is left out, 1 of at most 1: the loss of ")
     assert told.count("-orig") == 4  # all samples of that step, by their keys
@@ -264,8 +268,24 @@ def test_a_lost_step_is_named_moves_nothing_and_the_run_goes_on(
     # those that are counted before a stop count after it
     monkeypatch.setattr(Trainer, "losses", hurting({0: float("nan")}))
     longer = chosen.replaced(run=chosen.run.replaced(steps=7))
-    with pytest.raises(BadData, match=r"no weight was moved, and 1 steps were left out before"):
+    with pytest.raises(BadData, match=r"no weight was moved; steps left out before: 1"):
         train(longer, str(tmp_path / "run"), silent)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_run_whose_first_step_is_lost_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    monkeypatch.setattr(World, "runs_behind", property(lambda _: late))
+    chosen = recipe(
+        corpus(tmp_path / "shards"), run__steps=2, run__skipped_losses=1, data__validation=0
+    )
+    shorter = chosen.replaced(run=chosen.run.replaced(steps=1))
+    for out, parts in (("straight", [chosen]), ("parts", [shorter, chosen])):
+        monkeypatch.setattr(Trainer, "losses", hurting({0: float("nan")}))
+        for part in parts:
+            train(part, str(tmp_path / out), silent)
+    assert_equal_to_the_bit(tmp_path / "straight", tmp_path / "parts", 2)
 
 
 def test_samples_that_are_left_out_by_their_keys_are_not_learned_from(

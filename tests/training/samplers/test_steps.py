@@ -14,12 +14,14 @@ from diffusers import (
     FlowMatchHeunDiscreteScheduler,
     HeunDiscreteScheduler,
 )
+from pydantic import ValidationError
 from torch.utils.checkpoint import checkpoint
 
 from training.errors import TrainingError
 from training.objectives.diffusion import Diffusion, DiffusionConfig, Target
 from training.objectives.flow import Flow, FlowConfig
 from training.objectives.path import Objective
+from training.objectives.placement import Placement
 from training.samplers.config import OF_DIFFUSION, Sampler, SamplingConfig
 from training.samplers.denoise import denoised
 
@@ -39,11 +41,13 @@ def guess(x: torch.Tensor, step: torch.Tensor | float) -> torch.Tensor:
     return torch.tanh(0.8 * x + 0.3) - x * step / 2000
 
 
-def ours(objective: Objective, sampler: Sampler, count: int = COUNT) -> torch.Tensor:
+def ours(
+    objective: Objective, sampler: Sampler, count: int = COUNT, eta: float = 0.0
+) -> torch.Tensor:
     def predict(x: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
         return guess(x, objective.steps(times_B)[:, None, None, None])
 
-    rules = SamplingConfig(sampler=sampler, steps=count)
+    rules = SamplingConfig(sampler=sampler, steps=count, eta=eta)
     return denoised(predict, START, objective, rules, fresh=FRESH.__getitem__)
 
 
@@ -224,6 +228,77 @@ def test_no_more_steps_are_walked_than_were_learned() -> None:
     assert ours(few, Sampler.DDIM, 10).isfinite().all()
     with pytest.raises(TrainingError, match="11 is more than the 10 that are learned"):
         ours(few, Sampler.DDIM, 11)
+
+
+@pytest.mark.parametrize("target", Target)
+def test_ddim_draws_as_much_noise_as_diffusers_does(target: Target) -> None:
+    objective = Diffusion(DiffusionConfig(target=target))
+    scheduler = made(DDIMScheduler, objective, clip_sample=False)
+    theirs: torch.Tensor = START
+    for number, step in enumerate(scheduler.timesteps):
+        said = guess(theirs, step)
+        theirs = scheduler.step(
+            said, step, theirs, eta=0.4, variance_noise=FRESH[number]
+        ).prev_sample
+    found = ours(objective, Sampler.DDIM, eta=0.4)
+    assert (found - theirs).abs().max() / theirs.std() < 1e-5
+
+
+def test_all_of_the_noise_is_ddpm_s() -> None:
+    objective = Diffusion(DiffusionConfig())
+    assert torch.equal(ours(objective, Sampler.DDIM, eta=1.0), ours(objective, Sampler.DDPM))
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_karras_steps_are_those_of_diffusers(zero: bool) -> None:
+    objective = Diffusion(DiffusionConfig(zero_terminal=zero))
+    scheduler = made(
+        DPMSolverMultistepScheduler,
+        objective,
+        use_karras_sigmas=True,
+        rescale_betas_zero_snr=zero,
+    )
+    way = objective.way(COUNT, SHAPE[2], Placement.KARRAS)
+    steps = objective.steps(torch.tensor([point.time for point in way[:-1]]))
+    theirs, crowded = scheduler.timesteps.tolist(), 7 if zero else 0
+    assert steps[crowded:].tolist() == theirs[crowded:]
+    # theirs repeats steps where nothing of the latent is left; ours are learned steps in a row
+    assert steps[:crowded].tolist() == list(range(999, 999 - crowded, -1))
+    assert way[-1] == (0.0, 1.0, 0.0)
+
+
+def test_a_flow_has_karras_steps_as_diffusers_lays_them() -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True)
+    scheduler.set_timesteps(sigmas=[1 - index / 8 for index in range(8)])
+    times = [point.time for point in Flow(FlowConfig()).way(8, 80, Placement.KARRAS)]
+    assert times == pytest.approx(scheduler.sigmas.tolist(), abs=1e-6)
+
+
+def test_steps_lie_closer_together_where_they_are_wanted() -> None:
+    def steps(placement: Placement, count: int) -> list[int]:
+        objective = Diffusion(DiffusionConfig())
+        way = objective.way(count, 80, placement)
+        return [int(one.time * 1000) for one in way[:-1]]
+
+    assert steps(Placement.EVEN, 4) == [999, 749, 499, 249]
+    assert steps(Placement.FRONT, 4) == [999, 937, 749, 437]  # 1 − (index / 4)²
+    assert steps(Placement.BACK, 4) == [999, 561, 249, 61]  # (1 − index / 4)²
+    for placement in Placement:  # as many as asked for, none twice, where there is hardly room
+        many = steps(placement, 990)
+        assert len(set(many)) == 990
+        assert many == sorted(many, reverse=True)
+    times = [point.time for point in Flow(FlowConfig()).way(4, 80, Placement.BACK)]
+    assert times == [1.0, 0.5625, 0.25, 0.0625, 0.0]
+
+
+def test_noise_for_ddim_alone() -> None:
+    with pytest.raises(ValidationError, match=r"eta=0.5 is for sampling.sampler=ddim, not euler"):
+        SamplingConfig(sampler=Sampler.EULER, eta=0.5)
+
+
+def test_an_interval_lies_on_the_way() -> None:
+    with pytest.raises(ValidationError, match=r"0.8 to 0.2 is not one within 0 to 1"):
+        SamplingConfig(guidance_interval=(0.8, 0.2))
 
 
 def test_ddpm_wants_noise() -> None:

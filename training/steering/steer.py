@@ -1,0 +1,63 @@
+"""A model's pieces, steered by optimised noise.
+
+Shapes: B samples, C latent channels, T latent frames, F latent bands.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from training.conditions.tokens import Tokens
+from training.diffusion.model import Conditions, LatentDiffusion
+from training.diffusion.sampling import START, LatentRange, at_step, keyed_noise, predictor
+from training.errors import TrainingError
+from training.samplers.config import SamplingConfig
+from training.steering.optimise import Optimised, Steering, optimised
+
+
+def steered_latents(
+    model: LatentDiffusion,
+    conditions: Conditions,
+    empty_text: Tokens,
+    steering: Steering,
+    *,
+    keys: Sequence[str],
+    seed: int,
+    frames: int,
+    bands: int,
+    sampling: SamplingConfig | None = None,
+    latent_range: LatentRange = (),
+) -> Optimised:
+    """One latent per key, from the noise that `sampled_latents` begins with, moved until the loss
+    is small. A key's depends on seed and key alone, as there. Raises `TrainingError` where keys and
+    conditions differ in number, or a loss is not a number.
+    """
+    rules, text = sampling or SamplingConfig(), conditions.text.states_BLD
+    if len(keys) != len(text):
+        raise TrainingError(f"{len(keys)} keys for conditions of {len(text)} samples")
+    shape = (model.net.config.latent_channels, frames, bands)
+    with _frozen(model):
+        with torch.no_grad():  # conditions are the same all along
+            predict = predictor(model, conditions, empty_text, rules, latent_range)
+        return optimised(
+            predict,
+            keyed_noise(keys, seed, START, shape).to(text),
+            model.objective,
+            rules,
+            steering,
+            fresh=lambda number: keyed_noise(keys, seed, at_step(number), shape).to(text),
+        )
+
+
+@contextmanager
+def _frozen(model: torch.nn.Module) -> Iterator[None]:
+    """Weights want no gradients for a while, and then what they wanted."""
+    learned = [one for one in model.parameters() if one.requires_grad]
+    for one in learned:
+        one.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for one in learned:
+            one.requires_grad_()
