@@ -30,6 +30,10 @@ class CodecFacts(Record):
     >>> facts = CodecFacts(name="x", version="1", licence="CC0", **shape)
     >>> facts.frames_per_s, facts.frames(163_840), facts.frames(1)
     (25.0, 256, 1)
+    >>> facts.has_latents_of(facts.replaced(levels=LatentLevels(unit_db=15, floor=-2)))
+    True
+    >>> facts.has_latents_of(facts.replaced(version="2"))
+    False
     """
 
     name: str
@@ -47,6 +51,10 @@ class CodecFacts(Record):
     def identity(self) -> dict[str, Any]:
         """What latents depend on, as JSON has it: all but how they may be read."""
         return self.model_dump(mode="json", exclude_defaults=True, exclude={"levels"})
+
+    def has_latents_of(self, other: "CodecFacts") -> bool:
+        """Whether latents of both are the same, however much is known of how they may be read."""
+        return self.identity == other.identity
 
     @property
     def frames_per_s(self) -> float:

@@ -107,13 +107,9 @@ def run_training(request: TrainingRequest, report: ReportLine) -> TrainingOutcom
 
 def _checkpoint_bytes(recipe: TrainRecipe) -> int:
     """Of weights, averages and two moments, in float32."""
-    import torch
+    from flows.screens.model_files import parameters_of
 
-    from training.diffusion.model import LatentDiffusion
-
-    with torch.device("meta"):
-        model = LatentDiffusion(recipe.model, recipe.objective)
-    return 16 * sum(one.numel() for one in model.parameters())
+    return 16 * parameters_of(recipe)
 
 
 def _trained_here(

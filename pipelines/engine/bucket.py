@@ -32,6 +32,28 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
+def batches_by_bytes(
+    items: Iterable[T], size: int, most: int, bytes_of: Callable[[T], int]
+) -> Iterator[list[T]]:
+    """The same; a run that holds `most` bytes ends sooner, behind the item that fills it.
+
+    >>> list(batches_by_bytes(["a", "bbb", "c", "d", "e"], 2, 3, len))
+    [['a', 'bbb'], ['c', 'd'], ['e']]
+    >>> list(batches_by_bytes(["aaa", "b"], 2, 3, len))
+    [['aaa'], ['b']]
+    """
+    batch: list[T] = []
+    held = 0
+    for item in items:
+        batch.append(item)
+        held += bytes_of(item)
+        if len(batch) >= size or held >= most:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
 @contextmanager
 def child(limits: LimitsRecipe) -> Iterator[Child]:
     """A worker's child with the recipe's limits, handed back afterwards."""

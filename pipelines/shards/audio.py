@@ -53,18 +53,18 @@ def listened(
 
     A sample's own bytes can no longer be read from what comes out.
     """
-    waiting: list[tuple[Entry, bytes | Death | None]] = []
-    held = 0
+    read = (
+        (entry, _bytes(entry) if isinstance(entry, RawSample) and measures(entry) else None)
+        for entry in entries
+    )
     with bucket.child(LimitsRecipe()) as child:
-        for entry in entries:
-            waiting.append(
-                (entry, _bytes(entry) if isinstance(entry, RawSample) and measures(entry) else None)
-            )
-            held += len(waiting[-1][1] or b"") + _facts_bytes(entry)
-            if len(waiting) >= _BATCH or held >= _BATCH_BYTES:
-                yield from _measured(waiting, child, depth)
-                waiting, held = [], 0
-        yield from _measured(waiting, child, depth)
+        for batch in bucket.batches_by_bytes(read, _BATCH, _BATCH_BYTES, _held):
+            yield from _measured(batch, child, depth)
+
+
+def _held(read: tuple[Entry, bytes | Death | None]) -> int:
+    entry, content = read
+    return len(content or b"") + _facts_bytes(entry)
 
 
 def _facts_bytes(entry: Entry) -> int:

@@ -113,30 +113,38 @@ def read_chosen(found: FoundShards, choice: Choice) -> Iterator[ChosenSample | S
 def _of_shard(
     shard: Shard, chosen: frozenset[str], child: Child
 ) -> Iterator[ChosenSample | ShardProblem]:
-    waiting: list[ChosenSample] = []
-    held = 0
+    problems: list[ShardProblem] = []
+    samples = _samples(shard, chosen, problems)
+    for batch in bucket.batches_by_bytes(
+        samples, _BATCH, _BATCH_BYTES, lambda sample: len(sample.audio)
+    ):
+        yield from problems
+        problems.clear()
+        yield from _outlined(batch, child)
+    yield from problems
+
+
+def _samples(
+    shard: Shard, chosen: frozenset[str], problems: list[ShardProblem]
+) -> Iterator[ChosenSample]:
+    """Samples of a shard that were chosen; problems are listed as they are met."""
     for entry in read_shard(shard):
         if isinstance(entry, ShardProblem):
-            yield entry
+            problems.append(entry)
             continue
         if clip_of(entry.key) not in chosen:
             continue
         ours = as_ours(entry)
         if isinstance(ours, ShardProblem):
-            yield ours
+            problems.append(ours)
         try:
-            sample = _sample(entry, ours if isinstance(ours, Sample) else None)
+            yield _sample(entry, ours if isinstance(ours, Sample) else None)
         except DeadInput as error:
-            yield ShardProblem(
-                shard=entry.shard, key=entry.key, code=error.code, message=error.message
+            problems.append(
+                ShardProblem(
+                    shard=entry.shard, key=entry.key, code=error.code, message=error.message
+                )
             )
-            continue
-        waiting.append(sample)
-        held += len(sample.audio)
-        if len(waiting) >= _BATCH or held >= _BATCH_BYTES:
-            yield from _outlined(waiting, child)
-            waiting, held = [], 0
-    yield from _outlined(waiting, child)
 
 
 def _sample(raw: RawSample, ours: Sample | None) -> ChosenSample:

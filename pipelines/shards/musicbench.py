@@ -180,6 +180,18 @@ def musicbench_rows(
             yield musicbench_row(entry.sample, entry.location, dataset)
 
 
+def free_file(to: str, *, force: bool) -> tuple[Store, str]:
+    """The store of a file or URL that is to be written, and its name there.
+
+    Raises `PipelineError` where it exists (unless `force`).
+    """
+    folder, _, name = to.rpartition("/")
+    store = Store(folder or ("/" if to.startswith("/") else "."))
+    if not force and store.exists(name):
+        raise PipelineError(f"{to} exists: name another file, or --force to replace it")
+    return store, name
+
+
 def export(
     found: FoundShards, to: str, *, dataset: str, split: Split | None = None, force: bool = False
 ) -> Iterator[MusicBenchRow | ShardProblem]:
@@ -187,10 +199,7 @@ def export(
 
     Raises `PipelineError` where the file exists (unless `force`) or there is not one row.
     """
-    folder, _, name = to.rpartition("/")
-    store = Store(folder or ("/" if to.startswith("/") else "."))
-    if not force and store.exists(name):
-        raise PipelineError(f"{to} exists: name another file, or --force to replace it")
+    store, name = free_file(to, force=force)
     rows = 0
     try:
         with store.writer(name) as out:

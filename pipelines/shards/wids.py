@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pipelines.errors import PipelineError
 from pipelines.shards.find import FoundShards, Shard, ShardProblem
+from pipelines.shards.musicbench import free_file
 from pipelines.shards.read import RawSample, read_shard
-from pipelines.storage.store import Store
 from schemas.identity import Split
 
 
@@ -30,10 +30,7 @@ def export_index(
 
     Raises `PipelineError` where the file exists (unless `force`) or there is not one shard.
     """
-    folder, _, name = to.rpartition("/")
-    store = Store(folder or ("/" if to.startswith("/") else "."))
-    if not force and store.exists(name):
-        raise PipelineError(f"{to} exists: name another file, or --force to replace it")
+    store, name = free_file(to, force=force)
     yield from found.problems
     listed: list[dict[str, Any]] = []
     for shard in found.shards:

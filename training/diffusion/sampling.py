@@ -5,7 +5,7 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands.
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Final
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from training.samplers.guidance import (
     thresholded,
 )
 
-START: Final = "sampling"  # the purpose of noise that a way begins with
 # by channel the least and the largest value of latents
 LatentRange = Sequence[tuple[float, float]]
 
@@ -49,21 +48,15 @@ def sampled_latents(
     Gradients pass, unless the caller is under `no_grad`. Raises `TrainingError` where keys and
     conditions differ in number.
     """
-    rules, text = config or SamplingConfig(), conditions.text.states_BLD
-    if len(keys) != len(text):
-        raise TrainingError(f"{len(keys)} keys for conditions of {len(text)} samples")
-    shape = (model.net.config.latent_channels, frames, bands)
-
-    def noise(purpose: str) -> torch.Tensor:
-        return keyed_noise(keys, seed, purpose, shape).to(text.device)
-
+    rules = config or SamplingConfig()
+    noise = keyed_noise(model, conditions, keys=keys, seed=seed, frames=frames, bands=bands)
     return denoised(
         predictor(model, conditions, empty_text, rules, latent_range),
-        noise(START),
+        noise.start(),
         model.objective,
         rules,
         between=between,
-        fresh=lambda number: noise(at_step(number)),
+        fresh=noise.at_step,
     )
 
 
@@ -162,15 +155,43 @@ def _limited(
     return limited
 
 
+class KeyedNoise(NamedTuple):
+    """Standard normal noise of a way, (B, C, T, F), by seed and key alone."""
+
+    keys: Sequence[str]
+    seed: int
+    shape: tuple[int, int, int]  # of one latent
+    device: torch.device
+
+    def start(self) -> torch.Tensor:
+        """What the way begins with."""
+        return self._drawn("sampling")
+
+    def at_step(self, number: int) -> torch.Tensor:
+        """What is drawn at a step of it."""
+        return self._drawn(f"sampling step {number}")
+
+    def _drawn(self, purpose: str) -> torch.Tensor:
+        rngs = [keyed_rng(self.seed, key, purpose) for key in self.keys]
+        drawn = [rng.standard_normal(self.shape, dtype=np.float32) for rng in rngs]
+        return torch.from_numpy(np.stack(drawn)).to(self.device)
+
+
 def keyed_noise(
-    keys: Sequence[str], seed: int, purpose: str, shape: tuple[int, ...]
-) -> torch.Tensor:
-    """Standard normal noise for each key, (B, *shape), by seed, key and purpose alone."""
-    rngs = [keyed_rng(seed, key, purpose) for key in keys]
-    drawn = [rng.standard_normal(shape, dtype=np.float32) for rng in rngs]
-    return torch.from_numpy(np.stack(drawn))
+    model: LatentDiffusion,
+    conditions: Conditions,
+    *,
+    keys: Sequence[str],
+    seed: int,
+    frames: int,
+    bands: int,
+) -> KeyedNoise:
+    """The noise of latents for these conditions, one for each key.
 
-
-def at_step(number: int) -> str:
-    """The purpose of noise that is drawn at a step of the way."""
-    return f"{START} step {number}"
+    Raises `TrainingError` where keys and conditions differ in number.
+    """
+    text = conditions.text.states_BLD
+    if len(keys) != len(text):
+        raise TrainingError(f"{len(keys)} keys for conditions of {len(text)} samples")
+    shape = (model.net.config.latent_channels, frames, bands)
+    return KeyedNoise(keys, seed, shape, text.device)

@@ -110,7 +110,7 @@ class Generator(NamedTuple):
         check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
-        if codec.facts.identity != survey.codec.identity:
+        if not codec.facts.has_latents_of(survey.codec):
             raise TrainingError(
                 f"{checkpoint.name} plays through {survey.codec}, "
                 f"but the codec found here is {codec.facts}"

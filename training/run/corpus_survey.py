@@ -180,7 +180,7 @@ def _survey_contents(
 
 def _has_latents(corpus: CorpusState, codec: CodecFacts) -> bool:
     """Whether samples hold latents, and a build does not say that they are another codec's."""
-    if corpus.latents_codec is not None and corpus.latents_codec != codec:
+    if corpus.latents_codec is not None and not codec.has_latents_of(corpus.latents_codec):
         return False
     first = read_ranges([corpus.corpus_index.range_of(0)])[0]
     try:

@@ -117,7 +117,7 @@ def _gone_on(
 ) -> tuple[CorpusSurvey, list[str]]:
     """The survey of a checkpoint; a new one, with the old ones too, where corpora changed."""
     before = last.record(CORPUS, CorpusSurvey)
-    if before.codec != codec.facts:
+    if not codec.facts.has_latents_of(before.codec):
         learned, present = (
             f"{facts.name} {facts.version}" for facts in (before.codec, codec.facts)
         )

@@ -47,7 +47,7 @@ def warm_start(recipe: TrainRecipe, codec: CodecFacts) -> WarmStart:
     checkpoint = find_checkpoint(recipe.run.start_from, files=(*PLAYED, RECIPE, CORPUS))
     theirs, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, CorpusSurvey)
     _check_fit(checkpoint, theirs, recipe)
-    if survey.codec != codec:
+    if not codec.has_latents_of(survey.codec):
         raise TrainingError(
             f"{checkpoint.name} has learned latents of {survey.codec.name} "
             f"{survey.codec.version}, but the codec here is {codec.name} {codec.version}: its "

@@ -41,8 +41,7 @@ def denoised(
     """The way from noise to latents with any predictor of the objective's target.
 
     `between` is called after each step; `fresh` gives the noise that `ddpm` draws, and `ddim`
-    where eta is not 0. Raises
-    `TrainingError` where sampler and objective do not fit.
+    where eta is not 0. Raises `TrainingError` where sampler and objective do not fit.
     """
     if objective.is_straight and config.sampler in OF_DIFFUSION:
         raise TrainingError(

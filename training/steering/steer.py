@@ -10,8 +10,7 @@ import torch
 
 from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.sampling import START, LatentRange, at_step, keyed_noise, predictor
-from training.errors import TrainingError
+from training.diffusion.sampling import LatentRange, keyed_noise, predictor
 from training.samplers.config import SamplingConfig
 from training.steering.optimise import Optimised, Steering, optimised
 
@@ -33,20 +32,18 @@ def steered_latents(
     is small. A key's depends on seed and key alone, as there. Raises `TrainingError` where keys and
     conditions differ in number, or a loss is not a number.
     """
-    rules, text = sampling or SamplingConfig(), conditions.text.states_BLD
-    if len(keys) != len(text):
-        raise TrainingError(f"{len(keys)} keys for conditions of {len(text)} samples")
-    shape = (model.net.config.latent_channels, frames, bands)
+    rules = sampling or SamplingConfig()
+    noise = keyed_noise(model, conditions, keys=keys, seed=seed, frames=frames, bands=bands)
     with _frozen(model):
         with torch.no_grad():  # conditions are the same all along
             predict = predictor(model, conditions, empty_text, rules, latent_range)
         return optimised(
             predict,
-            keyed_noise(keys, seed, START, shape).to(text),
+            noise.start(),
             model.objective,
             rules,
             steering,
-            fresh=lambda number: keyed_noise(keys, seed, at_step(number), shape).to(text),
+            fresh=noise.at_step,
         )
 
 

@@ -87,7 +87,8 @@ def export_for(
         export = _DataSetWriter(trainer, recipe, folder)
         problems: list[ShardProblem] = []
         with bucket.child(LimitsRecipe()) as child:
-            for batch in _batches(found, split, LIMITS[trainer].most_s, export, problems):
+            samples = _with_audio(found, split, LIMITS[trainer].most_s, export, problems)
+            for batch in bucket.batches_by_bytes(samples, _BATCH, _BATCH_BYTES, _audio_bytes):
                 problems += export.write(batch, child)
         if not export.segments:
             raise PipelineError(
@@ -97,16 +98,14 @@ def export_for(
         return export.close(dataset, tuple(problems))
 
 
-def _batches(
+def _with_audio(
     found: FoundShards,
     split: Split | None,
     most_s: float,
     export: "_DataSetWriter",
     problems: list[ShardProblem],
-) -> Iterator[list[_Waiting]]:
-    """Samples with their audio, some at a time; problems are listed as they are met."""
-    waiting: list[_Waiting] = []
-    held = 0
+) -> Iterator[_Waiting]:
+    """Samples with their audio; problems are listed as they are met."""
     for entry in our_samples(found):
         if isinstance(entry, ShardProblem):
             problems.append(entry)
@@ -115,13 +114,12 @@ def _batches(
             export.left_out["sample_of_another_split"] += 1
             continue
         parts = spans(entry.sample.labels, most_s)
-        waiting.append(_Waiting(entry, entry.raw.shard, parts, _content(entry, parts)))
-        held += entry.raw.audio.size if entry.raw.audio else 0
-        if len(waiting) >= _BATCH or held >= _BATCH_BYTES:
-            yield waiting
-            waiting, held = [], 0
-    if waiting:
-        yield waiting
+        yield _Waiting(entry, entry.raw.shard, parts, _content(entry, parts))
+
+
+def _audio_bytes(one: _Waiting) -> int:
+    audio = one.located.raw.audio
+    return audio.size if audio else 0
 
 
 def _content(entry: Located, parts: Sequence[SegmentSpan]) -> AudioToCut | Death:
