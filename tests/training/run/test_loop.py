@@ -407,6 +407,21 @@ def test_other_latents_than_those_that_were_learned_are_refused(tmp_path: Path) 
         train(recipe(shards, run__steps=4), str(run), silent)
 
 
+def test_latents_and_runs_of_before_codecs_told_levels_are_gone_on_with(tmp_path: Path) -> None:
+    shards, run = corpus(tmp_path / "shards"), tmp_path / "run"
+    before = {"name": "small", "latents": open_codec("mel").facts.identity}
+    assert "levels" not in before["latents"]
+    (shards / "dataset.json").write_text(json.dumps(before))
+    train(recipe(shards, run__steps=2), str(run), silent)
+    learned = find_checkpoint(str(run)).record("corpus.json", CorpusSurvey)
+    assert learned.latents  # nothing is encoded anew
+    told = json.loads((run / checkpoints.folder_of(2) / "corpus.json").read_text())["codec"]
+    levels = f'"unit_db": {told["levels"]["unit_db"]}'
+    assert levels in (run / checkpoints.folder_of(2) / "corpus.json").read_text()
+    edited(run / checkpoints.folder_of(2), "corpus.json", levels, '"unit_db": 7')
+    assert train(recipe(shards, run__steps=3), str(run), silent).step == 3
+
+
 def test_validation_of_those_that_have_it_is_followed_and_its_lack_is_told(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "shards")
     lines: list[str] = []
