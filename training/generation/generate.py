@@ -25,12 +25,12 @@ from training.diffusion.sampling import sampled_latents
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
 from training.nets import NetConfig
-from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
+from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.model_weights import check_shapes, fill_weights
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, foreign_names
-from training.run.warm_start import played_weights
+from training.run.warm_start import played_model, played_weights
 from training.samplers.config import SamplingConfig
 from training.steering.optimise import Steering
 from training.steering.steer import steered_latents
@@ -102,11 +102,7 @@ class Generator(NamedTuple):
         Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by
         hand for the run.
         """
-        checkpoint = find_checkpoint(target, files=(*PLAYED, RECIPE, CORPUS))
-        recipe, survey = (
-            checkpoint.record(RECIPE, TrainRecipe),
-            checkpoint.record(CORPUS, CorpusSurvey),
-        )
+        checkpoint, recipe, survey = played_model(target)
         check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
         chosen = device_of(device)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))

@@ -19,20 +19,19 @@ import diffusers
 import safetensors.torch
 
 from training.adapters.config import AdapterRecipe
-from training.errors import TrainingError
 from training.munet.config import MuNetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.published.codec_folder import copy_codec
 from training.published.reading import LINEAGE, NET, Lineage
-from training.published.sources import OURS, REST
+from training.published.sources import OURS, REST, new_folder
 from training.published.unet_names import published_name, published_unet, unet_config
-from training.run.checkpoints import CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import TrainRecipe
 from training.run.run_state import Parent
 from training.run.tensor_files import Weights
-from training.run.warm_start import played_weights
+from training.run.warm_start import played_model, played_weights
 
 _WEIGHTS: Final = "diffusion_pytorch_model.safetensors"
 _AUTOENCODERS: Final = ("audioldm", "vae")  # codecs in diffusers' layout
@@ -58,11 +57,8 @@ def export_model(target: str, out: str) -> ExportedModel:
 
     Raises `TrainingError` where something lies there, or weights cannot be read.
     """
-    folder = Path(out)
-    if folder.is_dir() and any(folder.iterdir()):
-        raise TrainingError(f"{out} is not empty: name a new folder")
-    checkpoint = find_checkpoint(target, files=(*PLAYED, RECIPE, CORPUS))
-    recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, CorpusSurvey)
+    folder = new_folder(out)
+    checkpoint, recipe, survey = played_model(target)
     weights, parents = played_weights(checkpoint), checkpoint.state().parents
     net = {name.removeprefix(NET): one for name, one in weights.items() if name.startswith(NET)}
     rest = {name: one for name, one in weights.items() if not _is_published(name)}

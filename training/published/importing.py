@@ -19,7 +19,7 @@ from training.prompt_controls.corpus import NEUTRAL
 from training.published.codec_folder import CODEC_WEIGHTS, import_codec
 from training.published.reading import PublishedModel, read_model
 from training.published.released import released_family, released_recipe, released_weights
-from training.published.sources import PublishedFolder, published_folder
+from training.published.sources import PublishedFolder, new_folder, published_folder
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, EMA, RECIPE, STATE
 from training.run.corpus_survey import CorpusSurvey
@@ -54,9 +54,7 @@ def import_published(
     store = Store(out)
     if not store.is_local:
         raise TrainingError(f"{out}: a model is imported into a local folder")
-    folder = Path(store.path("."))
-    if folder.is_dir() and any(folder.iterdir()):
-        raise TrainingError(f"{out} is not empty: name a new folder")
+    folder = new_folder(store.path("."), out)
     found = published_folder(source)
     parent = _parent(found, source, licence)
     if found.main is None:

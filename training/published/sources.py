@@ -126,3 +126,14 @@ def _json(path: Path) -> Mapping[str, Any]:
         return json_object(path.read_bytes())
     except DeadInput as error:
         raise TrainingError(f"{path} cannot be used: {error}") from error
+
+
+def new_folder(path: str, name: str = "") -> Path:
+    """The folder at a path, for a model to be written into.
+
+    Raises `TrainingError` where something lies in it; `name` is what its user calls it.
+    """
+    folder = Path(path)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise TrainingError(f"{name or path} is not empty: name a new folder")
+    return folder

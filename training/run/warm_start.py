@@ -44,8 +44,7 @@ def warm_start(recipe: TrainRecipe, codec: CodecFacts) -> WarmStart:
 
     Raises `TrainingError` where that is not there, or does not fit: net, target, codec.
     """
-    checkpoint = find_checkpoint(recipe.run.start_from, files=(*PLAYED, RECIPE, CORPUS))
-    theirs, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, CorpusSurvey)
+    checkpoint, theirs, survey = played_model(recipe.run.start_from)
     _check_fit(checkpoint, theirs, recipe)
     if not codec.has_latents_of(survey.codec):
         raise TrainingError(
@@ -71,6 +70,23 @@ def warm_start(recipe: TrainRecipe, codec: CodecFacts) -> WarmStart:
         if ours != before
     ]
     return WarmStart((*state.parents, parent), tuple(notes))
+
+
+class PlayedModel(NamedTuple):
+    """What plays, but for its weights (`played_weights`)."""
+
+    checkpoint: Checkpoint
+    recipe: TrainRecipe
+    survey: CorpusSurvey
+
+
+def played_model(target: str) -> PlayedModel:
+    """The model of a checkpoint, or of the last whole one of a run.
+
+    Raises `TrainingError` where there is none, or what plays in it is damaged.
+    """
+    found = find_checkpoint(target, files=(*PLAYED, RECIPE, CORPUS))
+    return PlayedModel(found, found.record(RECIPE, TrainRecipe), found.record(CORPUS, CorpusSurvey))
 
 
 def parent_weights(parent: Parent) -> Weights:

@@ -25,7 +25,6 @@ class HostCopies:
     def __init__(self, world: World) -> None:
         self._world = world
         self._kept: dict[str, torch.Tensor] = {}
-        self._there: Any = None
 
     def keep(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         """A copy; of a CPU's tensor itself, where nobody changes it before it is written."""

@@ -9,9 +9,10 @@ from typing import Final
 
 import torch
 
-from pipelines.audio.controls import MIDDLE_C_HZ, TOP_HZ
+from pipelines.audio.controls import TOP_HZ
 from pipelines.codecs.mel import HOP, RATE_HZ, MelCodec
 from schemas.controls import CONTROL_RATE_HZ, NO_PITCH
+from training.steering.of_waves import high_passed
 
 _COEFFICIENTS: Final = 13  # the first says how loud it is, and is left out
 _LEAST_HZ: Final = 400.0  # below, bands are wider than semitones are apart
@@ -78,6 +79,5 @@ def _classes() -> torch.Tensor:
     hertz = MelCodec().centres_hz().double()
     pitch = 69 + 12 * torch.log2(hertz / 440)
     away = (pitch[:, None] - torch.arange(NO_PITCH) + NO_PITCH / 2) % NO_PITCH - NO_PITCH / 2
-    passed = hertz**2 / torch.hypot(hertz**2, torch.full_like(hertz, MIDDLE_C_HZ**2))
-    heard = passed * (hertz > _LEAST_HZ) * (hertz < TOP_HZ)
+    heard = high_passed(hertz) * (hertz > _LEAST_HZ) * (hertz < TOP_HZ)
     return (1 - away.abs()).clamp(min=0) * heard[:, None]

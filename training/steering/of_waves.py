@@ -57,14 +57,19 @@ def chroma_of_waves(waves_BS: torch.Tensor, rate_hz: int) -> torch.Tensor:
     bin_hz = EAR_HZ / FINE_SIZE
     first, last = int(LOWEST_HZ / bin_hz), int(TOP_HZ / bin_hz)
     hertz_K = torch.arange(first, last, device=waves_BS.device, dtype=fine_BNK.dtype) * bin_hz
-    c_squared = torch.tensor(MIDDLE_C_HZ**2).to(hertz_K)
-    heights_BNK = fine_BNK[..., first:last] * (hertz_K**2 / torch.hypot(hertz_K**2, c_squared))
+    heights_BNK = fine_BNK[..., first:last] * high_passed(hertz_K)
     pitch_BNK, peak_BNK = _pitches(fine_BNK.detach(), heights_BNK.detach(), first, last)
     tuning_B = _tuning(pitch_BNK, heights_BNK.detach() * peak_BNK)
     class_BNK = (pitch_BNK - tuning_B[:, None, None]).round().long() % NO_PITCH
     counted_BNK = heights_BNK * (peak_BNK + _BESIDE_PEAKS * ~peak_BNK)
     empty = fine_BNK.new_zeros(*fine_BNK.shape[:2], NO_PITCH)
     return empty.scatter_add(2, class_BNK, counted_BNK)
+
+
+def high_passed(hertz: torch.Tensor) -> torch.Tensor:
+    """What a high-pass at middle C leaves of each frequency's amplitude, as `melody` has it."""
+    corner = torch.tensor(MIDDLE_C_HZ**2).to(hertz)
+    return hertz**2 / torch.hypot(hertz**2, corner)
 
 
 def onset_strength_of_waves(waves_BS: torch.Tensor, rate_hz: int) -> torch.Tensor:

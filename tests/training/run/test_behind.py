@@ -42,7 +42,7 @@ World.runs_behind = property(lambda _: True)
 recipe, out, after_s = sys.argv[1:]
 def tell(line):
     print(line, flush=True)
-    if line.startswith("step 2 "):
+    if line.startswith("step 3 "):  # step 1 is kept before step 2 is
         threading.Timer(float(after_s), os.kill, (os.getpid(), 9)).start()
 train(TrainRecipe.model_validate_json(open(recipe).read()), out, tell)
 """
