@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from training.nets import COMPILED_PARTS
+from training.nets import compiled_parts
 from training.run.presets import ready_recipe
 from training.run.throughput import stand_in
 
@@ -32,9 +32,8 @@ def first_step_s(preset: str, mode: str) -> float:
     inputs = stand_in(recipe, shape, "cpu")
     if mode == "whole":
         inputs.model.get_submodule(inputs.model.kind).compile()
-    for module in inputs.model.modules():
-        if mode == "blocks" and isinstance(module, COMPILED_PARTS):
-            module.compile(dynamic=False)
+    for part in compiled_parts(inputs.model) if mode == "blocks" else ():
+        part.compile(dynamic=False)
     before = time.perf_counter()
     inputs.predicted().sum().backward()  # type: ignore[no-untyped-call]
     return time.perf_counter() - before
