@@ -4,14 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 
 from flows.build.order import ASSIGNED, MARKED, ORDER, order_of, steps_of
-from flows.build.run_stage import StepReport, Watch, run_stage, watched
+from flows.build.run_stage import StepReport, Watch, chains_of, run_stages, watched
 from flows.build.run_step import (
     begin,
     check,
     check_models,
     check_reach,
     new_run,
-    run_step,
+    run_steps,
     stored_build,
     trust_recipe,
     trusted_build,
@@ -58,26 +58,27 @@ def build(
     trust_recipe(out, recipe, sources)
     with hold(Store(out), "obbligato build") as lock:
         begin(sources, out, recipe)
-        return _taken(steps_of(recipe), out, engine, watch, lock, shrink=shrink)
+        return _taken(recipe, out, engine, watch, lock, shrink=shrink)
 
 
 def _taken(
-    steps: Sequence[str],
+    recipe: Recipe,
     out: str,
     engine: Engine,
     watch: Watch,
     lock: Lock,
     *,
+    after: str = "",
     shrink: bool = False,
 ) -> Dataset:
     store, run_folder = Store(out), new_run()
     reports: list[StepReport] = []
     started = time.time()
     try:
-        for step in steps:
+        for chain in chains_of(steps_of(recipe, after=after), recipe):
             lock.check()
-            reports.append(
-                run_step(step, out, engine, run_folder, watched(watch, lock), shrink=shrink)
+            reports += run_steps(
+                chain, out, engine, run_folder, watched(watch, lock), shrink=shrink
             )
         return stated_dataset(store)
     finally:
@@ -114,7 +115,7 @@ def _renewed(out: str, recipe: Recipe, engine: Engine, watch: Watch, command: st
     check_models(recipe)
     with hold(Store(out), command) as lock:
         begin(sources, out, recipe)
-        return _taken(steps_of(recipe, after=ASSIGNED), out, engine, watch, lock)
+        return _taken(recipe, out, engine, watch, lock, after=ASSIGNED)
 
 
 def verify_build(out: str, engine: Engine, watch: Watch) -> Dataset:
@@ -155,7 +156,7 @@ def _verified(store: Store, recipe: Recipe, engine: Engine, watch: Watch) -> Dat
             raise PipelineError(_told_without(store, without))
         for job in jobs:
             store.delete(marker_name(order[-1].folder, job.bucket))
-        run_stage(order[-1], store, recipe, engine, new_run(), watch)
+        run_stages(order[-1:], store, recipe, engine, new_run(), watch)
         dataset = described(store, recipe, order)
         check_stated(store, dataset)
         publish_dataset(store, dataset)
@@ -203,4 +204,4 @@ def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> Datase
     check(sources, out, recipe, engine)
     with hold(Store(out), "obbligato dead retry") as lock:
         mark_for_retry(Store(out), recipe, ORDER, keys)
-        return _taken(steps_of(recipe), out, engine, watch, lock)
+        return _taken(recipe, out, engine, watch, lock)

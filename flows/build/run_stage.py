@@ -1,4 +1,8 @@
-"""One stage over all its units: which wait, the progress meanwhile, and the report at the end."""
+"""A chain of stages over all their units: which wait, the progress meanwhile, and the reports at
+the end.
+
+Each unit goes through the whole chain, whatever the others do.
+"""
 
 import threading
 import time
@@ -8,20 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from flows.build.order import DIVIDING
+from flows.build.order import DIVIDING, STEPS
 from flows.errors import UsageError
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.build import plans
 from pipelines.build.outputs import Job
 from pipelines.build.tables import MARKER
 from pipelines.engine import bucket
-from pipelines.engine.pool import BucketRun, balanced, run_here
-from pipelines.engine.stage import RunAll, Stage, fingerprint, fingerprints, finished
+from pipelines.engine.bucket import at_stage
+from pipelines.engine.pool import BucketRun, balanced, exchange_here, run_here, write_rows
+from pipelines.engine.stage import RunAll, Stage, Step, fingerprint, fingerprints, finished
 from pipelines.errors import PipelineError, TransientError
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.lock import Lock
 from pipelines.storage.store import Store
-from schemas.counts import added
+from schemas.counts import Counts, added
 from schemas.recipe import Recipe
 
 _POLL_S: Final = 10.0  # between two looks at what workers elsewhere have finished
@@ -94,49 +99,88 @@ def sizes_of(stage: Stage, store: Store) -> dict[str, int]:
         ) from error
 
 
-def run_stage(
-    stage: Stage,
+def chains_of(steps: Sequence[str], recipe: Recipe) -> tuple[tuple[str, ...], ...]:
+    """Steps in rows that are taken together: stages of one partition, each of which looks at its
+    own unit alone.
+
+    >>> chains_of(("probe", "cut", "assign_buckets", "annotate", "filter"), Recipe())
+    (('probe', 'cut'), ('assign_buckets',), ('annotate', 'filter'))
+    """
+    chains: list[tuple[str, ...]] = []
+    for name in steps:
+        if chains and _links(STEPS[chains[-1][-1]], STEPS[name], recipe):
+            chains[-1] = (*chains[-1], name)
+        else:
+            chains.append((name,))
+    return tuple(chains)
+
+
+def _links(before: Step, step: Step, recipe: Recipe) -> bool:
+    """Whether a unit may go from one step to the next without waiting for others."""
+    return (
+        isinstance(before, Stage)
+        and isinstance(step, Stage)
+        and before.partition is step.partition
+        and not before.is_whole(recipe)
+        and not step.is_whole(recipe)
+    )
+
+
+def run_stages(
+    stages: Sequence[Stage],
     store: Store,
     recipe: Recipe,
     engine: Engine,
     run_folder: str,
     watch: Watch,
     share: UnitShare = WHOLE,
-) -> StepReport:
-    """Run a stage over all its units, or a share of them, that are not done.
+) -> list[StepReport]:
+    """Run a chain of stages over all their units, or a share of them, that are not done.
 
     Raises `PipelineError` where some stay unfinished.
     """
-    if not stage.enabled(recipe):
-        return StepReport(stage.name, {})
-    if share != WHOLE and stage.is_whole(recipe):
-        raise UsageError(f"step {stage.name} does all buckets at once: take it without --share")
+    first = stages[0]
+    if share != WHOLE and first.is_whole(recipe):
+        raise UsageError(f"step {first.name} does all buckets at once: take it without --share")
     work = StageWork(
-        stage=stage,
+        stages=stages,
         store=store,
         recipe=recipe,
         engine=engine,
-        sizes=_shared_out(sizes_of(stage, store), share),
+        sizes=_shared_out(sizes_of(first, store), share),
         folder=run_folder if share == WHOLE else f"{run_folder}/{share.number}-of-{share.of}",
         watch=watch,
     )
-    run_all = stage.run_all(recipe)
+    run_all = first.run_all(recipe)
     if run_all is not None:
-        return _run_together(work, run_all)
-    return _run_by_unit(work) if stage.shuffle is None else _run_shuffled(work)
+        return [_run_together(work, run_all)]
+    return _run_by_unit(work) if first.shuffle is None else [_run_shuffled(work)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageWork:
-    """A stage of a build that is to be run: over which units, by what, and who watches."""
+    """A chain of stages of a build that is to be run: over which units, by what, and who watches.
 
-    stage: Stage
+    A stage that does all units at once is a chain by itself.
+    """
+
+    stages: Sequence[Stage]
     store: Store
     recipe: Recipe
     engine: Engine
-    sizes: Mapping[str, int]  # of its units: slices in inputs or texts, buckets in clips
-    folder: str  # of the run's report, in the store
+    sizes: Mapping[str, int]  # of their units: slices in inputs or texts, buckets in clips
+    folder: str  # of the run's reports, in the store
     watch: Watch
+
+    @property
+    def stage(self) -> Stage:
+        """The first stage."""
+        return self.stages[0]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the stages."""
+        return [stage.name for stage in self.stages]
 
     def jobs(self, names: Iterable[str]) -> list[Job]:
         """The jobs of units."""
@@ -154,21 +198,36 @@ def _shared_out(sizes: Mapping[str, int], share: UnitShare) -> dict[str, int]:
     return {name: sizes[name] for name in names}
 
 
-def _run_by_unit(work: StageWork) -> StepReport:
-    """Run a stage whose units are independent: those that are done are left out.
+def _run_by_unit(work: StageWork) -> list[StepReport]:
+    """Run stages whose units are independent: what is done is left out.
 
     On an object store every look costs a request: there the workers look, side by side.
     """
-    stage = work.stage
-    done: list[Mapping[str, int]] = []
-    waiting: dict[str, int] = {}
-    for job in work.jobs(work.sizes):
-        counts = finished(stage, job, fingerprint(stage, job)) if job.store.is_local else None
+    standing = {
+        job.bucket: _standing(work.stages, job) if job.store.is_local else []
+        for job in work.jobs(work.sizes)
+    }
+    waiting = {
+        stage.name: {name: work.sizes[name] for name, done in standing.items() if len(done) <= at}
+        for at, stage in enumerate(work.stages)
+    }
+    rows = _run_waiting(work, waiting, "")
+    done = {
+        stage.name: [counts[at] for counts in standing.values() if at < len(counts)]
+        for at, stage in enumerate(work.stages)
+    }
+    return _reported(work, done, rows)
+
+
+def _standing(stages: Sequence[Stage], job: Job) -> list[Counts]:
+    """Counts of the stages at the head of a chain that have done a unit."""
+    found: list[Counts] = []
+    for stage in stages:
+        counts = finished(stage, job, fingerprint(stage, job))
         if counts is None:
-            waiting[job.bucket] = work.sizes[job.bucket]
-        else:
-            done.append(counts)
-    return _reported(work, done, _run_waiting(work, waiting, ""))
+            break
+        found.append(counts)
+    return found
 
 
 def _run_shuffled(work: StageWork) -> StepReport:
@@ -178,15 +237,18 @@ def _run_shuffled(work: StageWork) -> StepReport:
     done = side_by_side(lambda job: finished(stage, job, whole), jobs)
     known = [counts for counts in done if counts is not None]
     if len(known) == len(jobs):
-        return _reported(work, known, _run_waiting(work, {}, whole))
-    # what one holds may change what is given to any other
-    return _reported(work, [], _run_waiting(work, work.sizes, whole))
+        rows = _run_waiting(work, {stage.name: {}}, whole)
+    else:  # what one holds may change what is given to any other
+        rows, known = _run_waiting(work, {stage.name: work.sizes}, whole), []
+    [report] = _reported(work, {stage.name: known}, rows)
+    return report
 
 
 def _run_together(work: StageWork, run_all: RunAll) -> StepReport:
     """Have this process do all buckets of a stage that no other may share."""
     began = time.perf_counter()
-    with _progress_reported(replace(work, engine=Engine(1)), work.sizes):
+    waiting = {work.stage.name: work.sizes}
+    with _progress_reported(replace(work, engine=Engine(1)), waiting), at_stage(work.stage.name):
         made = run_all(work.stage, work.jobs(work.sizes))
     if made.details:
         work.store.write_json(f"{work.folder}/{work.stage.name}.told.json", made.details)
@@ -199,67 +261,91 @@ def _run_together(work: StageWork, run_all: RunAll) -> StepReport:
 
 
 def _reported(
-    work: StageWork, done: Sequence[Mapping[str, int]], rows: Sequence[BucketRun]
-) -> StepReport:
-    """The report of a stage of which some units were done before, and others now."""
-    counts = [*filter(None, done), *(row.counts for row in rows)]
-    ran = sum(row.ran for row in rows)
-    work_s = sum(row.work_s for row in rows)
-    return StepReport(work.stage.name, added(counts), len(work.sizes), ran, work_s=round(work_s, 3))
+    work: StageWork, done: Mapping[str, Sequence[Counts]], rows: Sequence[BucketRun]
+) -> list[StepReport]:
+    """The reports of stages of which some units were done before, and others now."""
+    reports = []
+    for name in work.names:
+        own = [row for row in rows if row.stage == name]
+        counts = added([*filter(None, done[name]), *(row.counts for row in own)])
+        ran, work_s = sum(row.ran for row in own), round(sum(row.work_s for row in own), 3)
+        reports.append(StepReport(name, counts, len(work.sizes), ran, work_s=work_s))
+    return reports
 
 
-def _run_waiting(work: StageWork, waiting: Mapping[str, int], whole: str) -> list[BucketRun]:
-    """Have the engine do buckets, the largest first, and publish what became of each.
+Waiting = Mapping[str, Mapping[str, int]]  # by stage: units that are not done, with their sizes
+
+
+def _run_waiting(work: StageWork, waiting: Waiting, whole: str) -> list[BucketRun]:
+    """Have the engine do units, the largest first, and publish what became of each.
 
     Raises `TransientError` where some stay unfinished.
     """
+    units = waiting[work.stages[-1].name]  # who waits for a stage waits for those behind it
     with _progress_reported(work, waiting):
-        if not waiting:
+        if not units:
             return []
-        rows = _run_by_engine(work, waiting, whole)
+        rows = _run_by_engine(work, units, whole)
         unfinished = [row for row in rows if row.unfinished]
         if unfinished:
+            first = unfinished[0]
             raise TransientError(
-                f"stage {work.stage.name}: {len(unfinished)} of {len(work.sizes)} buckets are "
-                f"unfinished, {unfinished[0].bucket} first: {unfinished[0].unfinished}"
+                f"stage {first.stage}: {len(unfinished)} of {len(work.sizes)} buckets are "
+                f"unfinished, {first.bucket} first: {first.unfinished}"
             )
     return rows
 
 
-def _run_by_engine(work: StageWork, waiting: Mapping[str, int], whole: str) -> list[BucketRun]:
+def _run_by_engine(work: StageWork, units: Mapping[str, int], whole: str) -> list[BucketRun]:
     if not work.is_local:
         from pipelines.beam.run import run_buckets
 
         return run_buckets(
-            work.stage, work.store, work.recipe, waiting, work.folder, work.engine, whole
+            work.stages, work.store, work.recipe, units, work.folder, work.engine, whole
         )
-    [order] = balanced(waiting, 1)
-    rows = run_here(work.stage, work.jobs(order), work.engine.workers, whole)
-    work.store.write_json(
-        f"{work.folder}/{work.stage.name}.json", sorted(rows, key=lambda row: row.bucket)
+    [order] = balanced(units, 1)
+    jobs, workers = work.jobs(order), work.engine.workers
+    rows = (
+        run_here(work.stages, jobs, workers)
+        if work.stage.shuffle is None
+        else exchange_here(work.stage, jobs, workers, whole)
     )
+    write_rows(work.store, work.folder, work.names, rows)
     return rows
 
 
+class StageProgress:
+    """How far the stages of a chain are."""
+
+    def __init__(self, work: StageWork, waiting: Waiting) -> None:
+        self._watch, self._total = work.watch, sum(work.sizes.values())
+        self._done = {name: self._total - sum(waiting[name].values()) for name in work.names}
+
+    def count(self, stage: str, number: int) -> None:
+        """Count so many more as done, and report it."""
+        self._done[stage] += number
+        self._watch(StepProgress(stage, min(self._done[stage], self._total), self._total))
+
+    def complete(self) -> None:
+        """Report that all is done."""
+        for stage, done in self._done.items():
+            self.count(stage, self._total - done)
+
+
 @contextmanager
-def _progress_reported(work: StageWork, waiting: Mapping[str, int]) -> Iterator[None]:
-    """Report how far a stage is while the block lasts, and at its end that all is done."""
-    total = sum(work.sizes.values())
-    done = [total - sum(waiting.values())]
-
-    def count(number: int) -> None:
-        done[0] += number
-        work.watch(StepProgress(work.stage.name, min(done[0], total), total))
-
-    count(0)
-    with _counted_here(count) if work.is_local else _counted_elsewhere(work, waiting, count):
+def _progress_reported(work: StageWork, waiting: Waiting) -> Iterator[None]:
+    """Report how far stages are while the block lasts, and at its end that all is done."""
+    progress = StageProgress(work, waiting)
+    for name in work.names:
+        progress.count(name, 0)
+    with _counted_here(progress) if work.is_local else _counted_elsewhere(work, waiting, progress):
         yield
-    count(total - done[0])
+    progress.complete()
 
 
 @contextmanager
-def _counted_here(count: Callable[[int], None]) -> Iterator[None]:
-    bucket.listen(count)
+def _counted_here(progress: StageProgress) -> Iterator[None]:
+    bucket.listen(progress.count)
     try:
         yield
     finally:
@@ -268,11 +354,11 @@ def _counted_here(count: Callable[[int], None]) -> Iterator[None]:
 
 @contextmanager
 def _counted_elsewhere(
-    work: StageWork, waiting: Mapping[str, int], count: Callable[[int], None]
+    work: StageWork, waiting: Waiting, progress: StageProgress
 ) -> Iterator[None]:
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        polls = pool.submit(_poll_markers, work, dict(waiting), count, ended)
+        polls = pool.submit(_poll_markers, work, waiting, progress, ended)
         try:
             yield
         finally:
@@ -281,21 +367,22 @@ def _counted_elsewhere(
 
 
 def _poll_markers(
-    work: StageWork,
-    waiting: dict[str, int],
-    count: Callable[[int], None],
-    ended: threading.Event,
+    work: StageWork, waiting: Waiting, progress: StageProgress, ended: threading.Event
 ) -> None:
     """Count buckets that workers elsewhere finish, by their markers.
 
     One whose old marker still stands counts once it has gone.
     """
-    stale = _marked(work.stage, work.store) & waiting.keys()
+    left = {name: dict(units) for name, units in waiting.items()}
+    stale = {
+        stage.name: _marked(stage, work.store) & left[stage.name].keys() for stage in work.stages
+    }
     while not ended.wait(_POLL_S):
-        marked = _marked(work.stage, work.store)
-        stale &= marked
-        for name in (marked & waiting.keys()) - stale:
-            count(waiting.pop(name))
+        for stage in work.stages:
+            name, marked = stage.name, _marked(stage, work.store)
+            stale[name] &= marked
+            for unit in (marked & left[name].keys()) - stale[name]:
+                progress.count(name, left[name].pop(unit))
 
 
 def _marked(stage: Stage, store: Store) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from flows.build.order import STEPS, order_of
 from flows.build.recipe_files import recipe_toml, validated
-from flows.build.run_stage import WHOLE, StepReport, UnitShare, Watch, run_stage
+from flows.build.run_stage import WHOLE, StepReport, UnitShare, Watch, run_stages
 from flows.errors import UsageError
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
@@ -22,7 +22,7 @@ from pipelines.build.tables import BEGUN, RECIPE, SOURCES
 from pipelines.build.versions import altered_beginning, seal_beginning
 from pipelines.codecs.recipe_codec import codec_facts
 from pipelines.embedders.recipe_embedder import description
-from pipelines.engine.stage import BegunBuild, CorpusStep
+from pipelines.engine.stage import BegunBuild, CorpusStep, Stage
 from pipelines.errors import Damaged, PipelineError
 from pipelines.extras import require
 from pipelines.inputs.listing import list_sources
@@ -140,8 +140,8 @@ def _here(model: str) -> str:
     return absolute(model) if os.path.isdir(model) else model
 
 
-def run_step(
-    name: str,
+def run_steps(
+    names: Sequence[str],
     out: str,
     engine: Engine,
     run_folder: str,
@@ -149,16 +149,18 @@ def run_step(
     share: UnitShare = WHOLE,
     *,
     shrink: bool = False,
-) -> StepReport:
-    """Take one step of a build that has begun, or a share of it.
+) -> list[StepReport]:
+    """Take one step of a build that has begun, or a chain of them (`chains_of`), or a share of it.
+
+    The seconds of a chain are told by its steps' work.
 
     Raises `PipelineError` where it cannot finish.
 
     Only a run with `shrink` set may remove many songs.
     """
     sources, recipe = trusted_build(out)
-    store, began, step = Store(out), time.time(), STEPS[name]
-    if isinstance(step, CorpusStep):
+    store, began, steps = Store(out), time.time(), [STEPS[name] for name in names]
+    if isinstance(steps[0], CorpusStep):
         build = BegunBuild(
             store=store,
             sources=tuple(sources),
@@ -166,10 +168,25 @@ def run_step(
             stages=order_of(recipe),
             shrink=shrink,
         )
-        report = StepReport(name, step.run(build) if step.enabled(recipe) else {})
+        enabled = steps[0].enabled(recipe)
+        reports = [StepReport(steps[0].name, steps[0].run(build) if enabled else {})]
     else:
-        report = run_stage(step, store, recipe, engine, run_folder, watch, share)
-    return report._replace(seconds=round(time.time() - began, 3))
+        stages = [step for step in steps if isinstance(step, Stage) and step.enabled(recipe)]
+        reports = (
+            run_stages(stages, store, recipe, engine, run_folder, watch, share)
+            if stages
+            else [StepReport(name, {}) for name in names]
+        )
+    return _timed(reports, time.time() - began)
+
+
+def _timed(reports: Sequence[StepReport], seconds: float) -> list[StepReport]:
+    work_s = sum(report.work_s for report in reports)
+    parts = [report.work_s / work_s if work_s else 1 / len(reports) for report in reports]
+    return [
+        report._replace(seconds=round(part * seconds, 3))
+        for report, part in zip(reports, parts, strict=True)
+    ]
 
 
 def write_run(

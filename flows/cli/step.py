@@ -127,7 +127,7 @@ def _take(
 ) -> None:
     from flows.build.order import step_name
     from flows.build.run_stage import WHOLE, UnitShare, watched
-    from flows.build.run_step import new_run, run_step
+    from flows.build.run_step import new_run, run_steps
     from pipelines.beam.options import check_engine, engine_of
     from pipelines.storage.lock import hold
     from pipelines.storage.store import Store
@@ -140,5 +140,5 @@ def _take(
 
     with hold(Store(out), f"obbligato step {name}") as lock:
         watch = watched(lambda state: send({"progress": state._asdict()}), lock)
-        report = run_step(name, out, engine, run or new_run(), watch, share, shrink=shrink)
+        [report] = run_steps((name,), out, engine, run or new_run(), watch, share, shrink=shrink)
     send({"report": report._asdict()})

@@ -60,6 +60,7 @@ class Receive(beam.DoFn):  # type: ignore[misc]
         given = [row for row in rows if row is not None]
         job = Job(self._out, bucket, self._recipe)
         yield reported(
+            self._stage,
             bucket,
             lambda: do_bucket(
                 self._stage, job, self._whole, lambda of: self._shuffle.receive(of, given)

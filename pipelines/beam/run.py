@@ -1,8 +1,9 @@
-"""One stage over its buckets as a Beam pipeline that ends in one combined summary."""
+"""A chain of stages over their buckets as a Beam pipeline that ends in one combined summary."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import grpc
 
@@ -10,26 +11,35 @@ from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet_import import PipelineOptions, beam
 from pipelines.build.outputs import Job
-from pipelines.engine.pool import BucketRun, balanced, reported
-from pipelines.engine.stage import Stage, run_bucket
+from pipelines.engine.pool import (
+    BucketRun,
+    balanced,
+    chained,
+    ended,
+    read_rows,
+    write_rows,
+)
+from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
+_OURS: Final = f"{PipelineError.__module__}.{PipelineError.__name__}: "
+_RUNNING: Final = re.compile(r" \[while running '[^']*'\]")  # added by Beam: its own transform
 _MOST_WORKERS: Final = 256  # elements that a pipeline starts from, however many buckets there are
 
 
 class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
-    """Does one bucket; one that cannot be done now is reported, and the others go on."""
+    """Does one bucket at each stage of a chain; one that cannot be done now is reported, and the
+    others go on.
+    """
 
-    def __init__(self, stage: Stage, out: str, recipe: Recipe) -> None:
-        self._stage, self._out, self._recipe = stage, out, recipe
+    def __init__(self, stages: Sequence[Stage], out: str, recipe: Recipe) -> None:
+        self._stages, self._out, self._recipe = stages, out, recipe
 
-    def process(self, bucket: str) -> Any:
-        """Yield what became of the bucket."""
-        yield reported(
-            bucket, lambda: run_bucket(self._stage, Job(self._out, bucket, self._recipe))
-        )
+    def process(self, bucket: str) -> Iterator[BucketRun]:
+        """Yield what became of the bucket at each stage."""
+        yield from chained(self._stages, Job(self._out, bucket, self._recipe))
 
 
 class AssignBuckets(beam.DoFn):  # type: ignore[misc]
@@ -44,23 +54,24 @@ class AssignBuckets(beam.DoFn):  # type: ignore[misc]
 
 
 class WriteSummary(beam.DoFn):  # type: ignore[misc]
-    """Publishes what became of every bucket: the one end that the whole pipeline must reach.
+    """Publishes what became of every bucket, a file a stage: the one end that the whole pipeline
+    must reach.
 
     It yields a pair to be grouped: Beam's Python job service waits for ever for a worker that dies
     where nothing comes after.
     """
 
-    def __init__(self, out: str, name: str) -> None:
-        self._out, self._name = out, name
+    def __init__(self, stages: Sequence[Stage], out: str, folder: str) -> None:
+        self._names, self._out, self._folder = [stage.name for stage in stages], out, folder
 
     def process(self, rows: list[BucketRun]) -> Iterator[tuple[str, int]]:
         """Write the rows in the order of their buckets' names."""
-        Store(self._out).write_json(self._name, sorted(rows, key=lambda row: row.bucket))
-        yield self._name, len(rows)
+        write_rows(Store(self._out), self._folder, self._names, rows)
+        yield self._folder, len(rows)
 
 
 def run_buckets(
-    stage: Stage,
+    stages: Sequence[Stage],
     store: Store,
     recipe: Recipe,
     sizes: Mapping[str, int],
@@ -68,16 +79,17 @@ def run_buckets(
     engine: Engine,
     whole: str = "",
 ) -> list[BucketRun]:
-    """Run a stage over the buckets in `sizes` (their clips) and return what became of each.
+    """Run a chain of stages over the buckets in `sizes` (their clips), as one job, and return what
+    became of each at each.
 
-    Where buckets exchange what they hold, `sizes` are all of them, and `whole` is the
-    fingerprint of the corpus.
+    Where buckets exchange what they hold, it is one stage, `sizes` are all of them, and `whole` is
+    the fingerprint of the corpus.
 
     Runners get references alone: the buckets' names lie in the run's folder. Raises `PipelineError`
     where a bucket is missing.
     """
     count = min(len(sizes), _MOST_WORKERS)
-    assigned, summary = f"{run_folder}/{stage.name}.deal.json", f"{run_folder}/{stage.name}.json"
+    assigned = f"{run_folder}/{stages[0].name}.deal.json"
     store.write_json(assigned, balanced(sizes, count))
     # the error that counts is raised below, once
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
@@ -90,26 +102,40 @@ def run_buckets(
                 | "Deal" >> beam.ParDo(AssignBuckets(store.url, assigned))
                 | "Share" >> beam.Reshuffle()
             )
-            if stage.shuffle is None:
-                done = buckets | stage.name >> beam.ParDo(RunBucket(stage, store.url, recipe))
+            if stages[0].shuffle is None:
+                chain = RunBucket(stages, store.url, recipe)
+                done = buckets | _named(stages) >> beam.ParDo(chain)
             else:
-                done = exchanged(buckets, stage, stage.shuffle, store.url, recipe, whole)
+                [stage] = stages
+                done = exchanged(buckets, stage, stages[0].shuffle, store.url, recipe, whole)
             (
                 done
                 | "Gather" >> beam.combiners.ToList()
-                | "Summary" >> beam.ParDo(WriteSummary(store.url, summary))
+                | "Summary" >> beam.ParDo(WriteSummary(stages, store.url, run_folder))
                 | "End" >> beam.GroupByKey()
             )
     except Exception as error:  # whatever a runner wraps it in
-        raise _unwrapped(error, stage) from error
-    rows = [BucketRun(*row) for row in store.read_json(summary)]
-    missing = set(sizes) - {row.bucket for row in rows}
+        raise _unwrapped(error, stages) from error
+    rows = read_rows(store, run_folder, [stage.name for stage in stages])
+    missing = set(sizes) - ended(rows, stages[-1])
     if missing:
         raise PipelineError(
-            f"stage {stage.name}: {engine.runner} reported success but {len(missing)} buckets "
+            f"{_named(stages)}: {engine.runner} reported success but {len(missing)} buckets "
             f"are missing, {min(missing)} first"
         )
     return rows
+
+
+def _named(stages: Sequence[Stage]) -> str:
+    """A chain's name.
+
+    >>> from types import SimpleNamespace as Named
+    >>> _named([Named(name="pack"), Named(name="verify")]), _named([Named(name="pack")])
+    ('stages pack to verify', 'stage pack')
+    """
+    if len(stages) == 1:
+        return f"stage {stages[0].name}"
+    return f"stages {stages[0].name} to {stages[-1].name}"
 
 
 def arguments(engine: Engine) -> list[str]:
@@ -123,20 +149,21 @@ def arguments(engine: Engine) -> list[str]:
     return [f"--runner={engine.runner}", *engine.options, *alone]
 
 
-def _unwrapped(error: BaseException, stage: Stage) -> Exception:
+def _unwrapped(error: BaseException, stages: Sequence[Stage]) -> Exception:
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, PipelineError):
-            return PipelineError(f"stage {stage.name}: {inner}")
+            return PipelineError(str(inner))
         inner = inner.__cause__ or inner.__context__
     if isinstance(error, grpc.Call):
         return PipelineError(
-            f"stage {stage.name} failed: the job server "
+            f"{_named(stages)} failed: the job server "
             f"is gone or does not answer ({error.details()})"
         )
-    return PipelineError(
-        f"stage {stage.name} failed: {first_cause(str(error) or type(error).__name__)}"
-    )
+    cause = first_cause(str(error) or type(error).__name__)
+    if cause.startswith(_OURS):  # a worker's, which names its stage and bucket
+        return PipelineError(cause.removeprefix(_OURS))
+    return PipelineError(f"{_named(stages)} failed: {cause}")
 
 
 def first_cause(message: str) -> str:
@@ -160,7 +187,7 @@ def first_cause(message: str) -> str:
         cause = causes[-1].removeprefix("Caused by: ") if causes else lines[0]
     if "Channel closed prematurely" in cause:
         return "a worker has died, or lost its connection; what it has finished is kept: run again"
-    return cause
+    return _RUNNING.sub("", cause)
 
 
 def _unheard(record: logging.LogRecord) -> bool:

@@ -2,6 +2,7 @@
 dead.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -22,7 +23,16 @@ T = TypeVar("T")
 _BLOCK: Final = 1 << 20
 _CUDA_MEMORY: Final = 16  # a process on a GPU reserves far more than it uses
 # of the process that shows progress; none on a cluster
-_listeners: list[Callable[[int], None]] = []
+_listeners: list[Callable[[str, int], None]] = []
+
+
+class _Hand(threading.local):
+    """What a thread is at."""
+
+    stage = ""
+
+
+_hand: Final = _Hand()
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -162,14 +172,26 @@ def read_dead(job: Job, output: Output) -> list[Dead]:
     return output.dead.read(job) if output.dead.exists(job) else []
 
 
-def listen(listener: Callable[[int], None] | None) -> None:
-    """Call back at every clip done in this process, or (with none) no longer."""
+def listen(listener: Callable[[str, int], None] | None) -> None:
+    """Call back with a stage's name and how many of its clips are done, at every progress in this
+    process, or (with none) no longer.
+    """
     _listeners.clear()
     if listener is not None:
         _listeners.append(listener)
 
 
+@contextmanager
+def at_stage(name: str) -> Iterator[None]:
+    """What this thread does within the block is a stage's."""
+    before, _hand.stage = _hand.stage, name
+    try:
+        yield
+    finally:
+        _hand.stage = before
+
+
 def progress(clips: int) -> None:
-    """Say that so many clips are done."""
+    """Say that so many clips are done, of the stage that this thread is at."""
     for listener in _listeners:
-        listener(clips)
+        listener(_hand.stage, clips)

@@ -9,23 +9,28 @@ import heapq
 import queue
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pipelines.build.outputs import Job
+from pipelines.engine.bucket import at_stage
 from pipelines.engine.child_process import CHILDREN
 from pipelines.engine.stage import Shuffle, Stage, Summary, check_inputs, do_bucket, run_bucket
 from pipelines.errors import PipelineError, TransientError
+from pipelines.storage.store import Store
 from schemas.counts import Counts
 
 T = TypeVar("T")
 
 
 class BucketRun(NamedTuple):
-    """What became of a bucket: whether it was run, the stage's own work, why it is unfinished (""
-    where it is done), its counts.
+    """What became of a bucket at a stage: whether it was run, the stage's own work, why it is
+    unfinished ("" where it is done), its counts.
     """
 
+    stage: str
     bucket: str
     ran: bool
     work_s: float
@@ -33,28 +38,56 @@ class BucketRun(NamedTuple):
     counts: Counts
 
 
-def reported(bucket: str, work: Callable[[], Summary]) -> BucketRun:
+def reported(stage: Stage, bucket: str, work: Callable[[], Summary]) -> BucketRun:
     """What became of a bucket's work; what cannot be done now is reported, and the others go on."""
     try:
         summary = work()
     except (PipelineError, OSError) as error:
-        return BucketRun(bucket, True, 0.0, str(error), {})
-    return BucketRun(bucket, summary.ran, summary.work_s, "", summary.counts)
+        return BucketRun(stage.name, bucket, True, 0.0, str(error), {})
+    return BucketRun(stage.name, bucket, summary.ran, summary.work_s, "", summary.counts)
 
 
-def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -> list[BucketRun]:
-    """Run a stage over buckets, in the order of `jobs`, and return what became of each.
+def chained(stages: Sequence[Stage], job: Job) -> list[BucketRun]:
+    """What became of a bucket at each stage of a chain, one after the other, until one leaves it
+    unfinished.
 
-    Where buckets exchange what they hold, `jobs` are all of them, and `whole` is the
-    fingerprint of the corpus. Raises `PipelineError` for what is wrong with the stage rather than
-    with a bucket; what was finished by then is kept.
+    Raises `PipelineError` for what is wrong with a stage rather than with the bucket.
     """
+    rows: list[BucketRun] = []
+    for stage in stages:
+        with _at(stage, job.bucket):
+            rows.append(reported(stage, job.bucket, partial(run_bucket, stage, job)))
+        if rows[-1].unfinished:
+            break
+    return rows
+
+
+def ended(rows: Iterable[BucketRun], last: Stage) -> set[str]:
+    """Buckets of which it is known how they ended: at a chain's last stage, or where one left them
+    unfinished.
+    """
+    return {row.bucket for row in rows if row.unfinished or row.stage == last.name}
+
+
+def write_rows(store: Store, folder: str, stages: Sequence[str], rows: Sequence[BucketRun]) -> None:
+    """Publish what became of buckets, a file a stage, in the order of their names."""
+    for name in stages:
+        found = sorted((row for row in rows if row.stage == name), key=lambda row: row.bucket)
+        store.write_json(f"{folder}/{name}.json", found)
+
+
+def read_rows(store: Store, folder: str, stages: Sequence[str]) -> list[BucketRun]:
+    """What `write_rows` has published."""
+    return [BucketRun(*row) for name in stages for row in store.read_json(f"{folder}/{name}.json")]
+
+
+@contextmanager
+def _at(stage: Stage, bucket: str = "") -> Iterator[None]:
+    """What is done within the block is a stage's, and so are its errors."""
+    where = f", bucket {bucket}," if bucket else ""
     try:
-        if stage.shuffle is None:
-            return shared_out(
-                lambda job: reported(job.bucket, lambda: run_bucket(stage, job)), jobs, workers
-            )
-        return _exchanged(stage, stage.shuffle, jobs, workers, whole)
+        with at_stage(stage.name):
+            yield
     except PipelineError as error:
         kind = TransientError if isinstance(error, TransientError) else PipelineError
         raise kind(f"stage {stage.name}: {error}") from error
@@ -63,8 +96,31 @@ def run_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str = "") -
     except Exception as error:
         # a defect: it is reported like everything else, and its trace stays behind it
         raise PipelineError(
-            f"stage {stage.name} failed: {type(error).__name__}: {error}"
+            f"stage {stage.name}{where} failed: {type(error).__name__}: {error}"
         ) from error
+
+
+def run_here(stages: Sequence[Stage], jobs: Sequence[Job], workers: int) -> list[BucketRun]:
+    """Run a chain of stages over buckets, in the order of `jobs`; each bucket goes through all of
+    them, whatever the others do. Returns what became of each at each.
+
+    Raises `PipelineError` for what is wrong with a stage rather than with a bucket; what was
+    finished by then is kept.
+    """
+    rows = shared_out(partial(chained, stages), jobs, workers)
+    return [row for of_bucket in rows for row in of_bucket]
+
+
+def exchange_here(stage: Stage, jobs: Sequence[Job], workers: int, whole: str) -> list[BucketRun]:
+    """Run a stage whose buckets exchange what they hold: `jobs` are all of them, and `whole` is the
+    fingerprint of the corpus. Returns what became of each.
+
+    Raises `PipelineError` as `run_here` does.
+    """
+    if stage.shuffle is None:
+        raise PipelineError(f"stage {stage.name}: its buckets tell each other nothing")
+    with _at(stage):
+        return _exchanged(stage, stage.shuffle, jobs, workers, whole)
 
 
 def _exchanged(
@@ -82,16 +138,20 @@ def _exchanged(
 
     def receive(job: Job) -> BucketRun:
         rows = given.pop(job.bucket, [])
-        return reported(
-            job.bucket, lambda: do_bucket(stage, job, whole, lambda of: shuffle.receive(of, rows))
-        )
+        with at_stage(stage.name):
+            return reported(
+                stage,
+                job.bucket,
+                lambda: do_bucket(stage, job, whole, lambda of: shuffle.receive(of, rows)),
+            )
 
     return shared_out(receive, jobs, workers)
 
 
 def _emitted(stage: Stage, shuffle: Shuffle, job: Job) -> list[tuple[Any, Any]]:
-    check_inputs(stage, job)
-    return list(shuffle.emit(job))
+    with at_stage(stage.name):
+        check_inputs(stage, job)
+        return list(shuffle.emit(job))
 
 
 def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:

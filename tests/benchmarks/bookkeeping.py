@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.build.order import ORDER
-from flows.build.run_stage import run_stage, sizes_of
+from flows.build.run_stage import run_stages, sizes_of
 from pipelines.beam.options import Engine
 from pipelines.build.markers import marker_name
 from pipelines.build.plans import read_listing
@@ -74,7 +74,8 @@ def step_settle(_: Path, store: Store) -> str:
 
 
 def step_stage(_: Path, store: Store) -> str:
-    report = run_stage(stub(ORDER[0]), store, RECIPE, Engine(), "runs/stub", lambda _: None)
+    stages = [stub(ORDER[0])]
+    [report] = run_stages(stages, store, RECIPE, Engine(), "runs/stub", lambda _: None)
     return f"{report.run:,} of {report.buckets:,} buckets run"
 
 

@@ -227,7 +227,8 @@ def test_a_killed_beam_worker_ends_the_run_in_one_line_and_a_local_run_ends_with
     servers.harnesses()[0].kill()
     _, output = process.communicate(timeout=FAILS_WITHIN_S)
     died = "a worker has died, or lost its connection; what it has finished is kept: run again"
-    assert (process.returncode, output.decode()) == (1, f"obbligato: stage probe failed: {died}\n")
+    assert process.returncode == 1
+    assert output.decode() == f"obbligato: stages probe to cut failed: {died}\n"
     until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)
@@ -268,7 +269,9 @@ def _run_odd(stage: Stage, store: Store, servers: portable.Servers) -> list[str]
     engine = Engine(1, "PortableRunner", tuple(f"--{setting}" for setting in servers.settings))
     return [
         row.bucket
-        for row in run_buckets(stage, store, Recipe(), {"a": 1, "b": 1, "c": 2}, "runs/odd", engine)
+        for row in run_buckets(
+            [stage], store, Recipe(), {"a": 1, "b": 1, "c": 2}, "runs/odd", engine
+        )
     ]
 
 
@@ -277,10 +280,7 @@ def test_an_error_of_ours_on_a_remote_worker_reaches_the_client_as_one_line(
 ) -> None:
     with pytest.raises(PipelineError) as failed:
         _run_odd(odd_stages.RAISES, Store(str(tmp_path)), servers)
-    assert (
-        str(failed.value)
-        == "stage raises failed: KeyError: \"no chord in c [while running 'raises']\""
-    )
+    assert str(failed.value) == "stage raises, bucket c, failed: KeyError: 'no chord in c'"
     until(partial(_idle, servers), "idle pool", FAILS_WITHIN_S)
 
 

@@ -20,7 +20,7 @@ import soundfile
 from flows.build.local import build, label, verify_build
 from flows.build.recipe_files import recipe_toml
 from flows.build.run_stage import UnitShare
-from flows.build.run_step import begin, run_step, stored_build
+from flows.build.run_step import begin, run_steps, stored_build
 from flows.errors import UsageError
 from pipelines.beam.options import Engine
 from pipelines.engine.child_process import CHILDREN
@@ -405,6 +405,6 @@ def test_a_share_of_a_step_that_looks_at_all_buckets_is_refused(corpus: Corpus) 
     with pytest.raises(
         UsageError, match="step near_duplicates does all buckets at once: take it without --slice"
     ):
-        run_step(
-            "near_duplicates", str(corpus.out), Engine(), "runs/share", IGNORE, UnitShare(2, 20)
+        run_steps(
+            ("near_duplicates",), str(corpus.out), Engine(), "runs/share", IGNORE, UnitShare(2, 20)
         )

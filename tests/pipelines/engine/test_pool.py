@@ -15,7 +15,7 @@ from pipelines.build.markers import Done
 from pipelines.build.outputs import Job, Output
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Stopped
-from pipelines.engine.pool import balanced, run_here, shared_out
+from pipelines.engine.pool import balanced, exchange_here, run_here, shared_out
 from pipelines.engine.stage import Shuffle, Stage
 from pipelines.errors import MachineFault, PipelineError, TransientError
 from schemas.recipe import LimitsRecipe, Recipe
@@ -40,11 +40,11 @@ def _written(job: Job) -> Done:
 
 @pytest.mark.parametrize("workers", [1, 2, 9])
 def test_every_bucket_is_done_and_reported_in_order(tmp_path: Path, workers: int) -> None:
-    rows = run_here(stage(_written), jobs(tmp_path), workers)
+    rows = run_here([stage(_written)], jobs(tmp_path), workers)
     assert [(row.bucket, row.ran, row.unfinished, row.counts) for row in rows] == [
         (name, True, "", {"clips": 1}) for name in NAMES
     ]
-    assert [row.ran for row in run_here(stage(_written), jobs(tmp_path), workers)] == [False] * 4
+    assert [row.ran for row in run_here([stage(_written)], jobs(tmp_path), workers)] == [False] * 4
 
 
 def test_two_workers_have_two_buckets_in_hand_at_once(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_two_workers_have_two_buckets_in_hand_at_once(tmp_path: Path) -> None:
         both.wait()
         return _written(job)
 
-    assert [row.unfinished for row in run_here(stage(meets), jobs(tmp_path), 2)] == [""] * 4
+    assert [row.unfinished for row in run_here([stage(meets)], jobs(tmp_path), 2)] == [""] * 4
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -66,7 +66,7 @@ def test_a_bucket_that_cannot_be_done_now_leaves_the_others_alone(
             raise MachineFault("no space left")
         return _written(job)
 
-    rows = run_here(stage(full), jobs(tmp_path), workers)
+    rows = run_here([stage(full)], jobs(tmp_path), workers)
     assert {row.bucket: row.unfinished for row in rows} == {
         "a": "",
         "b": "no space left",
@@ -84,9 +84,50 @@ def test_a_defect_is_one_line_and_no_bucket_is_begun_after_it(tmp_path: Path, wo
         raise KeyError("C")
 
     with pytest.raises(PipelineError) as failed:
-        run_here(stage(broken), jobs(tmp_path), workers)
-    assert str(failed.value) == "stage try failed: KeyError: 'C'"
+        run_here([stage(broken)], jobs(tmp_path), workers)
+    assert str(failed.value) in [
+        f"stage try, bucket {name}, failed: KeyError: 'C'" for name in begun
+    ]
     assert len(begun) <= workers
+
+
+def _chain() -> list[Stage]:
+    """A stage that fails for bucket b, and one that reads what the first has left."""
+
+    def first(job: Job) -> Done:
+        if job.bucket == "b":
+            raise MachineFault("no space left")
+        return _written(job)
+
+    def second(job: Job) -> Done:
+        name = job.store.read_json(f"tried/{job.bucket}.json")
+        bucket.progress(1)
+        return Done([job.store.write_json(f"twice/{job.bucket}.json", name * 2)], {"clips": 2})
+
+    twice = Output(folder="twice", suffix=".json")
+    return [
+        stage(first),
+        Stage(name="again", version=1, writes=(twice,), reads=(TRIED,), run=second),
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_bucket_goes_through_a_chain_as_far_as_it_can(tmp_path: Path, workers: int) -> None:
+    told: list[tuple[str, int]] = []
+    bucket.listen(lambda name, clips: told.append((name, clips)))
+    rows = run_here(_chain(), jobs(tmp_path), workers)
+    bucket.listen(None)
+    assert [(row.stage, row.bucket, row.unfinished, row.counts) for row in rows] == [
+        ("try", "a", "", {"clips": 1}),
+        ("again", "a", "", {"clips": 2}),
+        ("try", "b", "no space left", {}),
+        ("try", "c", "", {"clips": 1}),
+        ("again", "c", "", {"clips": 2}),
+        ("try", "d", "", {"clips": 1}),
+        ("again", "d", "", {"clips": 2}),
+    ]
+    assert told == [("again", 1)] * 3
+    assert jobs(tmp_path)[2].store.read_json("twice/c.json") == "cc"
 
 
 def test_what_buckets_tell_each_other_reaches_each(tmp_path: Path) -> None:
@@ -106,7 +147,9 @@ def test_what_buckets_tell_each_other_reaches_each(tmp_path: Path) -> None:
         writes=(TRIED,),
         shuffle=Shuffle(emit=emit, reduce=meet, receive=receive),
     )
-    assert [row.counts for row in run_here(told, jobs(tmp_path), 2, "mark")] == [{"rows": 1}] * 4
+    assert [row.counts for row in exchange_here(told, jobs(tmp_path), 2, "mark")] == [
+        {"rows": 1}
+    ] * 4
     assert [job.store.read_json(f"tried/{job.bucket}.json") for job in jobs(tmp_path)] == [
         ["vowel 1"],
         *[["consonant 3"]] * 3,
@@ -120,7 +163,7 @@ def test_an_outage_while_buckets_tell_is_worth_another_try(tmp_path: Path) -> No
     shuffle = Shuffle(emit=emit, reduce=lambda *_: iter(()), receive=lambda *_: Done([], {}))
     told = Stage(name="try", version=1, writes=(TRIED,), shuffle=shuffle)
     with pytest.raises(TransientError, match="stage try: the store is away"):
-        run_here(told, jobs(tmp_path), 2, "mark")
+        exchange_here(told, jobs(tmp_path), 2, "mark")
 
 
 def hang(_items: list[Any], _context: Any) -> list[Any]:
