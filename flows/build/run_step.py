@@ -14,7 +14,7 @@ from typing import Final
 
 from flows.build.order import STEPS, order_of
 from flows.build.recipe_files import recipe_toml, validated
-from flows.build.run_stage import WHOLE, StepReport, UnitShare, Watch, run_stages
+from flows.build.run_stage import WHOLE, StepReport, UnitShare, Watch, chains_of, run_stages
 from flows.errors import UsageError
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
@@ -154,11 +154,16 @@ def run_steps(
 
     The seconds of a chain are told by its steps' work.
 
-    Raises `PipelineError` where it cannot finish.
+    Raises `PipelineError` where it cannot finish, and `UsageError` for steps that are no chain.
 
     Only a run with `shrink` set may remove many songs.
     """
     sources, recipe = trusted_build(out)
+    if len(chains_of(names, recipe)) > 1:
+        raise UsageError(
+            f"steps {', '.join(names)} are no chain: buckets wait for each other between them; "
+            "take them one by one"
+        )
     store, began, steps = Store(out), time.time(), [STEPS[name] for name in names]
     if isinstance(steps[0], CorpusStep):
         build = BegunBuild(
@@ -177,10 +182,11 @@ def run_steps(
             if stages
             else [StepReport(name, {}) for name in names]
         )
-    return _timed(reports, time.time() - began)
+    return timed(reports, time.time() - began)
 
 
-def _timed(reports: Sequence[StepReport], seconds: float) -> list[StepReport]:
+def timed(reports: Sequence[StepReport], seconds: float) -> list[StepReport]:
+    """Reports of a chain that took so long, which is shared out by their work."""
     work_s = sum(report.work_s for report in reports)
     parts = [report.work_s / work_s if work_s else 1 / len(reports) for report in reports]
     return [

@@ -164,7 +164,10 @@ class StepProcess(ProcessGroup):
         on_progress: Callable[[int, int], None],
         on_line: Callable[[str], None],
     ) -> Any:
-        """Take a step, or a share of it, and return its report. Raises `StepFailed`."""
+        """Take a step, or several of a chain with commas between, or a share of them.
+
+        Returns their reports. Raises `StepFailed`.
+        """
         stdin: IO[str] = self._process.stdin  # type: ignore[assignment]  # a pipe
         try:
             stdin.write(json.dumps({"step": step, "share": share, **order._asdict()}) + "\n")
@@ -186,8 +189,8 @@ class StepProcess(ProcessGroup):
                 on_progress(answer["progress"]["done"], answer["progress"]["total"])
             if "error" in answer:
                 raise StepFailed(f"step {step}: {answer['error']}", final=answer["final"])
-            if "report" in answer:
-                return answer["report"]
+            if "reports" in answer:
+                return answer["reports"]
         reason = "; ".join(errors) or "without a word"
         raise StepFailed(
             f"step {step}: its process died with status {self._process.poll()}: {reason}",
@@ -225,11 +228,13 @@ class StepProcesses:
         on_progress: Callable[[int, int], None],
         on_line: Callable[[str], None],
     ) -> Any:
-        """Take a step in an idle process or a new one; one in which it failed is not used again."""
+        """Take a step, or several of a chain, in an idle process or a new one; one in which it
+        failed is not used again.
+        """
         while True:
             process, is_new = self._ready()
             try:
-                report = process.take(step, share, order, on_progress, on_line)
+                reports = process.take(step, share, order, on_progress, on_line)
             except StepFailed as failed:
                 process.close()
                 if failed.unanswered and not is_new:  # it was idle for too long, and went just now
@@ -239,7 +244,7 @@ class StepProcesses:
                 process.close()
                 raise
             self._idle.append(process)
-            return report
+            return reports
 
     def _ready(self) -> tuple[StepProcess, bool]:
         """A process, and whether it is a new one."""

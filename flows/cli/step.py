@@ -5,7 +5,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,6 +13,9 @@ from flows.cli.options import Beam, Build, Runner, Shrink, Workers, step_names
 from flows.cli.renamed import Renamed
 from flows.errors import UsageError
 from flows.screens.plain import message
+
+if TYPE_CHECKING:
+    from flows.build.run_stage import StepReport
 
 _IDLE_S: Final = (
     120.0  # after which a process that is kept for the next step goes: it holds models in memory
@@ -33,7 +36,9 @@ def step(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="STEP", help="One of the steps named below.", autocompletion=step_names
+            metavar="STEP",
+            help="One of the steps named below, or several of a chain: annotate,filter.",
+            autocompletion=step_names,
         ),
     ],
     run: Annotated[
@@ -53,18 +58,14 @@ def step(
     """Take one step of a build that has begun. Prints JSON lines: progress, then what was done."""
     from pipelines.engine.child_process import CHILDREN
 
+    def send(what: dict[str, Any]) -> None:
+        typer.echo(json.dumps(what))
+
     try:
-        _take(
-            name,
-            build,
-            run,
-            workers,
-            runner,
-            beam or [],
-            share,
-            lambda what: typer.echo(json.dumps(what)),
-            shrink=shrink,
-        )
+        for report in _taken(
+            name, build, run, workers, runner, beam or [], share, send, shrink=shrink
+        ):
+            send({"report": report._asdict()})
     finally:
         CHILDREN.close()
 
@@ -96,7 +97,7 @@ def serve_steps(
         os.environ[VARIABLE], os.environ[trusted.VARIABLE] = order.lock, "\n".join(order.trusted)
         try:
             with naming_extras():
-                _take(
+                reports = _taken(
                     name,
                     order.out,
                     order.run_folder,
@@ -107,14 +108,15 @@ def serve_steps(
                     send,
                     shrink=order.shrink,
                 )
+            send({"reports": [report._asdict() for report in reports]})
         except (UsageError, PipelineError, SchemaError, OSError) as error:
             send(
                 {"error": message(error), "final": not isinstance(error, TransientError | OSError)}
             )
 
 
-def _take(
-    name: str,
+def _taken(
+    chain: str,
     out: str,
     run: str,
     workers: int,
@@ -124,7 +126,7 @@ def _take(
     send: Callable[[dict[str, Any]], None],
     *,
     shrink: bool,
-) -> None:
+) -> "list[StepReport]":
     from flows.build.order import step_name
     from flows.build.run_stage import WHOLE, UnitShare, watched
     from flows.build.run_step import new_run, run_steps
@@ -133,12 +135,11 @@ def _take(
     from pipelines.storage.store import Store
     from pipelines.trust.build_folder import check_folder
 
-    name = step_name(name, lambda said: typer.echo(said, err=True))
+    names = [step_name(name, lambda said: typer.echo(said, err=True)) for name in chain.split(",")]
     share, engine = UnitShare.parse(part) if part else WHOLE, engine_of(workers, runner, beam)
     check_engine(engine, out)
     check_folder(Store(out))  # the lock lies in it, too
 
-    with hold(Store(out), f"obbligato step {name}") as lock:
+    with hold(Store(out), f"obbligato step {','.join(names)}") as lock:
         watch = watched(lambda state: send({"progress": state._asdict()}), lock)
-        [report] = run_steps((name,), out, engine, run or new_run(), watch, share, shrink=shrink)
-    send({"report": report._asdict()})
+        return run_steps(names, out, engine, run or new_run(), watch, share, shrink=shrink)

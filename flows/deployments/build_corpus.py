@@ -1,4 +1,6 @@
-"""The flow that builds a dataset: a task per step, each in a process of its own, under one lock."""
+"""The flow that builds a dataset: a task per chain of steps, each in a process of its own, under
+one lock.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.build import step_process
 from flows.build.order import STEPS, steps_of
-from flows.build.run_stage import StepReport
-from flows.build.run_step import absolute, begin, check, new_run, trust_recipe
+from flows.build.run_stage import StepReport, chains_of
+from flows.build.run_step import absolute, begin, check, new_run, timed, trust_recipe
 from flows.build.step_process import StepFailed, StepOrder
 from flows.deployments.artifacts import StepProgressBar, show_dataset, show_rewording, show_steps
 from flows.errors import UsageError
@@ -88,35 +90,36 @@ def _may_mend(_task: object, _run: object, state: Any) -> bool:
 
 
 @task(
-    task_run_name="{step} {share}",
+    task_run_name="{steps} {share}",
     retries=2,
     retry_delay_seconds=[10, 60],
     retry_condition_fn=_may_mend,
     cache_policy=NO_CACHE,
 )
-def take_step(step: str, share: str, order: StepOrder, corpus: str) -> dict[str, Any]:
-    """Take one step, or a share of it, in a process of its own.
+def take_step(steps: str, share: str, order: StepOrder, corpus: str) -> list[dict[str, Any]]:
+    """Take one step, or several of a chain with commas between, or a share of them, in a process
+    of its own.
 
-    Its output goes to the log, its progress to an artifact.
+    Its output goes to the log, its progress to an artifact. Returns a report of each.
     """
     logger = get_run_logger()
-    bar = StepProgressBar(corpus, f"{step} {share}" if share else step)
+    bar = StepProgressBar(corpus, f"{steps} {share}" if share else steps)
     # By its module: a Dask worker gets this function by value, with all that it names, and must use
     # the processes of its own.
-    report: dict[str, Any] = step_process.PROCESSES.take(
-        step, share, order, bar.show, logger.warning
+    reports: list[dict[str, Any]] = step_process.PROCESSES.take(
+        steps, share, order, bar.show, logger.warning
     )
-    logger.info(
-        "%s: %s", step, ", ".join(f"{name} {count}" for name, count in in_words(report["counts"]))
-    )
-    return report
+    for report in reports:
+        counts = ", ".join(f"{name} {count}" for name, count in in_words(report["counts"]))
+        logger.info("%s: %s", report["step"], counts)
+    return reports
 
 
-@flow(flow_run_name="{step} in slices", validate_parameters=False)
-def slices(step: str, order: StepOrder, corpus: str, of: int) -> list[dict[str, Any]]:
-    """Take all shares of a step side by side, as the task runner has room."""
+@flow(flow_run_name="{steps} in slices", validate_parameters=False)
+def slices(steps: str, order: StepOrder, corpus: str, of: int) -> list[list[dict[str, Any]]]:
+    """Take all shares of a chain of steps side by side, as the task runner has room."""
     futures = [
-        take_step.submit(step, f"{number}/{of}", order, corpus) for number in range(1, of + 1)
+        take_step.submit(steps, f"{number}/{of}", order, corpus) for number in range(1, of + 1)
     ]
     wait(futures)
     return [future.result() for future in futures]
@@ -185,31 +188,29 @@ def started_run(
 
 def take_steps(run: BuildRun, *, after: str = "", until: str = "") -> None:
     """Take the steps of a run's recipe in order: all, or those after a step and up to another."""
-    for step in steps_of(run.recipe, after=after, until=until):
-        take(run, step)
+    for chain in chains_of(steps_of(run.recipe, after=after, until=until), run.recipe):
+        take(run, chain)
 
 
-def take(run: BuildRun, step: str) -> StepReport:
-    """Take a step as a task, or as many side by side."""
+def take(run: BuildRun, chain: Sequence[str]) -> None:
+    """Take a chain of steps as a task, or as many side by side."""
     run.lock.check()
-    of = run.settings.slices
-    chosen = STEPS[step]
-    alone = isinstance(chosen, CorpusStep) or chosen.is_whole(run.recipe)
+    of, steps, first = run.settings.slices, ",".join(chain), STEPS[chain[0]]
+    alone = isinstance(first, CorpusStep) or first.is_whole(run.recipe)
     if of == 1 or alone:
-        report = StepReport(
-            **take_step.with_options(tags=TAGS.get(step) if alone else None)(
-                step, "", run.order, run.corpus
-            )
-        )
-    else:
-        began = time.monotonic()
-        found = slices.with_options(task_runner=_task_runner(run.settings))(
-            step, run.order, run.corpus, of
-        )
-        shares = [StepReport(**report) for report in found]
-        report = _together(step, shares)._replace(seconds=round(time.monotonic() - began, 3))
-    run.reports.append(report)
-    return report
+        tags = TAGS.get(first.name) if alone else None
+        made = take_step.with_options(tags=tags)(steps, "", run.order, run.corpus)
+        run.reports += [StepReport(**report) for report in made]
+        return
+    began = time.monotonic()
+    found = slices.with_options(task_runner=_task_runner(run.settings))(
+        steps, run.order, run.corpus, of
+    )
+    together = [
+        _together([StepReport(**report) for report in of_step])
+        for of_step in zip(*found, strict=True)
+    ]
+    run.reports += timed(together, time.monotonic() - began)
 
 
 def _task_runner(settings: EngineSettings) -> Any:
@@ -220,12 +221,13 @@ def _task_runner(settings: EngineSettings) -> Any:
     return DaskTaskRunner(address=settings.dask)
 
 
-def _together(step: str, reports: Sequence[StepReport]) -> StepReport:
+def _together(reports: Sequence[StepReport]) -> StepReport:
+    """What the shares of a step did."""
     counts = added(report.counts for report in reports)
     buckets = sum(report.buckets for report in reports)
     ran = sum(report.run for report in reports)
     work_s = sum(report.work_s for report in reports)
-    return StepReport(step, counts, buckets, ran, work_s=round(work_s, 3))
+    return StepReport(reports[0].step, counts, buckets, ran, work_s=round(work_s, 3))
 
 
 def finished_run(run: BuildRun, max_dead_share: float) -> dict[str, Any]:

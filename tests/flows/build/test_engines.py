@@ -15,7 +15,8 @@ import pytest
 import soundfile
 
 from flows.build.local import build
-from flows.build.order import STEPS
+from flows.build.order import STEPS, steps_of
+from flows.build.run_stage import chains_of
 from flows.build.run_step import begin
 from flows.build.step_process import StepOrder, StepProcess
 from pipelines.beam.options import Engine
@@ -134,16 +135,16 @@ def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(
                 timeout_s=FAILS_WITHIN_S,
                 trusted=requested(PLAIN),
             )
-            for step in STEPS:
+            for chain in chains_of(steps_of(PLAIN), PLAIN):
                 parts = (
                     [""]
-                    if step in WHOLE_STEPS
+                    if chain[0] in WHOLE_STEPS
                     else [f"{number}/{SHARES}" for number in range(1, SHARES + 1)]
                 )
                 taken = [
                     side_by_side.submit(
                         process.take,
-                        step,
+                        ",".join(chain),
                         part,
                         order,
                         lambda _done, _total: None,
@@ -151,7 +152,8 @@ def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(
                     )
                     for process, part in zip(processes, parts)
                 ]
-                assert [report.result()["step"] for report in taken] == [step] * len(parts)
+                for reports in taken:
+                    assert tuple(report["step"] for report in reports.result()) == chain
     finally:
         for process in processes:
             process.close()

@@ -45,7 +45,7 @@ def living(process: StepProcess) -> list[psutil.Process]:
 def test_empty_lines_on_its_error_output_end_no_step(program: Path) -> None:
     program.write_text(
         "import sys\ninput()\nprint('\\n\\n\\n', file=sys.stderr, "
-        "flush=True)\nprint('{\"report\": 7}', flush=True)\ninput()"
+        "flush=True)\nprint('{\"reports\": 7}', flush=True)\ninput()"
     )
     process = StepProcess()
     assert take(process) == 7
@@ -80,7 +80,7 @@ def test_one_that_takes_too_long_is_named_with_the_limit(program: Path) -> None:
 
 
 def test_one_that_went_while_it_was_idle_is_replaced(program: Path) -> None:
-    program.write_text("input()\nprint('{\"report\": 1}', flush=True)")
+    program.write_text("input()\nprint('{\"reports\": 1}', flush=True)")
     pool = StepProcesses()
     assert [take(pool) for _ in range(3)] == [1, 1, 1]
     pool.close()
