@@ -10,6 +10,7 @@ import grpc
 from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet_import import PipelineOptions, beam
+from pipelines.beam.submitted import finish
 from pipelines.build.outputs import Job
 from pipelines.engine.pool import (
     BucketRun,
@@ -21,6 +22,7 @@ from pipelines.engine.pool import (
 )
 from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
+from pipelines.storage.lock import Turn, held_by
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
@@ -31,15 +33,19 @@ _MOST_WORKERS: Final = 256  # elements that a pipeline starts from, however many
 
 class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     """Does one bucket at each stage of a chain; one that cannot be done now is reported, and the
-    others go on.
+    others go on. None is begun once the run has ended.
     """
 
-    def __init__(self, stages: Sequence[Stage], out: str, recipe: Recipe) -> None:
+    def __init__(self, stages: Sequence[Stage], out: str, recipe: Recipe, holder_id: str) -> None:
         self._stages, self._out, self._recipe = stages, out, recipe
+        self._holder_id = holder_id
+        self._turn: Turn | None = None  # a worker's own
 
     def process(self, bucket: str) -> Iterator[BucketRun]:
         """Yield what became of the bucket at each stage."""
-        yield from chained(self._stages, Job(self._out, bucket, self._recipe))
+        if self._turn is None:
+            self._turn = Turn(Store(self._out), self._holder_id)
+        yield from chained(self._stages, Job(self._out, bucket, self._recipe), self._turn.check)
 
 
 class AssignBuckets(beam.DoFn):  # type: ignore[misc]
@@ -91,29 +97,32 @@ def run_buckets(
     count = min(len(sizes), _MOST_WORKERS)
     assigned = f"{run_folder}/{stages[0].name}.deal.json"
     store.write_json(assigned, balanced(sizes, count))
+    holder = held_by(store)
+    holder_id = holder.holder_id if holder else ""
     # the error that counts is raised below, once
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_unheard)
+    pipeline = beam.Pipeline(options=PipelineOptions(arguments(engine)))
+    workers = pipeline | "Workers" >> beam.Create(list(range(count)), reshuffle=False)
+    buckets = (
+        workers
+        | "Deal" >> beam.ParDo(AssignBuckets(store.url, assigned))
+        | "Share" >> beam.Reshuffle()
+    )
+    if stages[0].shuffle is None:
+        chain = RunBucket(stages, store.url, recipe, holder_id)
+        done = buckets | _named(stages) >> beam.ParDo(chain)
+    else:
+        [stage] = stages
+        done = exchanged(buckets, stage, stages[0].shuffle, store.url, recipe, whole)
+    (
+        done
+        | "Gather" >> beam.combiners.ToList()
+        | "Summary" >> beam.ParDo(WriteSummary(stages, store.url, run_folder))
+        | "End" >> beam.GroupByKey()
+    )
     try:
-        with beam.Pipeline(options=PipelineOptions(arguments(engine))) as pipeline:
-            workers = pipeline | "Workers" >> beam.Create(list(range(count)), reshuffle=False)
-            buckets = (
-                workers
-                | "Deal" >> beam.ParDo(AssignBuckets(store.url, assigned))
-                | "Share" >> beam.Reshuffle()
-            )
-            if stages[0].shuffle is None:
-                chain = RunBucket(stages, store.url, recipe)
-                done = buckets | _named(stages) >> beam.ParDo(chain)
-            else:
-                [stage] = stages
-                done = exchanged(buckets, stage, stages[0].shuffle, store.url, recipe, whole)
-            (
-                done
-                | "Gather" >> beam.combiners.ToList()
-                | "Summary" >> beam.ParDo(WriteSummary(stages, store.url, run_folder))
-                | "End" >> beam.GroupByKey()
-            )
+        finish(pipeline)
     except Exception as error:  # whatever a runner wraps it in
         raise _unwrapped(error, stages) from error
     rows = read_rows(store, run_folder, [stage.name for stage in stages])

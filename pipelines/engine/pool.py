@@ -47,15 +47,23 @@ def reported(stage: Stage, bucket: str, work: Callable[[], Summary]) -> BucketRu
     return BucketRun(stage.name, bucket, summary.ran, summary.work_s, "", summary.counts)
 
 
-def chained(stages: Sequence[Stage], job: Job) -> list[BucketRun]:
-    """What became of a bucket at each stage of a chain, one after the other, until one leaves it
-    unfinished.
+def _go_on() -> None:
+    return None
 
-    Raises `PipelineError` for what is wrong with a stage rather than with the bucket.
+
+def chained(
+    stages: Sequence[Stage], job: Job, before: Callable[[], None] = _go_on
+) -> list[BucketRun]:
+    """What became of a bucket at each stage of a chain, one after the other, until one leaves it
+    unfinished; `before` is called before each.
+
+    Raises `PipelineError` for what is wrong with a stage rather than with the bucket, and what
+    `before` raises.
     """
     rows: list[BucketRun] = []
     for stage in stages:
         with _at(stage, job.bucket):
+            before()
             rows.append(reported(stage, job.bucket, partial(run_bucket, stage, job)))
         if rows[-1].unfinished:
             break

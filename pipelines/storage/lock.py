@@ -200,6 +200,30 @@ def held_by(store: Store) -> Holder | None:
     return None if seen is None else _parsed(seen)
 
 
+class Turn:
+    """Whether it is still a run's turn in a folder, as its workers elsewhere see it."""
+
+    def __init__(self, store: Store, holder_id: str) -> None:
+        self._store, self._holder_id = store, holder_id
+        self._aged_at_s = -math.inf
+
+    def check(self) -> None:
+        """Raise `PipelineError` once the run has ended, was ended, or has let its lease pass; a run
+        that held no lock, and so has no id, is not looked for.
+        """
+        if not self._holder_id:
+            return
+        standing = held_by(self._store)
+        if standing is None or standing.holder_id != self._holder_id:
+            raise PipelineError(f"the run in {self._store.url} has ended; its workers stop")
+        if _clock_s() - self._aged_at_s > standing.lease_s / 4:
+            self._aged_at_s = _clock_s()
+            if _is_gone(self._store, standing):
+                raise PipelineError(
+                    f"the run in {self._store.url} is gone ({standing}); its workers stop"
+                )
+
+
 def break_lock(store: Store) -> Holder | None:
     """Remove a lock whoever holds it, and tell who did; none where there was no lock."""
     for _ in range(_TRIES):

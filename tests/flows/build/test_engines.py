@@ -1,6 +1,7 @@
 """One corpus through every engine: the same bytes and the same ledger, whatever dies on the way."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -263,6 +264,20 @@ def test_when_a_server_is_killed_the_run_fails_and_no_worker_stays(
         # what was killed may have begun a line
         assert "obbligato: " in output.decode().splitlines()[-1]
         until(partial(_gone, workers), "end of the workers", FAILS_WITHIN_S)
+    build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
+    assert_same(tmp_path / "out", tones)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_that_is_stopped_cancels_its_job_and_its_workers_begin_no_other_bucket(
+    tones: Tones, tmp_path: Path, servers: portable.Servers, number: signal.Signals
+) -> None:
+    process = building.started(tones.sources, tmp_path / "out", PLAIN, *servers.options)
+    until(partial(_at_work, servers), "worker at work", FAILS_WITHIN_S, process)
+    process.send_signal(number)
+    _, output = process.communicate(timeout=FAILS_WITHIN_S)
+    assert (process.returncode, output.decode()) == (130, "")
+    until(partial(_idle, servers), "idle pool", FAILS_WITHIN_S)
     build(tones.sources, str(tmp_path / "out"), PLAIN, Engine(), lambda _: None)
     assert_same(tmp_path / "out", tones)
 

@@ -19,7 +19,7 @@ import pytest
 
 from pipelines.errors import PipelineError
 from pipelines.storage import lock, lock_file
-from pipelines.storage.lock import Holder, Lock, break_lock, held_by, hold
+from pipelines.storage.lock import Holder, Lock, Turn, break_lock, held_by, hold
 from pipelines.storage.lock_file import NAME
 from pipelines.storage.store import Store
 from tests.support.waiting import until
@@ -228,6 +228,26 @@ def test_what_was_replaced_after_it_was_read_is_not_removed(store: Store) -> Non
     write(store, other)
     assert not lock_file.remove(store, seen)
     assert held_by(store) == other
+
+
+def test_workers_elsewhere_go_on_while_their_run_holds_the_folder_and_stop_after_it(
+    store: Store,
+) -> None:
+    Turn(store, "").check()  # of a run without a lock
+    with hold(store, "build") as held:
+        turn = Turn(store, held.holder.holder_id)
+        turn.check()
+        with pytest.raises(PipelineError, match="has ended; its workers stop"):
+            Turn(store, "another's").check()
+    with pytest.raises(PipelineError, match="has ended; its workers stop"):
+        turn.check()
+
+
+def test_workers_elsewhere_stop_when_their_run_was_killed(store: Store) -> None:
+    killed = own(pid=gone_pid())
+    write(store, killed)
+    with pytest.raises(PipelineError, match=r"is gone \(build \(host .*its workers stop"):
+        Turn(store, killed.holder_id).check()
 
 
 def test_a_lock_that_was_unlocked_is_lost_and_not_made_again(store: Store) -> None:
