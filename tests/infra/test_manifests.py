@@ -122,6 +122,8 @@ def test_each_slot_has_a_python_worker_and_a_cpu() -> None:
     operator = m.named(m.INFRA / "flink/operator.yaml", "FlinkDeployment", "obbligato-flink")[
         "spec"
     ]["flinkConfiguration"]
+    assert configuration["restart-strategy.type"] == "fixed-delay"
+    assert int(configuration["restart-strategy.fixed-delay.attempts"]) >= 3
     assert {key: configuration[key] for key in operator if key != "web.submit.enable"} == {
         key: value for key, value in operator.items() if key != "web.submit.enable"
     }
