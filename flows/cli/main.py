@@ -17,6 +17,7 @@ from flows.cli import (
     pipeline,
     published,
     report,
+    review,
     sample,
     shards,
     step,
@@ -145,6 +146,7 @@ _add(_START, build.annotate, "Print the labels of audio files as a lead sheet.")
 
 _add_group(_BUILDS, "shards", shards.app)
 _add(_BUILDS, report.report, "Write a page on which labels are seen and heard, with no server.")
+_add(_BUILDS, review.review, "Set labels right by ear, on a page for this machine alone.")
 _add(_BUILDS, build.verify, "Read a build back whole, and extract labels again.")
 _add(_BUILDS, label_encode.label, "Choose captions for clips by a music-text embedding.")
 _add(_BUILDS, label_encode.encode, "Put a codec's latents beside each sample's audio.", Renamed)

@@ -71,6 +71,8 @@ VOCABULARY_INDEXES: Final = Output(
     folder="vocabulary_index", suffix=".faiss", partition=Partition.WHOLE
 )
 VERSIONS: Final = Output(folder="versions", suffix=".json", partition=Partition.WHOLE)
+# what people set right, a file a song: an input, which no step writes
+CORRECTIONS: Final = "corrections"
 # the ledger's table of inputs, and the marker that vouches for it and for where songs stand
 INPUTS: Final = "inputs"
 INPUT_LEDGER: Final = LEDGER.file(INPUTS)
