@@ -53,7 +53,7 @@ def review(
     with tempfile.TemporaryDirectory(prefix="obbligato-review-") as folder:
         parts = ServedParts(Path(folder))
         about = write_parts(parts, material, choice, counting(as_json))
-        parts.put("about", {**about, "review": True, "who": _name(who)})
+        parts.put("contents", {**about, "review": True, "who": _name(who)})
         try:
             server = ReviewServer(desk, Path(folder), "Review", port)
         except OSError as error:

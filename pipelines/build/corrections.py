@@ -45,9 +45,7 @@ def add_correction(store: Store, edit: Correction) -> None:
     """Add a correction to those of its song."""
     song_id = edit.clip_key.partition("-")[0]
     edits = (*read_corrections(store, song_id), edit)
-    store.write_sealed(
-        corrections_file(song_id), Corrections(edits=edits).model_dump(mode="json")
-    )
+    store.write_sealed(corrections_file(song_id), Corrections(edits=edits).model_dump(mode="json"))
 
 
 def corrections_of(job: Job) -> dict[str, Correction]:

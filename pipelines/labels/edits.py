@@ -295,9 +295,7 @@ def _ms(time_s: float) -> float:
 # -- chords
 
 
-def _segments(
-    labels: Labels, edit: BoundaryAt | ChordIs | ChordSplit
-) -> tuple[ChordSegment, ...]:
+def _segments(labels: Labels, edit: BoundaryAt | ChordIs | ChordSplit) -> tuple[ChordSegment, ...]:
     segments = list(labels.chords.segments)
     if isinstance(edit, ChordSplit):
         return tuple(_split(segments, edit.at_s))

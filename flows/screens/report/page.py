@@ -31,7 +31,9 @@ def review_html(title: str) -> str:
     and nobody else for anything; nothing of a build stands in it.
     """
     scripts = (*SCRIPTS[:-1], "review", SCRIPTS[-1])
-    return "".join(_html(title, {"review": True}, scripts, "review.css", "", "connect-src 'self'; "))
+    return "".join(
+        _html(title, {"review": True}, scripts, "review.css", "", "connect-src 'self'; ")
+    )
 
 
 def _html(

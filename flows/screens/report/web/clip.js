@@ -218,7 +218,7 @@ const clip = (() => {
     frame.replaceChildren(
       heading(),
       sample.labels.length ? make("div", { class: "labels" }, sample.labels.map(labelCard)) : "",
-      added.map((one) => one.below(sample)),
+      ...added.map((one) => one.below(sample)),
       sample.duration_s ? make("div", { class: "over" }, view.readout, zoomButtons()) : "",
       sample.duration_s ? stage(width) : make("p", { class: "soft" }, NOT_DRAWN),
       make("section", {}, make("h3", {}, "Captions"), captions.section(sample)),

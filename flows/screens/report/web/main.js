@@ -259,7 +259,7 @@
   }
 
   async function begin() {
-    if (about.review) Object.assign(about, await parts.load("about"));
+    if (about.review) Object.assign(about, await parts.load("contents"));
     byId("name").textContent = about.name;
     document.title = `${about.name}: ${about.review ? "review" : "report"}`;
     byId("counts").textContent =

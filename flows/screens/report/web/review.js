@@ -3,14 +3,18 @@
 // Labels set right by whoever listens: each edit goes to the server at once, and what is in force
 // then comes back. Corrections are made on a clip's original; its variants get them by the next build.
 const review = (() => {
-  const { make, byId } = dom;
+  const { make, byId, counted } = dom;
   const TAPS_END_S = 3; // after the last tap
   const LEAST_TAPS = 4;
-  let say = () => {};
+  let tell = () => {}; // a line of the page
   let state = null; // of the clip that is shown: what the server said last
   let taps = [];
   let tapped = 0; // the timer that ends tapping
-  const done = []; // clips that were corrected here
+
+  function say(text) {
+    byId("message").classList.remove("done");
+    tell(text);
+  }
 
   function clipName() {
     return clip.shown() ? clip.shown().name : "";
@@ -29,17 +33,16 @@ const review = (() => {
     // another object: what was computed of the one before is remembered by it
     const renewed = { ...sample, beats_s, numbers, chords, labels };
     clip.replace(sample, renewed);
-    if (sound.isPlaying()) sound.play(renewed);
+    sound.renew(renewed);
   }
 
   async function edit(value) {
     const name = clipName();
     if (!name) return;
-    say("…");
     try {
       take(name, await parts.asked(`clip/${name}`, value));
-      if (!done.includes(name)) done.push(name);
-      say(`kept; ${state.waiting} songs wait for the next build`);
+      say(`Kept. ${counted(state.waiting, "song")} to be built anew`);
+      byId("message").classList.add("done");
     } catch (error) {
       say(error.message);
     }
@@ -310,7 +313,7 @@ const review = (() => {
   }
 
   function connect(page) {
-    ({ say } = page);
+    tell = page.say;
     clip.add({ begin, below, over: handles });
     Object.assign(page.keys, {
       t: tap,
