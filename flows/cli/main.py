@@ -13,6 +13,7 @@ from flows.cli import (
     captions,
     dead,
     evaluate,
+    forget,
     label_encode,
     pipeline,
     published,
@@ -150,6 +151,7 @@ _add(_BUILDS, review.review, "Set labels right by ear, on a page for this machin
 _add(_BUILDS, build.verify, "Read a build back whole, and extract labels again.")
 _add(_BUILDS, label_encode.label, "Choose captions for clips by a music-text embedding.")
 _add(_BUILDS, label_encode.encode, "Put a codec's latents beside each sample's audio.", Renamed)
+_add(_BUILDS, forget.forget, "Take songs out of a build for good.")
 _add_group(_BUILDS, "captions", captions.app)
 _add_group(_BUILDS, "dead", dead.app)
 

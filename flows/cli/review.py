@@ -3,6 +3,7 @@
 import getpass
 import importlib.metadata
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -60,10 +61,8 @@ def review(
             raise UsageError(f"--port {port} cannot be listened on: {error.strerror}") from error
         with server:
             _say_where(server.address, about["clips"], as_json)
-            try:
+            with suppress(KeyboardInterrupt):
                 server.serve_forever()
-            except KeyboardInterrupt:
-                pass
     if not as_json:
         _say_what_next(desk.made, desk.waiting(), build, sources)
 

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
@@ -87,6 +88,19 @@ def write_report(
         return _published(material, out, fresh, most, watch, embed=embed)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def remove_report(out: Path) -> None:
+    """Remove a report that an earlier run wrote into a folder; nothing else is touched."""
+    if not out.is_dir():
+        return
+    for folder in _folders(out):
+        shutil.rmtree(folder, ignore_errors=True)
+    page = out / PAGE
+    if page.is_file() and MARK in _start(page):
+        page.unlink()
+    with suppress(OSError):  # something else is in it
+        out.rmdir()
 
 
 def _check_out(out: Path) -> None:
