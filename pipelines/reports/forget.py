@@ -48,12 +48,18 @@ from pipelines.build.versions import (
 )
 from pipelines.engine.stage import Stage
 from pipelines.errors import Damaged, WrongArgument
-from pipelines.reports.forget_files import Rewritten, names_song, rows_of, without_song
+from pipelines.reports.forget_files import (
+    Rewritten,
+    names_song,
+    rows_of,
+    without_song,
+    write_rows,
+)
 from pipelines.reports.forget_marks import Marks
 from pipelines.reports.traces import all_files, traces
 from pipelines.storage.arrow import read_table
 from pipelines.storage.lock_file import RUNS
-from pipelines.storage.store import Published, Store, parquet_bytes
+from pipelines.storage.store import Published, Store
 from schemas.build import FileFacts, ListingPlan
 from schemas.corpus import Forgotten, ForgottenSong, LedgerRow, Outcome
 from schemas.recipe import Recipe
@@ -279,7 +285,7 @@ def _slice(store: Store, marks: Marks, name: str, song_id: str) -> None:
             out = pc.is_in(table.column("place"), pa.array(sorted(gone), pa.int64()))
             kept = table.filter(pc.invert(out))
             file = output.file(name)
-            done.files[file] = store.write_bytes(file, parquet_bytes(kept))
+            done.files[file] = write_rows(store, output, file, kept)
             done.removed[f"{output.folder}{output.suffix}"] += table.num_rows - kept.num_rows
     slices = read_listing(store)
     LISTING_PLAN.write(store, ListingPlan(slices={**slices, name: slices[name] - len(gone)}))
@@ -298,7 +304,7 @@ def _whole(store: Store, one: Known) -> None:
         table = read_table(store, file)
         kept = table.filter(pc.invert(rows_of(table, one.song_id)))
         if kept.num_rows < table.num_rows:
-            files |= _vouched(store.write_bytes(file, parquet_bytes(kept)), files)
+            files |= _vouched(write_rows(store, ASSIGNED, file, kept), files)
     rows = [
         _left_out(row) if row.key in one.inputs else row
         for row in store.read_records(INPUT_LEDGER, LedgerRow)

@@ -10,7 +10,7 @@ from typing import IO, Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.build.outputs import Job, Output, Partition
+from pipelines.build.outputs import Job, Output, Partition, Table
 from pipelines.build.tables import (
     LATENTS,
     LEDGER,
@@ -21,7 +21,7 @@ from pipelines.build.tables import (
     VERDICTS,
 )
 from pipelines.storage.arrow import read_table
-from pipelines.storage.store import Published, Store, parquet_bytes
+from pipelines.storage.store import Published, Store, arrow_schema, parquet_bytes
 from pipelines.storage.tar import TarWriter, read_members, sample_offsets
 from schemas.corpus import Augmented, Outcome, Unit
 from schemas.sample import audio_name
@@ -73,7 +73,23 @@ def _table(store: Store, output: Output, name: str, song_id: str, done: Rewritte
         store.delete(name)
         done.gone.add(name)
         return
-    done.files[name] = store.write_bytes(name, parquet_bytes(out))
+    done.files[name] = write_rows(store, output, name, out)
+
+
+def write_rows(store: Store, output: Output, name: str, rows: pa.Table) -> Published:
+    """Publish rows of a table in the very form in which a step would."""
+    if isinstance(output, Table):
+        schema = arrow_schema(output.record)
+        rows = pa.Table.from_pylist(rows.to_pylist(), schema=schema)
+    else:  # embeddings: cells of a fixed number, whose inner name a reader makes another
+        rows = rows.cast(pa.schema([_as_written(field) for field in rows.schema]))
+    return store.write_bytes(name, parquet_bytes(rows))
+
+
+def _as_written(field: pa.Field) -> pa.Field:
+    if not pa.types.is_fixed_size_list(field.type):
+        return pa.field(field.name, field.type)
+    return pa.field(field.name, pa.list_(field.type.value_type, field.type.list_size))
 
 
 def _count(output: Output, rows: pa.Table, removed: Counter[str]) -> None:
