@@ -21,7 +21,7 @@ from pipelines.build.tables import ANNOTATIONS, CLIPS, VERDICTS
 from pipelines.build.versions import last_version
 from pipelines.errors import WrongArgument
 from pipelines.labels.corrected import PARTS
-from pipelines.labels.doubt import weakest
+from pipelines.labels.doubt import all_right
 from pipelines.labels.edits import Corrector, correction, parsed_edit
 from pipelines.labels.lead_sheet import symbol
 from pipelines.labels.transform import clip_labels
@@ -58,13 +58,13 @@ class ReviewDesk:
         return Job(self._url, bucket, Recipe())
 
     def unsure(self) -> dict[str, float]:
-        """Clips that are kept, and the chance that the least sure label of each is right."""
+        """Clips that are kept, and the chance that all labels of each are right."""
         found: dict[str, float] = {}
         for job in map(self._job, self._buckets):
             kept = {row.clip_key for row in VERDICTS.read(job) if row.keep}
             annotations = annotations_in_force(job)
             found |= {
-                row.clip_key: weakest(row.labels) for row in annotations if row.clip_key in kept
+                row.clip_key: all_right(row.labels) for row in annotations if row.clip_key in kept
             }
         return found
 
