@@ -7,7 +7,8 @@ An error is a label of a clip that is wrong: key, meter; tempo by more than 4 %;
 half of the time, by root and third; beats or bars with an F-measure under 0.5. Of the share of
 clips looked at first: how many times as many errors as among as many clips at random, with the
 interval of 2,000 bootstraps over songs. Beside the order by the chance that all labels are right,
-which the page has, that by the weakest label. The exit status is 1 where the page's order misses its goal.
+which the page has, that by the weakest label. The exit status is 1 where the page's order misses
+its goal.
 """
 
 import argparse
