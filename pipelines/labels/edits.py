@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipelines.errors import WrongArgument
 from pipelines.labels.corrected import PARTS
 from schemas.chord import NO_CHORD, Chord
 from schemas.errors import SchemaError
@@ -152,25 +151,21 @@ class Corrector(NamedTuple):
 
 
 def parsed_edit(value: object) -> Edit:
-    """An edit of plain data. Raises `WrongArgument` for anything else."""
+    """An edit of plain data. Raises `SchemaError` for anything else."""
     try:
         return _EDIT.validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "as a whole"
-        raise WrongArgument(f"not an edit ({where}: {first['msg']})") from error
+        raise SchemaError(f"not an edit ({where}: {first['msg']})") from error
 
 
 def correction(clip_key: str, labels: Labels, edit: Edit, by: Corrector) -> Correction:
     """What an edit makes of a clip's labels, which are those in force over its extended window.
 
-    Raises `WrongArgument` where it cannot be done to them.
+    Raises `SchemaError` where it cannot be done to them.
     """
-    try:
-        parts = _parts(labels, edit, by)
-    except SchemaError as error:
-        raise WrongArgument(str(error)) from error
-    return Correction(clip_key=clip_key, who=by.who, when=by.when, **parts)
+    return Correction(clip_key=clip_key, who=by.who, when=by.when, **_parts(labels, edit, by))
 
 
 def _parts(labels: Labels, edit: Edit, by: Corrector) -> dict[str, Any]:
@@ -180,7 +175,7 @@ def _parts(labels: Labels, edit: Edit, by: Corrector) -> dict[str, Any]:
     if isinstance(edit, Withdrawn):
         unknown = [part for part in edit.parts if part not in PARTS]
         if unknown:
-            raise WrongArgument(f"{unknown[0]} is not a part: expected {', '.join(PARTS)}")
+            raise SchemaError(f"{unknown[0]} is not a part: expected {', '.join(PARTS)}")
         return {"withdrawn": edit.parts}
     if isinstance(edit, KeyIs):
         key = Key.parse(edit.key)
@@ -203,14 +198,14 @@ def _rhythm(
         first = min(range(len(times_s)), key=lambda index: abs(times_s[index] - edit.taps_s[0]))
         numbers = numbered(len(times_s), first, bar)
     elif len(times_s) < 2:
-        raise WrongArgument("there are no beats to go by: tap them")
+        raise SchemaError("there are no beats to go by: tap them")
     elif isinstance(edit, Doubled):
         times_s, numbers = _doubled(times_s, numbers, bar)
     elif isinstance(edit, Halved):
         times_s, numbers = _halved(times_s, numbers, bar)
     elif isinstance(edit, OneAt):
         if edit.beat >= len(times_s):
-            raise WrongArgument(f"there is no beat {edit.beat}: there are {len(times_s)}")
+            raise SchemaError(f"there is no beat {edit.beat}: there are {len(times_s)}")
         numbers = numbered(len(times_s), edit.beat, bar)
     else:
         bar = edit.beats_per_bar
@@ -263,28 +258,28 @@ def _halved(
 def tapped_beats(taps_s: Sequence[float], duration_s: float) -> list[float]:
     """Even beats through taps, by least squares, from the start of the audio to its end.
 
-    Raises `WrongArgument` where the taps are no even beats, or no tempo of music.
+    Raises `SchemaError` where the taps are no even beats, or no tempo of music.
 
     >>> tapped_beats([1.0, 1.5, 2.01, 2.49], 4.0)
     [0.007, 0.505, 1.003, 1.501, 1.999, 2.497, 2.995, 3.493, 3.991]
     """
     taps = np.array(sorted(set(taps_s)))
     if len(taps) < _LEAST_TAPS:
-        raise WrongArgument(f"tap at least {_LEAST_TAPS} beats")
+        raise SchemaError(f"tap at least {_LEAST_TAPS} beats")
     about = float(np.median(np.diff(taps)))
     # a beat that was left out stays out
     numbers = np.concatenate([[0], np.cumsum(np.maximum(1, np.round(np.diff(taps) / about)))])
     period_s, start_s = (float(value) for value in np.polyfit(numbers, taps, 1))
     if not _BPM[0] <= 60 / period_s <= _BPM[1]:
-        raise WrongArgument(
+        raise SchemaError(
             f"{60 / period_s:.0f} BPM were tapped: expected {_BPM[0]:.0f} to {_BPM[1]:.0f}"
         )
     if float(np.abs(start_s + numbers * period_s - taps).max()) > _UNEVEN * period_s:
-        raise WrongArgument("the taps are not even: tap again, a tap on each beat")
+        raise SchemaError("the taps are not even: tap again, a tap on each beat")
     first = int(np.ceil(-start_s / period_s - 1e-9))
     last = int(np.ceil((duration_s - start_s) / period_s))
     if last - first > _MOST_BEATS:
-        raise WrongArgument(f"more than {_MOST_BEATS} beats would come of these taps")
+        raise SchemaError(f"more than {_MOST_BEATS} beats would come of these taps")
     return [_ms(max(0.0, start_s + number * period_s)) for number in range(first, last)]
 
 
@@ -300,7 +295,7 @@ def _segments(labels: Labels, edit: BoundaryAt | ChordIs | ChordSplit) -> tuple[
     if isinstance(edit, ChordSplit):
         return tuple(_split(segments, edit.at_s))
     if edit.index >= len(segments):
-        raise WrongArgument(f"there is no chord {edit.index}: there are {len(segments)}")
+        raise SchemaError(f"there is no chord {edit.index}: there are {len(segments)}")
     if isinstance(edit, BoundaryAt):
         return tuple(_moved(segments, edit.index, edit.to_s))
     segments[edit.index] = segments[edit.index].replaced(label=chord_label(edit.label))
@@ -325,7 +320,7 @@ def _moved(segments: list[ChordSegment], index: int, to_s: float) -> list[ChordS
     before, after = segments[index - 1], segments[index]
     least, most = before.start_s + _LEAST_CHORD_S, after.end_s - _LEAST_CHORD_S
     if least > most:
-        raise WrongArgument("both chords are too short for their boundary to move")
+        raise SchemaError("both chords are too short for their boundary to move")
     at_s = _ms(min(max(to_s, least), most))
     segments[index - 1 : index + 1] = [before.replaced(end_s=at_s), after.replaced(start_s=at_s)]
     return segments
@@ -337,4 +332,4 @@ def _split(segments: list[ChordSegment], at_s: float) -> list[ChordSegment]:
             at_s = _ms(at_s)
             segments[index : index + 1] = [one.replaced(end_s=at_s), one.replaced(start_s=at_s)]
             return segments
-    raise WrongArgument(f"no chord can be split at {at_s:.2f} s: it is too near a boundary")
+    raise SchemaError(f"no chord can be split at {at_s:.2f} s: it is too near a boundary")

@@ -29,6 +29,7 @@ from pipelines.storage.lock import hold
 from pipelines.storage.store import Store
 from schemas.chord import NO_CHORD
 from schemas.corpus import Clip
+from schemas.errors import SchemaError
 from schemas.labels import Annotation, ChordSegment, Correction, Labels
 from schemas.pitch import Key, pretty
 from schemas.recipe import Recipe
@@ -98,12 +99,15 @@ class ReviewDesk:
         Raises `WrongArgument` for what cannot be done, and `PipelineError` while a run holds the
         build.
         """
-        wanted = parsed_edit(value)
-        with self._writing, hold(self.store, "obbligato review"):
-            clip, labels, _ = self._found(clip_key)
-            by = Corrector.now(self._who, self._licence)
-            add_correction(self.store, correction(clip.clip_key, labels, wanted, by))
-            self.made += 1
+        try:
+            wanted = parsed_edit(value)
+            with self._writing, hold(self.store, "obbligato review"):
+                clip, labels, _ = self._found(clip_key)
+                by = Corrector.now(self._who, self._licence)
+                add_correction(self.store, correction(clip.clip_key, labels, wanted, by))
+                self.made += 1
+        except SchemaError as error:
+            raise WrongArgument(str(error)) from error
         return self.state(clip_key)
 
     def waiting(self) -> int:

@@ -4,11 +4,11 @@ from typing import Any, Final
 
 import pytest
 
-from pipelines.errors import WrongArgument
 from pipelines.labels.corrected import corrected, folded, only_heard
 from pipelines.labels.edits import Corrector, correction, parsed_edit
 from pipelines.labels.transform import variant_labels
 from schemas.corpus import Change
+from schemas.errors import SchemaError
 from schemas.labels import (
     Beats,
     Chords,
@@ -99,7 +99,7 @@ def test_taps_make_even_beats_through_the_whole_from_a_one_on() -> None:
     ],
 )
 def test_taps_that_are_no_beats_are_refused(taps: list[float], said: str) -> None:
-    with pytest.raises(WrongArgument, match=said):
+    with pytest.raises(SchemaError, match=said):
         edited(kind="tapped", taps_s=taps)
 
 
@@ -133,7 +133,7 @@ def test_a_chord_is_named_as_lead_sheets_do_and_one_becomes_two() -> None:
     ],
 )
 def test_what_cannot_be_done_is_refused(edit: Any) -> None:
-    with pytest.raises(WrongArgument):
+    with pytest.raises(SchemaError):
         correction(CLIP, labels(), parsed_edit(edit), BY)
 
 
