@@ -221,6 +221,21 @@ class LedgerRow(Record):
     clips: int = 0  # how many clips an input gave
 
 
+class ForgottenSong(Record):
+    """A song that was taken out for good: when (UTC), by whom, why, and the inputs that gave it."""
+
+    when: str
+    who: str
+    reason: str = ""
+    inputs: tuple[str, ...] = ()
+
+
+class Forgotten(Record):
+    """Songs that do not come back, by their ids."""
+
+    songs: dict[SongId, ForgottenSong] = Field({})
+
+
 class CutInput(Record):
     """What cutting made of an input. Whether its clips were there before is not known yet."""
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from schemas.chord import NO_CHORD, Chord
 from schemas.errors import SchemaError
-from schemas.identity import SampleKey
+from schemas.identity import ClipKey, SampleKey
 from schemas.pitch import Key, Mode
 from schemas.record import Confidence, PitchClass, PositiveSeconds, Record, Seconds
 
@@ -24,6 +24,7 @@ class Origin(StrEnum):
     EXTRACTED = "extracted"  # measured from this audio
     MOVED = "moved"  # computed from the original's label and the change made to the audio
     STATED = "stated"  # given by the source
+    CORRECTED = "corrected"  # set right by a person who listened; it goes before all others
 
 
 class Claim(Record):
@@ -190,3 +191,27 @@ class MovedLabels(Record):
 
     sample_key: SampleKey
     labels: Labels
+
+
+class Correction(Record):
+    """What somebody who listened set right on a clip, and when (UTC, to the second).
+
+    Labels are over the clip's extended window, of origin `corrected`; none stands where nothing is
+    said of it. The tempo follows from the beats.
+    """
+
+    clip_key: ClipKey
+    who: str
+    when: str
+    beats: Beats | None = None
+    meter: Meter | None = None
+    chords: Chords | None = None
+    key: KeyLabel | None = None
+    not_music: str | None = None  # why the clip is to be left out
+    withdrawn: tuple[str, ...] = ()  # of the fields above, those that earlier corrections set
+
+
+class Corrections(Record):
+    """All corrections of a song's clips, oldest first; none is ever taken out."""
+
+    edits: tuple[Correction, ...]

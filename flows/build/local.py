@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from flows.build.order import ASSIGNED, MARKED, ORDER, order_of, steps_of
+from flows.build.order import ALL_STEPS, ASSIGNED, MARKED, ORDER, order_of, steps_of
 from flows.build.run_stage import StepReport, Watch, chains_of, run_stages, watched
 from flows.build.run_step import (
     begin,
@@ -29,6 +29,8 @@ from pipelines.engine.pool import shared_out
 from pipelines.engine.stage import Stage, fingerprints, finished, missing_inputs
 from pipelines.errors import Damaged, PipelineError
 from pipelines.reports.damage import check_whole
+from pipelines.reports.forget import Taken, forgotten_now
+from pipelines.reports.forget import forget as forget_songs
 from pipelines.reports.ledger import mark_for_retry
 from pipelines.stages.output.close import check_stated, described, publish_dataset, stated_dataset
 from pipelines.stages.output.verify import STAGE as VERIFY
@@ -195,6 +197,28 @@ def _told_without(store: Store, without: Mapping[str, str]) -> str:
         f"{reasons}. All else was verified: every file is as written, "
         "every shard keeps the contract"
     )
+
+
+def forget(
+    out: str, songs: Sequence[str], who: str, reason: str, engine: Engine, watch: Watch
+) -> Taken:
+    """Take songs out of a build for good; what it holds then is described, as a new version.
+
+    Where labels of a song had been extracted again, those of another clip are in their place.
+    """
+    _, recipe = trusted_build(out)
+    store = Store(out)
+    with hold(store, "obbligato forget"):
+        stages = [step for step in ALL_STEPS if isinstance(step, Stage)]
+        taken = forget_songs(store, recipe, stages, songs, forgotten_now(who, reason))
+        try:
+            run_stage(VERIFY, store, recipe, engine, new_run(), watch)
+        finally:
+            CHILDREN.close()
+        dataset = described(store, recipe, order_of(recipe))
+        publish_dataset(store, dataset)
+        publish_version(store, dataset, recipe)
+    return taken
 
 
 def retry(out: str, keys: Sequence[str], engine: Engine, watch: Watch) -> Dataset:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from schemas.identity import Split
     from schemas.recipe import Recipe
 
-_MUSICBENCH, _WIDS = "musicbench", "wids"
+_MUSICBENCH, _WIDS, _ENERGON = "musicbench", "wids", "energon"
 
 
 def _reader_names() -> list[str]:
     """Whose forms samples are exported in, for a shell."""
     from pipelines.shards.trainers.formats import ExportForm
 
-    return [_MUSICBENCH, *(trainer.value for trainer in ExportForm), _WIDS]
+    return [_MUSICBENCH, *(trainer.value for trainer in ExportForm), _WIDS, _ENERGON]
 
 
 def export(
@@ -37,7 +37,7 @@ def export(
             metavar="READER",
             help=(
                 "Whose form: musicbench, a trainer's (acestep, stable-audio-tools, musicgen), or "
-                "an index of the shards themselves (wids)."
+                "an index of the shards themselves (wids; energon: a folder of links and indexes)."
             ),
             autocompletion=_reader_names,
         ),
@@ -77,6 +77,8 @@ def export(
         raise UsageError("--parts are MusicBench's: leave out --for, or --parts")
     if parts:
         _export_parts(target, out, chosen, dataset, force=force, as_json=as_json)
+    elif reader == _ENERGON:
+        _export_energon(target, out, chosen, force=force, as_json=as_json)
     elif reader in (_MUSICBENCH, _WIDS):
         _export_lines(reader, target, out, chosen, dataset, force=force, as_json=as_json)
     else:
@@ -107,6 +109,25 @@ def _export_lines(
     what = "rows" if reader == _MUSICBENCH else f"shard{'s' * (rows != 1)}"
     print_written(
         {"file": out, "rows": rows}, f"{rows:,} {what} written to {out}", problems, as_json
+    )
+
+
+def _export_energon(
+    target: str, out: str, split: "Split | None", *, force: bool, as_json: bool
+) -> None:
+    """Write a folder of links to shards, with the indexes that Energon asks of them."""
+    from pipelines.shards.energon import EnergonShard, export_energon
+    from pipelines.shards.find import find_shards
+
+    found = list(export_energon(find_shards(target), out, split=split, force=force))
+    shards = [one for one in found if isinstance(one, EnergonShard)]
+    problems = [one for one in found if not isinstance(one, EnergonShard)]
+    samples = sum(one.samples for one in shards)
+    print_written(
+        {"folder": out, "shards": len(shards), "samples": samples},
+        f"{len(shards):,} shards with {samples:,} samples linked and indexed in {out}",
+        problems,
+        as_json,
     )
 
 

@@ -13,10 +13,12 @@ from flows.cli import (
     captions,
     dead,
     evaluate,
+    forget,
     label_encode,
     pipeline,
     published,
     report,
+    review,
     sample,
     shards,
     step,
@@ -145,9 +147,11 @@ _add(_START, build.annotate, "Print the labels of audio files as a lead sheet.")
 
 _add_group(_BUILDS, "shards", shards.app)
 _add(_BUILDS, report.report, "Write a page on which labels are seen and heard, with no server.")
+_add(_BUILDS, review.review, "Set labels right by ear, on a page for this machine alone.")
 _add(_BUILDS, build.verify, "Read a build back whole, and extract labels again.")
 _add(_BUILDS, label_encode.label, "Choose captions for clips by a music-text embedding.")
 _add(_BUILDS, label_encode.encode, "Put a codec's latents beside each sample's audio.", Renamed)
+_add(_BUILDS, forget.forget, "Take songs out of a build for good.")
 _add_group(_BUILDS, "captions", captions.app)
 _add_group(_BUILDS, "dead", dead.app)
 

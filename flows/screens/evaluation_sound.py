@@ -10,6 +10,7 @@ from training.evaluation.scorers.opened import ScorerFigure, ScorerReport
 from training.evaluation.sound_report import SoundReport
 from training.metrics.level import LevelReport, MeanLevel
 from training.metrics.summary import Figure
+from training.metrics.tagging import CONCEPTS_BY_CHANCE
 
 
 def sound_lines(report: EvaluationReport) -> Iterator[str]:
@@ -29,6 +30,12 @@ def _space_lines(space: SpaceFigures) -> Iterator[str]:
         yield (
             f"{space.cosine_name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of "
             f"{score.clips} clips, by {space.embedder}"
+        )
+    if space.concept_coverage:
+        covered = space.concept_coverage
+        yield (
+            f"concepts covered {covered.value:.3f} ({covered.low:.3f} – {covered.high:.3f}) of "
+            f"{covered.clips} clips whose prompts name any; by chance {CONCEPTS_BY_CHANCE:.3f}"
         )
     if space.frechet is not None:
         yield (

@@ -14,6 +14,7 @@ from flows.screens.evaluation_cells import (
 from flows.screens.evaluation_timeline import ceilings_note
 from training.evaluation.report import EvaluationReport
 from training.metrics.summary import Figure
+from training.metrics.tagging import CONCEPTS_BY_CHANCE
 
 _PUBLISHED = (
     (
@@ -102,6 +103,14 @@ def _space_rows(report: EvaluationReport) -> Iterator[str]:
             "mean over clips",
             space.prompt_cosine,
             counted(space.prompt_cosine.clips, "clip"),
+        )
+    if space.concept_coverage:
+        yield _space_row(
+            "concept coverage",
+            f"{space.concept_coverage.meaning}; by chance {CONCEPTS_BY_CHANCE:.3f}. Of our making: "
+            "the challenge's own has another judge",
+            space.concept_coverage,
+            counted(space.concept_coverage.clips, "clip"),
         )
     sets = f"{counted(space.frechet_clips, 'clip')}, {space.reference_clips} of reference"
     if space.frechet is not None:

@@ -17,6 +17,7 @@ from schemas.corpus import (
     Clip,
     CutInput,
     Encoded,
+    Forgotten,
     InputRow,
     LedgerRow,
     Probed,
@@ -71,6 +72,8 @@ VOCABULARY_INDEXES: Final = Output(
     folder="vocabulary_index", suffix=".faiss", partition=Partition.WHOLE
 )
 VERSIONS: Final = Output(folder="versions", suffix=".json", partition=Partition.WHOLE)
+# what people set right, a file a song: an input, which no step writes
+CORRECTIONS: Final = "corrections"
 # the ledger's table of inputs, and the marker that vouches for it and for where songs stand
 INPUTS: Final = "inputs"
 INPUT_LEDGER: Final = LEDGER.file(INPUTS)
@@ -79,6 +82,9 @@ LISTING_PLAN: Final = Document(name="listing/plan.json", record=ListingPlan)
 BUCKET_PLAN: Final = Document(name="clips/plan.json", record=BucketPlan)
 VOCABULARY_PLAN: Final = Document(name="vocabulary/plan.json", record=VocabularyPlan)
 INDEX_PLAN: Final = Document(name="vocabulary_index/plan.json", record=IndexPlan)
+# songs that were taken out for good: no build brings them back
+FORGOTTEN: Final = Document(name="ledger/forgotten.json", record=Forgotten)
+FORGOTTEN_CODE: Final = "forgotten"  # in the ledger, and what its file's name begins with
 # vouches for the sources and the recipe that a build was begun with
 BEGUN: Final = Document(name="begun.json", record=Beginning)
 PLAN: Final = "plan"  # what a plan's name begins with, beside the files of buckets or slices

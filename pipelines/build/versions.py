@@ -9,6 +9,13 @@ from typing import Final
 
 from pydantic import Field
 
+from pipelines.build.corrections import (
+    corrected_songs,
+    corrections_file,
+    last_tips,
+    read_corrections,
+    tips,
+)
 from pipelines.build.markers import Altered, read_marker
 from pipelines.build.plans import read_listing
 from pipelines.build.tables import (
@@ -51,6 +58,8 @@ class Version(Record):
     samples: dict[str, int]
     shards: dict[str, str]  # file and SHA-256
     documents: dict[str, str] = Field({})  # files that nothing else vouches for, and their SHA-256
+    # of each song's corrections the last hash (`corrections.tips`), by file
+    corrections: dict[str, str] = Field({})
     added: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
@@ -67,8 +76,10 @@ def publish_version(store: Store, dataset: Dataset, recipe: Recipe) -> Version:
         "dataset_sha256": digest(dataset.as_json()),
     }
     documents = {name: store.sha256(name) for name in _documents(store)}
+    corrections = last_tips(store)
     if last is not None and all(
-        getattr(last, name) == mark for name, mark in {**found, "documents": documents}.items()
+        getattr(last, name) == mark
+        for name, mark in {**found, "documents": documents, "corrections": corrections}.items()
     ):
         return last
     shards = {shard.file: shard.sha256 for shard in dataset.shards}
@@ -82,6 +93,7 @@ def publish_version(store: Store, dataset: Dataset, recipe: Recipe) -> Version:
         samples=dataset.samples.model_dump(),
         shards=shards,
         documents=documents,
+        corrections=corrections,
         added=tuple(sorted(shards.keys() - before.keys())),
         changed=tuple(
             sorted(name for name in shards.keys() & before.keys() if shards[name] != before[name])
@@ -143,6 +155,28 @@ def altered_documents(store: Store) -> Iterator[Altered]:
             yield Altered(name, "is missing")
         elif store.sha256(name) != sha256:
             yield Altered(name, f"is not the one that version {version.number} was published with")
+
+
+def altered_corrections(store: Store) -> Iterator[Altered]:
+    """Files of corrections that are damaged, or hold no longer what the last version was published
+    with; what was added since is as it should be.
+    """
+    version = last_version(store)
+    stated = version.corrections if version is not None else {}
+    for name in sorted({*stated, *map(corrections_file, corrected_songs(store))}):
+        song_id = name.rpartition("/")[2].partition(".")[0]
+        try:
+            edits = read_corrections(store, song_id)
+        except Damaged as error:
+            yield Altered(name, f"is not what was written ({error})")
+            continue
+        if name not in stated or stated[name] in tips(edits):
+            continue
+        if not edits:
+            yield Altered(name, "is missing; put a copy of it back")
+        else:
+            lost = "does not begin with the corrections that version"
+            yield Altered(name, f"{lost} {version.number if version else 0} was published with")
 
 
 def set_aside(store: Store, name: str) -> None:

@@ -174,8 +174,11 @@ def variant_labels(extended: Labels, length_s: float, change: Change, duration_s
 
 
 def _as_moved(label: L) -> L:
-    """A label that no longer says that it was extracted from this audio."""
-    return label.replaced(origin=Origin.MOVED)
+    """A label that no longer says that it was extracted from this audio.
+
+    What a person set right says so on each copy.
+    """
+    return label if label.origin is Origin.CORRECTED else label.replaced(origin=Origin.MOVED)
 
 
 def _ms(time_s: float) -> float:

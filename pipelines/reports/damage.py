@@ -20,6 +20,7 @@ from pipelines.build.tables import (
 )
 from pipelines.build.versions import (
     altered_beginning,
+    altered_corrections,
     altered_documents,
     read_version,
     set_aside,
@@ -161,7 +162,8 @@ def _documents(store: Store) -> Iterator[Damage]:
     """Damage in what is written for the build as a whole, which is written anew in any case, but
     for the inputs' ledger.
     """
-    for file, wrong in (*altered_beginning(store), *altered_documents(store)):
+    altered = (altered_beginning, altered_corrections, altered_documents)
+    for file, wrong in (found for of in altered for found in of(store)):
         yield Damage(
             file,
             wrong,

@@ -3,7 +3,7 @@ same target gives the same ones.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -64,10 +64,14 @@ def clip_of(key: str) -> str:
     return clip or key
 
 
-def choose(found: FoundShards, most: int) -> Choice:
-    """At most `most` clips of all shards; 0 for all.
+def _by_hash(name: str) -> Any:
+    return stable_hash("report", name), name
 
-    Those whose names have the lowest hashes: of a corpus that grows, most of them stay.
+
+def choose(found: FoundShards, most: int, rank: Callable[[str], Any] = _by_hash) -> Choice:
+    """At most `most` clips of all shards, those that rank lowest; 0 for all.
+
+    By default those whose names have the lowest hashes: of a corpus that grows, most of them stay.
     """
     holders: dict[str, set[str]] = {}
     for shard in found.shards:
@@ -75,13 +79,9 @@ def choose(found: FoundShards, most: int) -> Choice:
             holders.setdefault(clip_of(key), set()).add(shard.name)
     names = list(holders)
     if most:
-        names = heapq.nsmallest(most, names, key=_rank)
+        names = heapq.nsmallest(most, names, key=rank)
     shards = frozenset(shard for name in names for shard in holders[name])
     return Choice(frozenset(names), shards, len(holders))
-
-
-def _rank(name: str) -> tuple[int, str]:
-    return stable_hash("report", name), name
 
 
 def _keys(shard: Shard) -> Iterator[str]:

@@ -83,7 +83,7 @@ def test_knobs_lie_over_the_recipe_and_a_wrong_one_is_named(built: Built, tmp_pa
         UsageError, match=r"ingest\.clip_seconds is not a knob; did you mean ingest\.clip_s\?"
     ):
         obbligato.build(built.sources, tmp_path / "out", knobs={"ingest.clip_seconds": 3})
-    with pytest.raises(UsageError, match=r"ready recipes are fmacaps, musicbench, noise2music"):
+    with pytest.raises(UsageError, match=r"ready recipes are attm, fmacaps, musicbench"):
         obbligato.build(built.sources, tmp_path / "out", recipe="musicbank")
     assert not (tmp_path / "out").exists()
 

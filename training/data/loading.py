@@ -6,7 +6,7 @@ samples.
 
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.synchronize import Event
@@ -239,18 +239,27 @@ def batches(
     """Micro-batches of the steps from `first_step` to before `last_step`, in order, whatever the
     number of workers (0: this process).
     """
-    closing = torch.multiprocessing.get_context().Event()
-    loader: DataLoader[TrainingExample | Unusable] = DataLoader(
-        samples,
-        batch_sampler=_Positions(share, first_step, last_step),
-        num_workers=workers,
-        collate_fn=samples.collated,
-        worker_init_fn=partial(_ignore_stop_signals, closing),
-        prefetch_factor=4 if workers else None,
-        pin_memory=pinned,
-    )
-    try:
+    with quiet_worker() as begin_worker:
+        loader: DataLoader[TrainingExample | Unusable] = DataLoader(
+            samples,
+            batch_sampler=_Positions(share, first_step, last_step),
+            num_workers=workers,
+            collate_fn=samples.collated,
+            worker_init_fn=begin_worker,
+            prefetch_factor=4 if workers else None,
+            pin_memory=pinned,
+        )
         yield _in_order(loader)
+
+
+@contextmanager
+def quiet_worker() -> Iterator[Callable[[int], None]]:
+    """How a loader's worker begins: it ends with the block, and not at a stop signal that is meant
+    for its parent.
+    """
+    closing = torch.multiprocessing.get_context().Event()
+    try:
+        yield partial(_ignore_stop_signals, closing)
     finally:
         closing.set()
 

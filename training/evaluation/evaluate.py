@@ -28,14 +28,16 @@ from training.metrics.controls import estimated_controls
 from training.metrics.frechet import frechet_distance
 from training.metrics.frechet_infinity import beside_zero
 from training.metrics.outcomes import Metric, Variant, scores
-from training.metrics.summary import Kind, Pair, control_figures, figure
+from training.metrics.summary import Figure, Kind, Pair, control_figures, figure
 from training.metrics.swap import SwapReport, swap_report
 from training.metrics.tagging import (
     CLASSES,
     Classifier,
+    concept_coverage,
     cosines,
     kl_divergence,
     mean_distribution,
+    named_concepts,
     pair_divergences,
     zero_shot,
 )
@@ -224,6 +226,7 @@ class _EmbedderView(NamedTuple):
             )
             if known
             else None,
+            concept_coverage=None if described.reads_labels else self._coverage(recipe, seed),
         )
         usable = [one.vector for one in self.rows if one.vector is not None]
         if reference is None or min(len(usable), len(reference.keys)) < _LEAST_CLIPS:
@@ -252,6 +255,23 @@ class _EmbedderView(NamedTuple):
             if apart
             else None,
         )
+
+    def _coverage(self, recipe: Recipe, seed: int) -> Figure | None:
+        """How many of the instruments and genres that prompts name are heard in their clips."""
+        asked = [
+            (named, one.vector)
+            for one in self.rows
+            if one.vector is not None and (named := named_concepts(one.made.caption))
+        ]
+        if not asked:
+            return None
+        found = [one for one in text_vectors(CLASSES, recipe) if one is not None]
+        if len(found) < len(CLASSES):
+            return None
+        names = np.stack(found)
+        shares = [concept_coverage(names @ vector, named) for named, vector in asked]
+        meaning = "instruments and genres that a prompt names, among the five nearest of 33 names"
+        return figure("CC", meaning, shares, Kind.MEAN, key="concepts", seed=seed)
 
     def _pairs(self, reference: Reference) -> list[tuple[int, Vectors]]:
         """Rows of the reference, each with the vector of the clip that was made for its caption."""

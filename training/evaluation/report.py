@@ -66,6 +66,9 @@ class SpaceFigures(Record):
     classes: int = 0  # names whose texts a clip's vector is compared with, by softmax
     kl_sets: float | None = None  # of mean class distributions, reference from clips, in nats
     kl_pairs: Figure | None = None  # mean over clips whose reference is known
+    # of the names a prompt asks for, the share among the nearest of its clip: mean over prompts
+    # that ask for any
+    concept_coverage: Figure | None = None
 
     @property
     def is_clap(self) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from schemas.labels import Labels
     from schemas.recipe import Recipe
     from schemas.sample import Sample
+    from training.data.records import SampleRecords, SampleStream
 
     Wave = npt.NDArray[np.float32]
 
@@ -90,6 +91,33 @@ class Build:
     def __iter__(self) -> Iterator[SampleWave]:
         """All samples."""
         return self.samples()
+
+    def records(self, *, split: str = "train") -> "SampleRecords":
+        """Samples of a split by number, as a torch `Dataset`: ``records[3].sample.key``.
+
+        Needs the extra `train`. Raises `TrainingError` where there are none.
+        """
+        from pipelines.extras import naming_extras
+        from schemas.identity import Split
+
+        with naming_extras("train"):
+            from training.data.records import SampleRecords
+
+        return SampleRecords(self.address, Split(split))
+
+    def stream(self, *, split: str = "train", seed: int = 0, workers: int = 0) -> "SampleStream":
+        """Samples of a split as a torch `IterableDataset`, in another order each epoch.
+
+        `state_dict` says where it stands, after any sample; `load_state_dict` goes on there, with
+        any number of `workers` that read ahead. Needs the extra `train`.
+        """
+        from pipelines.extras import naming_extras
+
+        records = self.records(split=split)
+        with naming_extras("train"):
+            from training.data.records import SampleStream
+
+        return SampleStream(records, seed=seed, workers=workers)
 
     def verify(
         self, *, workers: int = 1, watch: "Callable[[StepProgress], None] | None" = None

@@ -23,11 +23,27 @@ def page_html(title: str, facts: dict[str, Any], *, loads: bool) -> Iterator[str
     `facts` are what it knows of itself. Its policy lets nothing be loaded but, where it `loads`
     parts, scripts beside it; nothing is sent anywhere.
     """
-    style, script = _read("style.css"), "\n".join(_read(f"{name}.js") for name in SCRIPTS)
-    beside = " 'self' file:" if loads else ""
+    yield from _html(title, facts, SCRIPTS, "style.css", " 'self' file:" if loads else "", "")
+
+
+def review_html(title: str) -> str:
+    """The page on which labels are set right: it asks the server that it came from for its parts,
+    and nobody else for anything; nothing of a build stands in it.
+    """
+    scripts = (*SCRIPTS[:-1], "review", SCRIPTS[-1])
+    return "".join(
+        _html(title, {"review": True}, scripts, "review.css", "", "connect-src 'self'; ")
+    )
+
+
+def _html(
+    title: str, facts: dict[str, Any], names: tuple[str, ...], styles: str, beside: str, asks: str
+) -> Iterator[str]:
+    style = "\n".join(_read(name) for name in dict.fromkeys(("style.css", styles)))
+    script = "\n".join(_read(f"{name}.js") for name in names)
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'{beside}; style-src '{_hash(style)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"{asks}base-uri 'none'; form-action 'none'"
     )
     before, after = _read("page.html").split("<!-- parts -->")
     head = (

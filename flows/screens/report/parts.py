@@ -80,3 +80,19 @@ class BlockParts(PageParts):
 
     def _write(self, _name: str, content: bytes) -> None:
         self._out.write(content)
+
+
+class ServedParts(PageParts):
+    """Parts as files of plain JSON in a folder, for a server to hand out."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def _content(self, _name: str, value: Any) -> bytes:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+    def _write(self, name: str, content: bytes) -> None:
+        file = self._folder / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)

@@ -113,7 +113,8 @@ class ShownClip(Record):
 class ClipRow(Record):
     """A clip in the list: what it is found, filtered and sorted by.
 
-    It stands at `place` of part `page`. `unsure` is the confidence of its weakest label, `weakest`;
+    It stands at `place` of part `page`. `unsure` is the confidence of its weakest label, `weakest`,
+    `all_right` the chance that all labels are right;
     `differs` counts the stated facts that its labels deny, `apart` is how far labels extracted
     again fell short (1 less the lowest agreement). `strip` paints its chords over time: a letter a
     stretch, ``a`` for C and on by fifths, ``-`` for none.
@@ -130,6 +131,7 @@ class ClipRow(Record):
     samples: int
     unsure: float | None
     weakest: str
+    all_right: float | None
     differs: int
     apart: float | None
     strip: str

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from flows.screens.plain import plain
 from flows.screens.report.records import ClipRow, ShownChord, ShownClip, ShownSample
 from pipelines.captioning.marking import Standing
+from pipelines.labels.doubt import chance_of_all
 from schemas.fact import InstrumentFact, MoodFact
 from schemas.identity import VariantKind, variant_kind
 from schemas.sample import Sample
@@ -88,6 +89,7 @@ def row_of(clip: ShownClip, samples: Sequence[SampleOfClip], page: int, place: i
         samples=len(clip.samples),
         unsure=weakest.confidence if weakest else None,
         weakest=weakest.about if weakest else "",
+        all_right=chance_of_all(one.confidence for one in first.labels) if weakest else None,
         differs=sum(_differing(sample) for sample in clip.samples),
         apart=round(1 - min(again), 2) if again else None,
         strip=strip(first.chords, first.duration_s),

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from flows.screens.plain import plain
 from flows.screens.report.records import (
@@ -54,10 +54,7 @@ def show_sample(
         audio=audio,
         format=chosen.extension,
         **outlined(chosen.outline),
-        beats_s=sample.beats.times_s[:_MOST_SHOWN],
-        numbers=sample.beats.numbers[:_MOST_SHOWN],
-        chords=tuple(_chords(sample.labels)),
-        labels=tuple(_labels(sample.labels)),
+        **show_labels(sample.labels),
         curves=ShownCurves(
             frame_rate_hz=controls.frame_rate_hz,
             dynamics_db=tuple(round(level, 1) for level in controls.dynamics_db[:_MOST_SHOWN]),
@@ -67,6 +64,16 @@ def show_sample(
         heard_again=tuple(_agreement(again)) if again else (),
         figures=tuple(_figures(sample, chosen.shard)),
     )
+
+
+def show_labels(labels: Labels) -> dict[str, Any]:
+    """The fields of a sample that its labels alone make."""
+    return {
+        "beats_s": labels.beats.times_s[:_MOST_SHOWN],
+        "numbers": labels.beats.numbers[:_MOST_SHOWN],
+        "chords": tuple(_chords(labels)),
+        "labels": tuple(_labels(labels)),
+    }
 
 
 def outlined(found: Outline | None) -> dict[str, str]:

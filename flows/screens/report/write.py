@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, cast
@@ -21,7 +22,7 @@ from flows.screens.report.parts import BlockParts, FileParts, PageParts
 from flows.screens.report.records import ClipRow
 from flows.screens.report.rows import SampleOfClip, clip_of_samples, row_of
 from flows.screens.report.show import show_sample
-from pipelines.shards.chosen import ChosenSample, choose, read_chosen
+from pipelines.shards.chosen import Choice, ChosenSample, choose, read_chosen
 from pipelines.shards.find import FoundShards, ShardProblem
 from pipelines.shards.stats import Stats, count_all
 from schemas.agreement import LabelAgreement
@@ -89,6 +90,19 @@ def write_report(
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def remove_report(out: Path) -> None:
+    """Remove a report that an earlier run wrote into a folder; nothing else is touched."""
+    if not out.is_dir():
+        return
+    for folder in _folders(out):
+        shutil.rmtree(folder, ignore_errors=True)
+    page = out / PAGE
+    if page.is_file() and MARK in _start(page):
+        page.unlink()
+    with suppress(OSError):  # something else is in it
+        out.rmdir()
+
+
 def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file: name a folder")
@@ -119,8 +133,7 @@ def _published(
     data.mkdir()
     with tempfile.TemporaryFile(dir=fresh) as blocks:
         parts: PageParts = BlockParts(cast("IO[bytes]", blocks)) if embed else FileParts(data)
-        writing = _PageWriter(parts, material)
-        about = writing.all_parts(most, watch)
+        about = write_parts(parts, material, choose(material.found, most), watch)
         folder = "" if embed else f"{_FOLDER}{parts.digest}"
         blocks.seek(0)
         page = fresh / PAGE
@@ -148,6 +161,13 @@ def _replace(out: Path, page: Path, data: Path | None, folder: str) -> None:
             shutil.rmtree(earlier, ignore_errors=True)
 
 
+def write_parts(
+    parts: PageParts, material: Material, choice: Choice, watch: Watch
+) -> dict[str, Any]:
+    """Write all parts of a page of these clips; gives what the page says of itself."""
+    return _PageWriter(parts, material).all_parts(choice, watch)
+
+
 class _PageWriter:
     """Parts being written as samples come: audio at once, a shard's clips at its end."""
 
@@ -160,10 +180,9 @@ class _PageWriter:
         self._page_bytes = self._pages = self._audio = self._samples = 0
         self._problems: list[ShardProblem] = []
 
-    def all_parts(self, most: int, watch: Watch) -> dict[str, Any]:
+    def all_parts(self, choice: Choice, watch: Watch) -> dict[str, Any]:
         """Write all; gives what the page says of itself."""
         found = self._material.found
-        choice = choose(found, most)
         done, clips = watch("clips", len(choice.clips)), 0
         for entry in read_chosen(found, choice):
             if isinstance(entry, ShardProblem):

@@ -21,11 +21,18 @@ class ExportFolder:
         self.root = root
         self._store = Store(str(unfinished))
         self._written: dict[str, Published] = {}
+        self._links: dict[str, str] = {}
 
     def write(self, name: str, content: bytes) -> Published:
         """Add a file."""
         self._written[name] = self._store.write_bytes(name, content)
         return self._written[name]
+
+    def link(self, name: str, target: Path) -> None:
+        """Add a link to a file that stands elsewhere, and stays there."""
+        place = Path(self._store.path(name))
+        place.symlink_to(target)
+        self._links[name] = str(target)
 
     def close(self, about: dict[str, Any]) -> None:
         """Write the manifest: what is said of the export, and every file with bytes and SHA-256."""
@@ -33,7 +40,8 @@ class ExportFolder:
             {"file": name, "bytes": done.bytes, "sha256": done.sha256}
             for name, done in sorted(self._written.items())
         ]
-        self._store.write_json(MANIFEST, {**about, "files": files})
+        links = {"links": dict(sorted(self._links.items()))} if self._links else {}
+        self._store.write_json(MANIFEST, {**about, "files": files, **links})
 
 
 @contextmanager
@@ -76,24 +84,32 @@ def _check_free(root: Path, force: bool) -> None:
         raise PipelineError(f"{root} exists: name another folder, or --force to replace it")
     for path in sorted(path for path in root.rglob("*") if not path.is_dir()):
         name = path.relative_to(root).as_posix()
-        if name != MANIFEST and not _is_ours(path, written.get(name, "")):
+        is_ours = _is_link if path.is_symlink() else _is_ours
+        if name != MANIFEST and not is_ours(path, written.get(name, "")):
             raise PipelineError(
                 f"{path} was changed or added after the export, so the folder is not replaced: "
                 "move it away, or name another folder"
             )
 
 
+def _is_link(path: Path, target: str) -> bool:
+    return bool(target) and str(path.readlink()) == target
+
+
 def _is_ours(path: Path, sha256: str) -> bool:
-    if path.is_symlink() or not sha256:
+    if not sha256:
         return False
     with path.open("rb") as file:
         return sha256_of(file) == sha256
 
 
 def _manifest(root: Path) -> dict[str, str] | None:
-    """The files that an export wrote, with their SHA-256; none where no export stands there."""
+    """The files that an export wrote, with their SHA-256, and its links with their targets; none
+    where no export stands there.
+    """
     try:
-        rows = json.loads((root / MANIFEST).read_bytes())["files"]
-        return {row["file"]: row["sha256"] for row in rows}
+        found = json.loads((root / MANIFEST).read_bytes())
+        files = {row["file"]: row["sha256"] for row in found["files"]}
+        return {**files, **found.get("links", {})}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -31,6 +31,7 @@ from pipelines.build.tables import (
     CANDIDATES,
     CLIPS,
     CUT_INPUTS,
+    FORGOTTEN_CODE,
     INPUT_LEDGER,
     INPUTS,
     LEDGER,
@@ -175,7 +176,7 @@ def _songs_in_force(store: Store, bucket: str) -> pa.Table:
 def _remove_left(store: Store, slices: Iterable[str], buckets: Iterable[str]) -> None:
     """Remove what is left of slices and buckets that are no longer in force."""
     for folder in folders_of(Partition.BUCKETS):
-        remove_others(store, folder, {*buckets, PLAN, INPUTS})
+        remove_others(store, folder, {*buckets, PLAN, INPUTS, FORGOTTEN_CODE})
     for folder in folders_of(Partition.LISTING):
         remove_others(store, folder, {*slices, PLAN})
 

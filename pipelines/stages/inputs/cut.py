@@ -8,7 +8,7 @@ from typing import Final
 
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
-from pipelines.build.tables import CANDIDATES, CUT_INPUTS, LISTING, PROBED
+from pipelines.build.tables import CANDIDATES, CUT_INPUTS, FORGOTTEN_CODE, LISTING, PROBED
 from pipelines.engine.stage import Stage
 from pipelines.errors import DeadInput
 from pipelines.storage.arrow import table_of
@@ -63,9 +63,9 @@ def cut(
     """What one input gives: clips, or the reason why none."""
     if probed.song is None:
         stage = "probe" if row.outcome is None else "list_inputs"
-        return _ledger(
-            row, stage, row.outcome or Outcome.DEAD, probed.code, probed.message, probed.figure
-        ), []
+        left_out = Outcome.REJECTED if probed.code == FORGOTTEN_CODE else Outcome.DEAD
+        outcome = row.outcome or left_out
+        return _ledger(row, stage, outcome, probed.code, probed.message, probed.figure), []
     try:
         spans = windows(row, probed.song, recipe)
         if spans[0][1] - spans[0][0] < recipe.min_clip_s:

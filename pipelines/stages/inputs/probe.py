@@ -3,6 +3,7 @@
 What cannot be used is dead by name.
 """
 
+from collections.abc import Container
 from typing import Any, Final
 
 from pipelines.audio import decode
@@ -10,7 +11,7 @@ from pipelines.audio.decode import Probe
 from pipelines.audio.probe import probe_files
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
-from pipelines.build.tables import LISTING, PROBED
+from pipelines.build.tables import FORGOTTEN, FORGOTTEN_CODE, LISTING, PROBED
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Stage
@@ -20,6 +21,9 @@ from schemas.corpus import InputRow, Probed, Song
 from schemas.recipe import IngestRecipe
 
 _PROBE_BATCH: Final = 16
+_FORGOTTEN: Final = (
+    "taken out for good; obbligato forget --undo lets it in, by its id in ledger/forgotten.json"
+)
 _KNOBS: Final = ("max_file_mb", "max_duration_s", "min_rate_hz", "max_rate_hz", "max_channels")
 
 
@@ -32,13 +36,15 @@ def probe_slice(job: Job) -> Done:
         for row in rows
         if row.outcome is not None
     ]
+    forgotten = FORGOTTEN.read(job.store).songs if FORGOTTEN.exists(job.store) else {}
     with bucket.local_files(job) as local, bucket.child(job.recipe.limits) as child:
         for batch in bucket.batches(waiting, _PROBE_BATCH):
             paths = [_path_or_death(local, row, job.recipe.ingest) for row in batch]
             readable = [path for path in paths if isinstance(path, str)]
             found = iter(child.run(probe_files, readable, job.recipe.ingest))
             for row, path in zip(batch, paths, strict=True):
-                probed.append(_probed(row, path if isinstance(path, Death) else next(found)))
+                result = path if isinstance(path, Death) else next(found)
+                probed.append(_probed(row, result, forgotten))
             bucket.progress(len(batch))
     probed.sort(key=lambda row: row.place)
     return Done([PROBED.write(job, probed)], {"rows": len(rows)})
@@ -61,7 +67,9 @@ def _path_or_death(local: Any, row: InputRow, recipe: IngestRecipe) -> str | Dea
     return path
 
 
-def _probed(row: InputRow, result: Probe | Death) -> Probed:
+def _probed(row: InputRow, result: Probe | Death, forgotten: Container[str]) -> Probed:
+    if isinstance(result, Probe) and result.sha256[:16] in forgotten:
+        return Probed(place=row.place, code=FORGOTTEN_CODE, message=_FORGOTTEN)
     if isinstance(result, Death):
         return Probed(
             place=row.place, code=result.code, message=result.message, figure=result.figure

@@ -1,10 +1,11 @@
 """Stage *embed_audio*: where each clip lies in the embedder's space, and its fingerprint."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from pipelines.audio import decode
+from pipelines.build.corrections import annotations_in_force, corrections_seen
 from pipelines.build.embeddings import ClipEmbedding
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
@@ -59,7 +60,12 @@ def _labels(job: Job) -> dict[str, Labels] | None:
     """Labels by clip where the embedder reads them."""
     if not description(job.recipe).reads_labels:
         return None
-    return {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
+    return {row.clip_key: row.labels for row in annotations_in_force(job)}
+
+
+def _corrections(job: Job) -> Any:
+    """What a fingerprint says of corrections where the embedder reads labels."""
+    return corrections_seen(job) if description(job.recipe).reads_labels else None
 
 
 def _finite(key: str, made: EmbeddedClip) -> ClipEmbedding:
@@ -84,6 +90,7 @@ STAGE: Final = Stage(
     writes=(EMBEDDINGS,),
     knobs=("label.embedder", "label.model", "label.device", "label.batch"),
     run=embed_bucket,
+    extra_fingerprint=_corrections,
     tools=tools,
     enabled=lambda recipe: recipe.embeds,
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from pipelines.build.corrections import annotations_in_force, corrections_of, corrections_seen
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, NEAR_DUPLICATES, VERDICTS
@@ -13,19 +14,20 @@ from pipelines.engine import bucket
 from pipelines.engine.stage import Stage
 from schemas.corpus import Clip, Verdict
 from schemas.identity import Bucket, Split
-from schemas.labels import Annotation
+from schemas.labels import Annotation, Correction
 from schemas.pseudo_label import NearDuplicate
 from schemas.recipe import FilterAction, FilterRecipe
 
 
 class JudgedClip(NamedTuple):
-    """What rules judge by: a clip, what was measured on it, and the same recording in validation or
-    test, where it is in train.
+    """What rules judge by: a clip, what was measured on it, the same recording in validation or
+    test, where it is in train, and what somebody set right, if anybody did.
     """
 
     clip: Clip
     annotation: Annotation
     held_out: NearDuplicate | None = None
+    correction: Correction | None = None
 
 
 class Rule(NamedTuple):
@@ -97,7 +99,15 @@ def _held_out(known: JudgedClip, _: FilterRecipe) -> str:
     )
 
 
+def _not_music(known: JudgedClip, _: FilterRecipe) -> str:
+    said = known.correction
+    if said is None or said.not_music is None:
+        return ""
+    return f"{said.not_music or 'no reason given'}, says {said.who}, {said.when}"
+
+
 RULES: Final = (  # in this order; a rule that rejects goes before one that keeps the original
+    Rule("not_music", lambda _: FilterAction.REJECT, _not_music),
     Rule("silence", lambda recipe: recipe.silent_action, _silent),
     Rule("near_duplicate", lambda recipe: recipe.near_duplicate_action, _held_out),
     Rule("caption_words", lambda recipe: recipe.words_action, _words),
@@ -126,10 +136,15 @@ def verdict(known: JudgedClip, recipe: FilterRecipe) -> Verdict:
 
 def filter_bucket(job: Job) -> Done:
     """A verdict on every annotated clip of a bucket."""
-    annotations = {row.clip_key: row for row in ANNOTATIONS.read(job)}
-    held_out = _held_out_copies(job)
+    annotations = {row.clip_key: row for row in annotations_in_force(job)}
+    held_out, corrections = _held_out_copies(job), corrections_of(job)
     known = (
-        JudgedClip(clip, annotations[clip.clip_key], held_out.get(clip.clip_key))
+        JudgedClip(
+            clip,
+            annotations[clip.clip_key],
+            held_out.get(clip.clip_key),
+            corrections.get(clip.clip_key),
+        )
         for clip in CLIPS.read(job)
         if clip.clip_key in annotations
     )
@@ -160,4 +175,5 @@ STAGE: Final = Stage(
     writes=(VERDICTS,),
     knobs=("filter",),
     run=filter_bucket,
+    extra_fingerprint=corrections_seen,
 )

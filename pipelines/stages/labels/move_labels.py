@@ -5,6 +5,7 @@ A step of its own, so that another annotator makes no sound stale: `vary` reads 
 
 from typing import Final
 
+from pipelines.build.corrections import annotations_in_force, corrections_seen
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, MOVED_LABELS, VARIANTS
@@ -17,7 +18,7 @@ from schemas.labels import MovedLabels
 def move_bucket(job: Job) -> Done:
     """Move the labels of a bucket's clips to each of their samples."""
     bucket_clips = {clip.clip_key: clip for clip in CLIPS.read(job)}
-    labels = {row.clip_key: row.labels for row in ANNOTATIONS.read(job)}
+    labels = {row.clip_key: row.labels for row in annotations_in_force(job)}
     rows: list[MovedLabels] = []
     for varied in VARIANTS.read(job):
         length_s = bucket_clips[varied.clip_key].length_s
@@ -33,4 +34,5 @@ STAGE: Final = Stage(
     reads=(CLIPS, ANNOTATIONS, VARIANTS),
     writes=(MOVED_LABELS,),
     run=move_bucket,
+    extra_fingerprint=corrections_seen,
 )

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 
 from pipelines.audio import rubberband
+from pipelines.build.corrections import corrected_songs, read_corrections
 from pipelines.build.markers import read_checked, read_marker
 from pipelines.build.plans import check_inputs, read_plan
 from pipelines.build.tables import ANNOTATIONS, CARD, CLIPS, DATASET, SHARDS, VERIFIED, VERSIONS
@@ -22,6 +23,7 @@ from pipelines.embedders.recipe_embedder import description
 from pipelines.engine.stage import BegunBuild, CorpusStep, Stage
 from pipelines.errors import Damaged, PipelineError
 from pipelines.labels.agreement import mean_agreement
+from pipelines.labels.corrected import folded
 from pipelines.stages.output.pseudo_labels_card import account, account_lines
 from pipelines.storage.arrow import first_row, side_by_side
 from pipelines.storage.duckdb_scratch import scratch
@@ -240,8 +242,8 @@ def _split(shards: Sequence[DatasetShard]) -> SplitTotals:
 
 
 def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict[str, str]:
-    """Licence of each tool that the labels name, of Rubber Band, and of what judges a model's
-    words; one clip of each bucket tells.
+    """Licence of each tool that the labels name, of corrections, of Rubber Band, and of what judges
+    a model's words; one clip of each bucket tells.
     """
     found = {"rubberband": rubberband.LICENCE}
     if recipe.caption.paraphraser is Paraphraser.OPENAI:
@@ -255,6 +257,10 @@ def _tool_licences(store: Store, buckets: Sequence[str], recipe: Recipe) -> dict
             found |= {
                 claim.tool: claim.licence for claim in (labels.beats, labels.chords, labels.key)
             }
+    for song_id in corrected_songs(store):
+        for edit in folded(read_corrections(store, song_id)).values():
+            claims = (edit.beats, edit.meter, edit.chords, edit.key)
+            found |= {claim.tool: claim.licence for claim in claims if claim is not None}
     return dict(sorted(found.items()))
 
 

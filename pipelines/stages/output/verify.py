@@ -19,6 +19,7 @@ from pipelines.engine.child_process import Child, Death
 from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
 from pipelines.labels.agreement import agreement
+from pipelines.labels.corrected import only_heard
 from pipelines.storage.store import sha256_of
 from pipelines.storage.tar import sample_offsets
 from schemas.agreement import Relabelled
@@ -203,7 +204,7 @@ def relabel(reads: Sequence[ReadSample], recipe: AnnotateRecipe) -> list[Relabel
         Relabelled(
             sample_key=read.sample.key,
             variant=read.sample.change.variant,
-            agreement=agreement(read.sample.labels, labels),
+            agreement=agreement(only_heard(read.sample.labels), labels),
         )
         for read, labels in zip(reads, annotate_waves(waves, recipe), strict=True)
     ]

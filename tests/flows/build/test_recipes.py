@@ -56,6 +56,13 @@ def test_musicbench_by_name_is_what_its_paper_says() -> None:
     )
 
 
+def test_attm_parts_no_artist_and_keeps_the_band_of_music() -> None:
+    recipe = load_recipe(Path("attm"), [])
+    assert recipe.ingest.group.value == "artist"
+    assert (recipe.vary.rate_hz, recipe.vary.channels) == (44_100, 2)
+    assert recipe.caption.metadata_columns["genre"] == "genre"
+
+
 def test_fmacaps_by_name_takes_one_clip_of_a_track_and_varies_none() -> None:
     recipe = load_recipe(Path("fmacaps"), ["corpus.seed=3"])
     assert (
@@ -74,7 +81,7 @@ def test_fmacaps_by_name_takes_one_clip_of_a_track_and_varies_none() -> None:
 
 def test_each_is_listed_in_a_line_and_printed_whole_with_its_reasons(tmp_path: Path) -> None:
     listed = run("recipe", "--list").splitlines()
-    assert [line.split()[0] for line in listed] == ["fmacaps", "musicbench", "noise2music"]
+    assert [line.split()[0] for line in listed] == ["attm", "fmacaps", "musicbench", "noise2music"]
     assert max(map(len, listed)) < 140
     for name in ready_recipes():
         printed = run("recipe", name)

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from training.metrics.tagging import (
+    CLASSES,
+    CONCEPTS_BY_CHANCE,
+    concept_coverage,
     cosines,
     kl_divergence,
     mean_distribution,
+    named_concepts,
     pair_divergences,
     zero_shot,
 )
@@ -52,3 +56,25 @@ def test_a_clip_is_of_the_class_whose_text_lies_nearest() -> None:
 def test_cosines_of_unit_vectors_go_row_by_row() -> None:
     one, other = np.array([[1, 0], [0.6, 0.8]]), np.array([[0, 1], [0.6, 0.8]])
     assert cosines(one, other) == pytest.approx([0, 1])
+
+
+def test_concepts_that_are_asked_for_are_covered_by_what_sounds_so_and_else_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    names_CD = rng.normal(size=(len(CLASSES), 64))
+    asked = [named_concepts(f"A calm {name}") for name in CLASSES]
+    assert [len(one) for one in asked] == [1] * len(CLASSES)
+    alike = [concept_coverage(names_CD @ names_CD[named[0]], named) for named in asked]
+    assert np.mean(alike) == 1.0
+    random = [
+        concept_coverage(names_CD @ rng.normal(size=64), asked[draw % len(asked)])
+        for draw in range(3300)
+    ]
+    assert np.mean(random) == pytest.approx(CONCEPTS_BY_CHANCE, abs=0.02)
+
+
+def test_a_concept_is_a_word_of_its_own() -> None:
+    assert named_concepts("Popular rocking harpists at the barn") == ()
+    assert [CLASSES[one] for one in named_concepts("HIP HOP with a harpsichord")] == [
+        "harpsichord",
+        "hip hop",
+    ]

@@ -18,6 +18,7 @@ const clip = (() => {
   let drawnMusic = null; // whose spectrum is drawn
   let pulled = null; // where a selection began
   const chosen = new Set(); // who is told that another sample was chosen
+  const added = []; // what else is drawn of a sample: below its labels, and over its lanes
 
   /** The longest of a clip's samples, in s: all strips have one axis. */
   function longest() {
@@ -131,6 +132,7 @@ const clip = (() => {
       music ? spectrumAt(drawn.spectrumTop, music) : null,
       view.region,
       view.playhead,
+      added.flatMap((one) => one.over(sample, scale, drawn)),
     );
     view.scroller = make("div", { class: "scroller", tabindex: "-1" }, view.stage);
     const over = names.map((name) => {
@@ -216,6 +218,7 @@ const clip = (() => {
     frame.replaceChildren(
       heading(),
       sample.labels.length ? make("div", { class: "labels" }, sample.labels.map(labelCard)) : "",
+      ...added.map((one) => one.below(sample)),
       sample.duration_s ? make("div", { class: "over" }, view.readout, zoomButtons()) : "",
       sample.duration_s ? stage(width) : make("p", { class: "soft" }, NOT_DRAWN),
       make("section", {}, make("h3", {}, "Captions"), captions.section(sample)),
@@ -300,8 +303,16 @@ const clip = (() => {
     zoom = 1;
     sample = other.samples.find((one) => one.key === key) || other.samples[0];
     view = {};
+    for (const one of added) one.begin(shown);
     redraw();
     byId("clip").scrollTop = 0;
+  }
+
+  /** Draw another state of a sample in its place. */
+  function replace(before, after) {
+    shown.samples[shown.samples.indexOf(before)] = after;
+    if (sample === before) sample = after;
+    redraw();
   }
 
   /** The next sample of the clip, or the one before. */
@@ -321,5 +332,8 @@ const clip = (() => {
     sample: () => sample,
     zoomBy,
     onChosen: (tell) => chosen.add(tell),
+    replace,
+    add: (one) => added.push(one),
+    shown: () => shown,
   };
 })();

@@ -10,6 +10,7 @@ const lanes = (() => {
   const NUMBER_PX = 24; // between numbers of bars
   const LETTER_PX = 9.5; // about, of a chord's name
   const SPECTRUM_PX = 120; // two pixels a semitone
+  const CHORDS_PX = 34;
   const HEAD_PX = 14; // of a lane's own name above it
   const FLOOR_DB = -60;
   const NOTES = ["C", "D♭", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
@@ -206,8 +207,10 @@ const lanes = (() => {
       found.push({ name, note, height: height + (name ? HEAD_PX : 0), body });
     const length = sample.duration_s;
     if (sample.peaks) add("", "", 96, (scale, top) => wave(sample, scale, top, 96));
-    if (sample.chords.length)
-      add("", "", 34, (scale, top) => chordBlocks(sample, scale, top, 34, true));
+    if (sample.chords.length) {
+      const body = (scale, top) => chordBlocks(sample, scale, top, CHORDS_PX, true);
+      add("", "", CHORDS_PX, Object.assign(body, { isChords: true }));
+    }
     const beats = tempi(sample);
     if (beats.length) {
       const all = beats.map((one) => one.bpm);
@@ -228,7 +231,8 @@ const lanes = (() => {
 
   /**
    * All lanes of a sample as one picture, and the names that stand over it. Room is left for a
-   * spectrum, which is a picture of its own, `spectrumTop` px below the top.
+   * spectrum, which is a picture of its own, `spectrumTop` px below the top; chords are `chordsTop`
+   * px below it.
    */
   function picture(sample, length, scale, hasSpectrum) {
     const RULER = 20;
@@ -237,7 +241,9 @@ const lanes = (() => {
     const names = [];
     let top = RULER;
     let gridEnd = RULER;
+    let chordsTop = null;
     for (const lane of lanesOf(sample, hasSpectrum)) {
+      if (lane.body.isChords) chordsTop = top;
       parts.push(...lane.body(scale, lane.name ? top + HEAD_PX : top));
       if (lane.name) names.push({ top, text: lane.name, note: lane.note });
       else gridEnd = top + lane.height;
@@ -258,7 +264,7 @@ const lanes = (() => {
       ticks(length, scale, height - 4),
     );
     const spectrumTop = top - GAP - SPECTRUM_PX;
-    return { svg, names, spectrumTop };
+    return { svg, names, spectrumTop, chordsTop };
   }
 
   /** A sample in one small strip, as wide as its share of `length` s: waveform, beats, chords. */
@@ -312,5 +318,5 @@ const lanes = (() => {
     return { start, end: next < 0 ? sample.duration_s : downbeats[next] };
   }
 
-  return { SPECTRUM_PX, picture, strip, readout, scaleOf, barAt, hueOf };
+  return { SPECTRUM_PX, CHORDS_PX, picture, strip, readout, scaleOf, barAt, hueOf };
 })();

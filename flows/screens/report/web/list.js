@@ -95,7 +95,7 @@ const list = (() => {
 
   const ORDERS = {
     listed: null,
-    unsure: (one, other) => (one.unsure ?? 2) - (other.unsure ?? 2),
+    unsure: (one, other) => (one.all_right ?? 2) - (other.all_right ?? 2),
     apart: (one, other) => other.differs - one.differs || (other.apart ?? -1) - (one.apart ?? -1),
   };
 

@@ -24,7 +24,7 @@
     ["↔ 0.14", "how far labels that were extracted once more fall short of these"],
   ];
   const NOT_HERE = "The clip of this address is not on this page, or filtered out";
-  const { about } = parts;
+  const { about } = parts; // where it says `review`, labels are set right here (review.js)
   let latest = null; // the row that was opened last
 
   function say(text) {
@@ -259,11 +259,13 @@
   }
 
   async function begin() {
+    if (about.review) Object.assign(about, await parts.load("contents"));
     byId("name").textContent = about.name;
-    document.title = `${about.name}: report`;
+    document.title = `${about.name}: ${about.review ? "review" : "report"}`;
     byId("counts").textContent =
       `${counted(about.clips, "clip")} · ${counted(about.samples, "sample")}`;
     byId("unused-count").textContent = about.unused ? about.unused.toLocaleString("en") : "";
+    if (about.review) review.begin({ say, keys: HANDLERS, help: KEYS });
     connect();
     const isWide = matchMedia("(min-width: 800px)").matches;
     let isShown = false;

@@ -204,6 +204,14 @@ const sound = (() => {
     start();
   }
 
+  /** Clicks and chords anew, of a sample whose labels have changed; it plays on. */
+  function renew(sample) {
+    const before = kept.get(nameOf(sample));
+    if (!before) return;
+    kept.set(nameOf(sample), tracksOf(context, sample, before.music));
+    if (isPlaying) play(sample, position());
+  }
+
   function pause() {
     asked++;
     if (!isPlaying) return;
@@ -247,6 +255,7 @@ const sound = (() => {
 
   return {
     play,
+    renew,
     pause,
     seek,
     position,
