@@ -90,9 +90,9 @@ def optimised(
 def recomputed(predict: Predict) -> Predict:
     """A predictor that keeps nothing for the way back but what it was asked."""
 
-    def again(x_BCTF: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
+    def again(*asked: torch.Tensor) -> torch.Tensor:
         said: torch.Tensor = checkpoint(
-            predict, x_BCTF, times_B, use_reentrant=False, preserve_rng_state=False
+            predict, *asked, use_reentrant=False, preserve_rng_state=False
         )
         return said
 
