@@ -141,11 +141,15 @@ def solved(
     ends_B: torch.Tensor,
     steps: int,
 ) -> torch.Tensor:
-    """Latents led from their own times to their own ends, in steps of equal time (DPM-Solver++)."""
-    shares = [step / steps for step in range(steps + 1)]
-    way = [torch.lerp(times_B, ends_B, share) for share in shares[:-1]] + [ends_B]
+    """Latents led from their own times to their own ends, by DPM-Solver++.
+
+    Steps are even in the root of time, so that the last one into the latent, of first order, is
+    short.
+    """
+    shares = [step / steps for step in range(1, steps)]
+    between = [torch.lerp(times_B.sqrt(), ends_B.sqrt(), share).square() for share in shares]
     past = None
-    for now_B, next_B in pairwise(way):
+    for now_B, next_B in pairwise([times_B, *between, ends_B]):
         here, there = objective.points(now_B), objective.points(next_B)
         said = predict(x_BCTF, now_B).to(x_BCTF.dtype)
         clean = objective.estimate(said, x_BCTF, here).clean

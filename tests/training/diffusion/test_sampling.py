@@ -88,7 +88,7 @@ class Pointing(torch.nn.Module):
         self.predictors = [ideal(cast(Diffusion, made.objective), one, 0.0) for one in meant]
 
     def forward(
-        self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None, frames: None
+        self, x: torch.Tensor, steps: torch.Tensor, context: object, *nothing: None
     ) -> torch.Tensor:
         self.rows.append(len(x))
         times = (steps + 0.5) / 1000
