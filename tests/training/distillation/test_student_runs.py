@@ -156,7 +156,7 @@ def test_a_student_has_its_teacher_s_net_objective_and_text(
     with pytest.raises(TrainingError, match=r"cannot be the teacher: text\.max_tokens = 12"):
         warm_start(other, MEL)
     alone = chosen.replaced(run=chosen.run.replaced(start_from=""))
-    with pytest.raises(TrainingError, match="model.jumps is of a student"):
+    with pytest.raises(TrainingError, match=r"model\.jumps is of a student"):
         train(alone, str(tmp_path / "run"), silent)
 
 

@@ -237,13 +237,9 @@ def test_a_student_of_a_known_way_learns_to_jump_along_it() -> None:
         return net(torch.stack([times_B, ends_B], dim=1))[:, :, None, None]
 
     for _ in range(400):
-        times_B = torch.where(
-            torch.rand(64, generator=rng) < 0.3, 1.0, torch.rand(64, generator=rng)
-        )
-        times_B = times_B.clamp(min=SHORTEST)
-        ends_B = torch.where(
-            torch.rand(64, generator=rng) < 0.3, 0.0, torch.rand(64, generator=rng)
-        ) * (times_B - SHORTEST)
+        begun, ended, to_end = torch.rand(3, 64, generator=rng)
+        times_B = torch.where(begun < 0.3, 1.0, begun).clamp(min=SHORTEST)
+        ends_B = torch.where(to_end < 0.3, 0.0, ended) * (times_B - SHORTEST)
         x = torch.ones(64, 1, 1, 1)
         between_B = torch.maximum(ends_B, times_B - 0.25)
         with torch.no_grad():
