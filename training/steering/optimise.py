@@ -39,6 +39,9 @@ class Steering(NamedTuple):
 
     loss: SteerLoss
     config: OptimiseConfig = OptimiseConfig()
+    # how the noise that was found is played; none: as it was moved. Moved through one jump of a
+    # student and played in several, it is DITTO-2 (Novack et al. 2024, arXiv 2405.20289)
+    played: SamplingConfig | None = None
 
 
 class Optimised(NamedTuple):
@@ -66,7 +69,7 @@ def optimised(
     moments. `fresh` must give the same noise each time. Raises `TrainingError` for a loss that is
     not a number.
     """
-    loss, rules = steering
+    loss, rules, _ = steering
     noise = start_BCTF.detach().clone().requires_grad_()
     adam = torch.optim.Adam([noise], lr=rules.lr)
     remembered, losses = _Best(start_BCTF), list[torch.Tensor]()

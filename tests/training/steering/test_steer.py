@@ -92,3 +92,25 @@ def test_noise_is_optimised_through_a_student_s_jumps(steps: int) -> None:
     assert (found.losses_KB[-1] < found.losses_KB[0]).all()
     # two of three ways have gradients, for which each question is asked again; guidance is told
     assert asked == [2] * (3 + 2) * steps
+
+
+def test_noise_that_was_moved_through_one_jump_is_played_in_several() -> None:
+    student = model(MICRO.replaced(jumps=True))
+    one, four = (SamplingConfig(sampler=Sampler.JUMP, steps=steps) for steps in (1, 4))
+    found = [
+        steered_latents(
+            student,
+            TWO,
+            EMPTY_TEXT,
+            Steering(near_one, OptimiseConfig(lr=0.1, most_steps=2), played),
+            keys=("a", "b"),
+            seed=0,
+            frames=FRAMES,
+            bands=BANDS,
+            sampling=one,
+        )
+        for played in (None, one, four)
+    ]
+    assert torch.equal(found[0].noise_BCTF, found[2].noise_BCTF)
+    assert torch.allclose(found[0].latents_BCTF, found[1].latents_BCTF, atol=1e-6)
+    assert not torch.allclose(found[0].latents_BCTF, found[2].latents_BCTF, atol=1e-3)
