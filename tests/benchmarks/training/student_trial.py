@@ -22,6 +22,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final, NamedTuple
@@ -178,42 +179,34 @@ def steered(given: argparse.Namespace) -> None:
     songs = list(_songs(given.shards, given.songs))
     found = []
     for index, one in enumerate(songs):
-        asked = songs[(index + 1) % len(songs)].controls.dynamics_db
-        key = f"{student.name} {one.key} {given.jumps} {given.played} {given.most}"
-        found.append(
-            rows.of(key, lambda one=one, asked=asked: _steered(student, one, asked, given))
-        )
+        other = songs[(index + 1) % len(songs)]
+        key = f"{student.name} {one.key} {given.jumps} {given.played} {given.most} {given.lr}"
+        found.append(rows.of(key, partial(_steered, student, one, other, given)))
     print("| noise | clips | error, dB² | correlation | s a clip |")
     print("|---|---:|---:|---:|---:|")
     for name in ("drawn", "moved"):
-        cells = [
-            _mean([row[name][part] for row in found]) for part in ("error", "correlation", "s")
-        ]
-        print(f"| {name} | {len(found)} | {' | '.join(cells)} |")
+        parts = [[row[name][part] for row in found] for part in ("error", "correlation", "s")]
+        print(f"| {name} | {len(found)} | {' | '.join(map(_mean, parts))} |")
 
 
 def _steered(
-    student: Generator, song: Sample, asked_db: Sequence[float], given: argparse.Namespace
+    student: Generator, song: Sample, other: Sample, given: argparse.Namespace
 ) -> dict[str, Any]:
-    """A clip without and with its noise moved, as it is heard."""
+    """A clip without and with its noise moved towards another's dynamics, as it is heard."""
     request = GenerationRequest(song.key, _text(song), ClipControls(song.labels))
-    frames = len(song.controls.dynamics_db)
+    frames, asked_db = len(song.controls.dynamics_db), other.controls.dynamics_db
     wanted_db = list(asked_db)[:frames] + [asked_db[-1]] * max(0, frames - len(asked_db))
     played = _jumps(student, given.played)
     loss = intensity(Ear(student.codec), torch.tensor(wanted_db))
-    steering = Steering(
-        loss, OptimiseConfig(most_steps=given.most, enough=2.0, lr=given.lr), played
-    )
-    ways = {
-        "drawn": lambda: student.play([request], sampling=played),
-        "moved": lambda: student.play(
-            [request], sampling=_jumps(student, given.jumps), steering=steering
-        ),
+    moved = OptimiseConfig(most_steps=given.most, enough=2.0, lr=given.lr)
+    ways: dict[str, tuple[SamplingConfig, Steering | None]] = {
+        "drawn": (played, None),
+        "moved": (_jumps(student, given.jumps), Steering(loss, moved, played)),
     }
     row = {}
-    for name, play in ways.items():
+    for name, (sampling, steering) in ways.items():
         before = time.perf_counter()
-        [wave] = play()
+        [wave] = student.play([request], sampling=sampling, steering=steering)
         spent = time.perf_counter() - before
         row[name] = {**_heard(student, request, wave, wanted_db), "s": spent}
     return row

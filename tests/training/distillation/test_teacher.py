@@ -234,7 +234,8 @@ def test_a_student_of_a_known_way_learns_to_jump_along_it() -> None:
     adam = torch.optim.Adam(net.parameters(), lr=1e-2)
 
     def factor(times_B: torch.Tensor, ends_B: torch.Tensor) -> torch.Tensor:
-        return net(torch.stack([times_B, ends_B], dim=1))[:, :, None, None]
+        found: torch.Tensor = net(torch.stack([times_B, ends_B], dim=1))
+        return found[:, :, None, None]
 
     for _ in range(400):
         begun, ended, to_end = torch.rand(3, 64, generator=rng)

@@ -76,7 +76,8 @@ def test_noise_is_optimised_through_a_student_s_jumps(steps: int) -> None:
     """As DITTO-2 does (Novack et al. 2024, arXiv 2405.20289): a jump is one question."""
     student = model(MICRO.replaced(jumps=True))
     asked = list[int]()
-    student.munet.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+    net = student.get_submodule(student.kind)
+    net.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
     rules = SamplingConfig(sampler=Sampler.JUMP, steps=steps, gamma=0.5)
     found = steered_latents(
         student,
