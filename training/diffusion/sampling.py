@@ -5,7 +5,7 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands.
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.errors import TrainingError
 from training.objectives.path import Objective
-from training.samplers.config import OF_ALL_NETS, Sampler, SamplingConfig
+from training.samplers.config import SamplingConfig, check_sampler
 from training.samplers.denoise import Between, Predict, denoised, keep
 from training.samplers.guidance import (
     guided_prediction,
@@ -28,15 +28,6 @@ from training.samplers.guidance import (
 LatentRange = Sequence[tuple[float, float]]
 # times (B,) to the guidance of each sample there (B,)
 GuidanceAt = Callable[[torch.Tensor], torch.Tensor]
-_LEARNED_FROM_TEACHER: Final = (
-    "guidance_controls",
-    "guidance_rescale",
-    "guidance_interval",
-    "guidance_parallel",
-    "guidance_norm",
-    "threshold",
-    "clamp",
-)
 
 
 def sampled_latents(
@@ -98,26 +89,6 @@ def predictor(
     if bounds or rules.threshold is not None:
         return _limited(predict, model.objective, rules, bounds)
     return predict
-
-
-def check_sampler(rules: SamplingConfig, *, is_student: bool) -> None:
-    """Raise `TrainingError` for a sampler that the net of a model cannot be asked by, and for what
-    a student has learned from its teacher, once and for all.
-    """
-    if not is_student:
-        if rules.sampler is Sampler.JUMP:
-            raise TrainingError(
-                "sampling.sampler=jump is for a student, which `train --distil` makes of a model: "
-                f"take {', '.join(OF_ALL_NETS)}"
-            )
-        return
-    usual = SamplingConfig()
-    changed = [one for one in _LEARNED_FROM_TEACHER if getattr(rules, one) != getattr(usual, one)]
-    if changed:
-        raise TrainingError(
-            f"a student is told `guidance` alone, and plays the rest as its teacher did when it "
-            f"was distilled: leave sampling.{', sampling.'.join(changed)} unset"
-        )
 
 
 def _told(model: LatentDiffusion, conditions: Conditions, rules: SamplingConfig) -> Predict:

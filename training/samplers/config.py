@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
 from schemas.record import Record
+from training.errors import TrainingError
 from training.objectives.placement import Placement
 
 
@@ -25,6 +26,15 @@ class Sampler(StrEnum):
 OF_DIFFUSION: Final = (Sampler.DDIM, Sampler.DDPM)
 # What any net can be asked by.
 OF_ALL_NETS: Final = tuple(one for one in Sampler if one is not Sampler.JUMP)
+_LEARNED_FROM_TEACHER: Final = (
+    "guidance_controls",
+    "guidance_rescale",
+    "guidance_interval",
+    "guidance_parallel",
+    "guidance_norm",
+    "threshold",
+    "clamp",
+)
 
 
 class SamplingConfig(Record):
@@ -159,3 +169,23 @@ class SamplingConfig(Record):
                 f"sampling.guidance_interval {first:g} to {last:g} is not one within 0 to 1"
             )
         return self
+
+
+def check_sampler(rules: SamplingConfig, *, is_student: bool) -> None:
+    """Raise `TrainingError` for a sampler that the net of a model cannot be asked by, and for what
+    a student has learned from its teacher, once and for all.
+    """
+    if not is_student:
+        if rules.sampler is Sampler.JUMP:
+            raise TrainingError(
+                "sampling.sampler=jump is for a student, which `train --distil` makes of a model: "
+                f"take {', '.join(OF_ALL_NETS)}"
+            )
+        return
+    usual = SamplingConfig()
+    changed = [one for one in _LEARNED_FROM_TEACHER if getattr(rules, one) != getattr(usual, one)]
+    if changed:
+        raise TrainingError(
+            f"a student is told `guidance` alone, and plays the rest as its teacher did when it "
+            f"was distilled: leave sampling.{', sampling.'.join(changed)} unset"
+        )
