@@ -54,6 +54,7 @@ def sample(
     guidance: asks.Guidance = None,
     steps: asks.Steps = None,
     sampler: asks.Sampler = None,
+    gamma: asks.Gamma = None,
     batch: asks.Batch = 4,
     audio_format: asks.Format = asks.AudioFormat.FLAC,
     heard: asks.Heard = False,
@@ -82,7 +83,7 @@ def sample(
         options,
         seconds,
         seed,
-        SamplerOptions(guidance, steps, sampler),
+        SamplerOptions(guidance, steps, sampler, gamma),
         Predictors.of(predictors) if predictors else None,
     )
     output = _PieceOutput(out, audio_format, batch, count, heard, as_json)

@@ -153,6 +153,15 @@ Sampler = Annotated[
     str | None,
     typer.Option(help="ddim or dpm-solver++; without, the recipe's.", rich_help_panel=_PLAYED),
 ]
+Gamma = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Of a student, the share of noise drawn anew at each step; without, the recipe's.",
+        rich_help_panel=_PLAYED,
+    ),
+]
 Batch = Annotated[int, typer.Option(min=1, help="Pieces made at once.", rich_help_panel=_PLAYED)]
 Format = Annotated[
     AudioFormat, typer.Option("--format", help="Of the files.", rich_help_panel=_PLAYED)

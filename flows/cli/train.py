@@ -20,6 +20,7 @@ from flows.cli.options import (
     required,
     written,
 )
+from flows.errors import UsageError
 
 if TYPE_CHECKING:
     from typer._click.shell_completion import CompletionItem
@@ -97,6 +98,17 @@ def train(
             ),
         ),
     ] = "",
+    distil: Annotated[
+        str,
+        typer.Option(
+            "--distil",
+            metavar="RUN",
+            help=(
+                "Make a student of a run: it begins as this, learns to jump along its way, and "
+                "plays in 1 to 16 steps. Knobs are distil.solver_steps and others."
+            ),
+        ),
+    ] = "",
     recipe: Annotated[
         Path | None,
         typer.Option(
@@ -126,12 +138,15 @@ def train(
     from flows.launchers.command import launching_of
     from flows.models.training_run import TrainingRequest, run_training
 
+    if start_from and distil:
+        raise UsageError("--from and --distil: a student begins as its teacher; give one of them")
     launched = bool(launcher or launch or processes * nodes > 1)
     request = TrainingRequest(
         shards=tuple(shards or ()),
         out=out,
         preset=preset,
         start_from=start_from,
+        distil=distil,
         recipe_file=recipe,
         settings=tuple(settings or ()),
         launching=launching_of(launcher or "local", processes, nodes, launch or [])

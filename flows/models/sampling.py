@@ -8,6 +8,7 @@ from training.control_predictors.predictors import Predictors
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
 from training.nets import NetConfig
+from training.run.recipe import check_sampling
 from training.samplers.config import SamplingConfig
 from training.timed_controls.asked import AskedPiece, Filling
 from training.timed_controls.files import HERE, AllowedFiles
@@ -24,6 +25,7 @@ class SamplerOptions(NamedTuple):
     guidance: float | None = None
     steps: int | None = None
     sampler: str | None = None
+    gamma: float | None = None
 
 
 class SamplingRequest(NamedTuple):
@@ -58,6 +60,7 @@ def sampling_request(
     chosen = (sampler or SamplerOptions())._asdict()
     values |= {name: value for name, value in chosen.items() if value is not None}
     sampling = validated_as(SamplingConfig, values, "see `obbligato sample --help`")
+    check_sampling(generator.recipe, sampling)
     duration_s = seconds
     if duration_s is None and options.sections:
         duration_s = last_end_s(options.sections, files)

@@ -22,8 +22,10 @@ from training.adapters.config import AdapterRecipe
 from training.run.checkpoints import RECIPE, find_checkpoint
 from training.run.presets import READY, ready_recipe
 from training.run.recipe import TrainRecipe, foreign_names
+from training.samplers.config import Sampler, SamplingConfig
 
 _FIRST = "tiny"  # of presets, where none is named
+_STUDENT_STEPS = 4  # of a student, unless its user says otherwise
 
 
 class TrainingRequest(Record):
@@ -33,6 +35,7 @@ class TrainingRequest(Record):
     out: str  # folder of the run
     preset: str = ""  # empty: the first one, or the recipe of what is begun with
     start_from: str = ""  # a run, a checkpoint, or a published model
+    distil: str = ""  # the same, of which a student is made
     recipe_file: Path | None = None  # laid over the preset
     settings: tuple[str, ...] = ()  # section.key=value, laid over both
     launching: Launching | None = (
@@ -47,7 +50,9 @@ class TrainingRequest(Record):
 
     @property
     def _start_settings(self) -> tuple[str, ...]:
-        return (f"run.start_from={self.start_from}",) if self.start_from else ()
+        begun = self.start_from or self.distil
+        jumps = ("model.jumps=true",) if self.distil else ()
+        return (f"run.start_from={begun}", *jumps) if begun else ()
 
     @property
     def all_settings(self) -> tuple[str, ...]:
@@ -88,11 +93,11 @@ def run_training(request: TrainingRequest, report: ReportLine) -> TrainingOutcom
 
     Raises `UsageError` and `TrainingError` for what cannot be trained.
     """
-    if request.start_from:
+    if begun := request.start_from or request.distil:
         from flows.models.published import started_from
 
-        started = started_from(request.start_from, request.out, report)
-        request = request.replaced(start_from=started)
+        started = started_from(begun, request.out, report)
+        request = request.replaced(**{"distil" if request.distil else "start_from": started})
     recipe = request.recipe
     if request.launching is None:
         return _trained_here(request, recipe, report)
@@ -147,25 +152,28 @@ def _outcome(out: str, status: int) -> TrainingOutcome:
 def train_recipe(
     preset: str, file: Path | None, settings: Sequence[str], shards: Sequence[str]
 ) -> TrainRecipe:
-    """A preset, or the recipe of the run that `run.start_from` names, with a file's values laid
-    over it, then settings, then the shards.
+    """A preset, or the recipe of the run that `run.start_from` names, of its student where
+    `model.jumps` is set, with a file's values laid over it, then settings, then the shards.
 
     Raises `UsageError` naming what does not fit.
     """
-    start_from = with_settings({"run": {}}, list(settings))["run"].get("start_from", "")
+    given = with_settings({"run": {}, "model": {}}, list(settings))
+    start_from = given["run"].get("start_from", "")
     if start_from and preset:
         raise UsageError(
-            f"--preset {preset} beside --from: {start_from} has a recipe of its own, over which "
-            "--set and --recipe lay what is to differ"
+            f"--preset {preset} beside --from or --distil: {start_from} has a recipe of its "
+            "own, over which --set and --recipe lay what is to differ"
         )
-    ready = _parent_values(start_from) if start_from else _preset_values(preset or _FIRST)
+    ready = _preset_values(preset or _FIRST)
+    if start_from:
+        ready = _parent_values(start_from, distilled=bool(given["model"].get("jumps")))
     values = {section: dict(knobs) for section, knobs in ready.items()}
     if file is not None:
         try:
-            given = tomllib.loads(file.read_text(encoding="utf-8"))
+            laid_over = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"recipe {file}: {error}") from error
-        for section, knobs in given.items():
+        for section, knobs in laid_over.items():
             values[section] = (
                 {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
             )
@@ -184,9 +192,9 @@ def _preset_values(preset: str) -> dict[str, Any]:
     return ready_recipe(preset).model_dump(mode="json")
 
 
-def _parent_values(start_from: str) -> dict[str, Any]:
-    """The recipe of a run that is begun with; its shards and its own beginning are not taken over,
-    nor what was frozen in it.
+def _parent_values(start_from: str, *, distilled: bool) -> dict[str, Any]:
+    """The recipe of a run that is begun with, or of a student of it; its shards and its own
+    beginning are not taken over, nor what was frozen in it.
 
     Raises `NotTrusted` where it names what nobody has named by hand for that run.
     """
@@ -194,7 +202,14 @@ def _parent_values(start_from: str) -> dict[str, Any]:
     recipe = checkpoint.record(RECIPE, TrainRecipe)
     check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
     data = recipe.data.replaced(shards=(), weights=())
-    return recipe.replaced(data=data, adapter=AdapterRecipe()).model_dump(mode="json")
+    recipe = recipe.replaced(data=data, adapter=AdapterRecipe())
+    values = recipe.model_dump(mode="json")
+    if distilled and not recipe.model.jumps:
+        sampling = SamplingConfig(
+            sampler=Sampler.JUMP, steps=_STUDENT_STEPS, guidance=recipe.sampling.guidance
+        )
+        values["sampling"] = sampling.model_dump(mode="json")
+    return values
 
 
 def _of_its_kind(section: str, knobs: Any, ready: dict[str, Any] | None) -> Any:

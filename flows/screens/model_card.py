@@ -89,6 +89,7 @@ class ModelFacts(Record):
     figures: Figures
     evaluation: Evaluation | None = None
     parents: tuple[Parent, ...] = ()  # what its weights began as, the oldest first
+    teacher: Parent | None = None  # of a student, which was distilled from it
 
 
 class FoundCorpus(Record):
@@ -132,6 +133,7 @@ def model_facts(
         figures=figures,
         evaluation=evaluation,
         parents=state.parents,
+        teacher=next((one for one in state.parents if one.is_teacher), None),
     )
 
 
@@ -194,6 +196,8 @@ def model_card(facts: ModelFacts, commands: Sequence[str] = _PLAYED) -> str:
             lines += ["", "## Songs learned by heart", "", *_memorized(facts.evaluation)]
     if facts.parents:
         lines += ["", "## Began as", "", *map(_began_as, facts.parents)]
+    if facts.teacher:
+        lines += ["", *_distilled(facts.teacher, facts.recipe)]
     lines += ["", "## Learned from", ""] if facts.corpora else []
     for corpus in facts.corpora:
         lines += _lineage(corpus)
@@ -222,6 +226,17 @@ def _began_as(parent: Parent) -> str:
         f"- **{plain_line(parent.name)}**{licence}, sha256 {_code(parent.sha256)}, "
         f"at {plain_line(parent.address)}"
     )
+
+
+def _distilled(teacher: Parent, recipe: dict[str, Any]) -> list[str]:
+    """That a model is a student, whose, and how it plays."""
+    low, high = recipe["distil"]["guidance"]
+    return [
+        f"It is a student: distilled from **{plain_line(teacher.name)}**, weights sha256 "
+        f"{_code(teacher.sha256)}, to play in few steps (`--steps 1` to 16, `--gamma`). It was "
+        f"told guidance from {low:g} to {high:g}; what else its teacher was guided or kept within "
+        "is learned, and not set any more."
+    ]
 
 
 def _code(text: str) -> str:

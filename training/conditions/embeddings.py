@@ -8,7 +8,7 @@ Shapes: B samples, D width.
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from training.errors import TrainingError
 # frequencies are 1 and the vector says no more than one sine and one cosine do.
 BASE: Final = 10_000.0
 _SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
+_TOLD: Final = 100.0  # guidance in hundredths, which sinusoids of steps tell apart
 TIME_UNIT_S: Final = 0.04  # a latent frame of AudioLDM's autoencoder: four mel frames of 10 ms
 
 
@@ -106,10 +107,47 @@ class MusicPositionalEncoding(nn.Module):
         return sinusoids(times_s.float() / self.unit_s, self.width, self.base)
 
 
-class TimeEmbedding(nn.Module):
-    """How far a latent is on the way to noise, and where in its song it lies, as one vector."""
+class Jump(NamedTuple):
+    """What a student is told beside the time: where its jump ends, and under which guidance."""
 
-    def __init__(self, encoded: int, width: int, with_seconds: bool) -> None:
+    ends_B: torch.Tensor  # times in thousandths
+    guidance_B: torch.Tensor  # 1: none
+
+    def joined(self, other: "Jump") -> "Jump":
+        """The jumps of both batches, one after the other."""
+        return Jump(*(torch.cat(both) for both in zip(self, other, strict=True)))
+
+
+class JumpEmbedding(nn.Module):
+    """A jump as a vector: its beginning, its end and its guidance together. It begins as zero."""
+
+    def __init__(self, encoded: int, width: int) -> None:
+        """`encoded` is the width of the sinusoids of each."""
+        super().__init__()
+        self.encoded = encoded
+        self.first = nn.Linear(3 * encoded, width)
+        self.second = nn.Linear(width, width)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, steps_B: torch.Tensor, jump: Jump) -> torch.Tensor:
+        """(B,) each to (B, D)."""
+        numbers_B3 = torch.stack(
+            [steps_B.float(), jump.ends_B.float(), jump.guidance_B.float() * _TOLD], dim=1
+        )
+        told = sinusoids(numbers_B3, self.encoded).flatten(1).to(self.first.weight.dtype)
+        out_BD: torch.Tensor = self.second(silu(self.first(told)))
+        return out_BD
+
+
+class TimeEmbedding(nn.Module):
+    """How far a latent is on the way to noise, where in its song it lies, and of a student its
+    jump, as one vector.
+    """
+
+    def __init__(
+        self, encoded: int, width: int, with_seconds: bool, with_jumps: bool = False
+    ) -> None:
         """`encoded` is the width of the sinusoids."""
         super().__init__()
         self.encoded = encoded
@@ -119,8 +157,14 @@ class TimeEmbedding(nn.Module):
         if self.seconds is not None:  # begins as nothing, as the controls do
             nn.init.zeros_(self.seconds.weight)
             nn.init.zeros_(self.seconds.bias)
+        self.jump = JumpEmbedding(encoded, width) if with_jumps else None
 
-    def forward(self, steps_B: torch.Tensor, seconds_B2: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self,
+        steps_B: torch.Tensor,
+        seconds_B2: torch.Tensor | None,
+        jump: Jump | None = None,
+    ) -> torch.Tensor:
         """Steps of a diffusion, or times in thousandths, and seconds (start of the clip, length of
         the song) where known, to (B, D).
         """
@@ -128,6 +172,8 @@ class TimeEmbedding(nn.Module):
         time_BD: torch.Tensor = self.second(
             silu(self.first(sinusoids(steps_B, self.encoded).to(weights)))
         )
+        if self.jump is not None and jump is not None:
+            time_BD = time_BD + self.jump(steps_B, jump)
         if self.seconds is None or seconds_B2 is None:
             return time_BD
         position_BD: torch.Tensor = self.seconds(

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from schemas.errors import SchemaError
 from schemas.record import Record
 from training.conditions import CONTROLS, ChordRoots, Condition
-from training.conditions.embeddings import BASE, TIME_UNIT_S
+from training.conditions.embeddings import BASE, TIME_UNIT_S, Jump
 from training.conditions.tokens import Context
 from training.errors import TrainingError
 
@@ -81,6 +81,13 @@ class NetShape(Record):
             "(arXiv 2402.04825) is; Mustango not."
         ),
     )
+    jumps: bool = Field(
+        False,
+        description=(
+            "Told where a jump ends, and its guidance: of a student alone, which `train --distil` "
+            "makes of a model."
+        ),
+    )
 
     @model_validator(mode="after")
     def _check_conditions(self) -> Self:
@@ -115,6 +122,7 @@ def check_inputs(
     context: Context,
     seconds_B2: torch.Tensor | None,
     rows_BTR: torch.Tensor | None,
+    jump: Jump | None = None,
 ) -> None:
     """Raise `TrainingError` where a net is given what it does not take, or not what it takes."""
     if x_BCTF.shape[1] != shape.latent_channels:
@@ -139,6 +147,12 @@ def check_inputs(
         )
     if seconds_B2 is not None and not shape.seconds:
         raise TrainingError("this net takes no seconds: its configuration has seconds=False")
+    if (jump is not None) != shape.jumps:
+        raise TrainingError(
+            "this net is told of jumps, and was told of none: it is a student"
+            if shape.jumps
+            else "this net takes no jumps: only a student does, which `train --distil` makes"
+        )
     if rows_BTR is not None and not shape.rows:
         raise TrainingError("this net takes no frame rows: its configuration has rows=()")
     if rows_BTR is not None and rows_BTR.shape[1] != x_BCTF.shape[2]:

@@ -5,7 +5,7 @@ Shapes: C latent channels, T latent frames, F latent bands, S audio samples.
 
 import io
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, Span
 from training.data.level_curves import LevelCurve, drawn_level_curve, louder
 from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
-from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 
 T = TypeVar("T")
@@ -46,6 +45,7 @@ class TrainingExample(NamedTuple):
     song_s: float  # length of its source, or as much of it as is known
     noise_CTF: torch.Tensor
     time: float  # how far on the way to noise, from 0 to 1
+    draws: tuple[float, ...] = ()  # from 0 to 1, for what else is drawn of each
 
 
 class Unusable(NamedTuple):
@@ -55,6 +55,15 @@ class Unusable(NamedTuple):
     reason: str
     # drawn all the same: it stands in the batch as a row that does not count
     noise_CTF: torch.Tensor
+
+
+class DrawnTimes(Protocol):
+    """What says how far on the way to noise samples are learned: an objective's section, or where
+    a student's jumps begin.
+    """
+
+    def time_of(self, draw: float, frames: int) -> float:
+        """The time that a uniform draw from [0, 1) stands for, in latents of so many frames."""
 
 
 class ReadingRules(NamedTuple):
@@ -67,10 +76,11 @@ class ReadingRules(NamedTuple):
     mean_sentences: float
     seed: int
     rows: tuple[Condition, ...] = ()  # controls that are laid out in frame rows
-    objective: ObjectiveConfig = DiffusionConfig()  # whose times are drawn
+    objective: DrawnTimes = DiffusionConfig()  # whose times are drawn
     batch: int = 1  # samples of a step, over which draws of times are spread evenly
     level_curves: float = 0.0  # chance of a visit that is made louder and softer
     without: frozenset[str] = frozenset()  # keys of samples that are left out
+    draws: int = 0  # uniform ones of each sample, beside those of its noise
 
     @property
     def learned_s(self) -> float:
@@ -206,6 +216,7 @@ def example_of(
         song_s=(sample.song_s or sample.end_s) / speed,
         noise_CTF=sampled_noise(reading, draw.rng),
         time=reading.objective.time_of(draw.level, reading.frames),
+        draws=tuple(draw.rng.random(reading.draws).tolist()),
     )
 
 

@@ -52,6 +52,8 @@ class TrainingBatch(NamedTuple):
     noise_BCTF: torch.Tensor
     times_B: torch.Tensor  # how far each is on the way to noise, from 0 to 1
     unusable: tuple[Unusable, ...]
+    # of each from 0 to 1, as many as are asked for (ReadingRules.draws)
+    draws_BD: torch.Tensor
 
     def conditioning(self, text: Tokens, *, with_seconds: bool) -> Conditions:
         """Its conditions, the prompts as `text`; `with_seconds`, where clips begin in songs."""
@@ -116,6 +118,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
             noise_BCTF=noise_BCTF,
             times_B=times_B,
             unusable=unusable,
+            draws_BD=torch.tensor([row.draws for row in rows]),
         )
 
     def _usable(self, one: TrainingExample | Unusable) -> TrainingExample:
@@ -185,6 +188,7 @@ def _silent(one: Unusable, reading: ReadingRules) -> TrainingExample:
         song_s=0.0,
         noise_CTF=one.noise_CTF,
         time=reading.objective.time_of(0.0, reading.frames),
+        draws=(0.0,) * reading.draws,
     )
 
 

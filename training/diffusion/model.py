@@ -6,7 +6,7 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands, L tokens,
 R frame rows.
 """
 
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -14,10 +14,14 @@ from torch import nn
 from training.conditions import Condition
 from training.conditions.beats import BeatBatch, BeatEmbedding, batched_beats
 from training.conditions.chords import ChordBatch, ChordEmbedding, batched_chords
+from training.conditions.embeddings import Jump
 from training.conditions.tokens import Context, Tokens, joined_rows, joined_tokens
 from training.errors import TrainingError
 from training.nets import Net, NetConfig, net_of
 from training.objectives import ObjectiveConfig, objective_of
+from training.objectives.path import mean_error
+
+_TOLD: Final = 1000.0  # nets are told times in thousandths
 
 
 class Conditions(NamedTuple):
@@ -94,6 +98,16 @@ def _both(
     return None if first is None or second is None else joined_rows(first, second)
 
 
+class JumpGoal(NamedTuple):
+    """What a student should have predicted of jumps, for each sample."""
+
+    ends_B: torch.Tensor  # times
+    guidance_B: torch.Tensor
+    prediction_BCTF: torch.Tensor
+    # of the error of jumps of no length, under no guidance: denoising, as its teacher learned it
+    score_weight: float
+
+
 class LatentDiffusion(nn.Module):
     """What is trained: a noisy latent and conditions to a loss per sample.
 
@@ -138,14 +152,42 @@ class LatentDiffusion(nn.Module):
             tokens[Condition.CHORDS] = self.chords(conditions.chords)
         return tokens
 
+    @property
+    def is_student(self) -> bool:
+        """Whether it jumps."""
+        return self.net.config.jumps
+
+    @staticmethod
+    def jump(ends_B: torch.Tensor, guidance_B: torch.Tensor | None = None) -> Jump:
+        """What a student is told: the times at which jumps end, and guidance, without which it is
+        1.
+        """
+        guidance_B = torch.ones_like(ends_B) if guidance_B is None else guidance_B
+        return Jump(ends_B * _TOLD, guidance_B)
+
     def predict(
         self,
         noisy_BCTF: torch.Tensor,
         times_B: torch.Tensor,
         conditions: Conditions,
         frames_B: torch.Tensor | None = None,
+        jump: Jump | None = None,
     ) -> torch.Tensor:
-        """The net's prediction, shaped as the latent."""
+        """The net's prediction, shaped as the latent; a student's, where it is told no jump, of one
+        that has no length and no guidance: what there is of latent and of noise.
+        """
+        return self._predicted(noisy_BCTF, times_B, conditions, frames_B, jump)
+
+    def _predicted(
+        self,
+        noisy_BCTF: torch.Tensor,
+        times_B: torch.Tensor,
+        conditions: Conditions,
+        frames_B: torch.Tensor | None,
+        jump: Jump | None = None,
+    ) -> torch.Tensor:
+        if jump is None and self.is_student:
+            jump = self.jump(times_B)
         return self.net(
             noisy_BCTF,
             self.objective.steps(times_B),
@@ -153,6 +195,7 @@ class LatentDiffusion(nn.Module):
             conditions.seconds_B2,
             conditions.rows_BTR,
             frames_B,
+            jump,
         )
 
     def forward(
@@ -162,11 +205,27 @@ class LatentDiffusion(nn.Module):
         noise_BCTF: torch.Tensor,
         times_B: torch.Tensor,
         frames_B: torch.Tensor | None = None,
+        goal: JumpGoal | None = None,
     ) -> torch.Tensor:
-        """Loss of each sample at the drawn noise and time: (B,).
+        """Loss of each sample at the drawn noise and time: (B,); a student's with that of jumps,
+        where it has a goal.
 
         `frames_B` says how many frames of each are not padding.
         """
         noisy_BCTF = self.objective.noised(latents_BCTF, noise_BCTF, times_B)
-        prediction = self.predict(noisy_BCTF, times_B, conditions, frames_B)
-        return self.objective.loss(prediction, latents_BCTF, noise_BCTF, times_B, frames_B)
+        if goal is None:
+            prediction = self._predicted(noisy_BCTF, times_B, conditions, frames_B)
+            return self.objective.loss(prediction, latents_BCTF, noise_BCTF, times_B, frames_B)
+        jump = self.jump(goal.ends_B, goal.guidance_B)
+        if not goal.score_weight:
+            prediction = self._predicted(noisy_BCTF, times_B, conditions, frames_B, jump)
+            return mean_error(prediction, goal.prediction_BCTF, frames_B)
+        jumped, denoised = self._predicted(
+            torch.cat([noisy_BCTF] * 2),
+            torch.cat([times_B] * 2),
+            conditions.joined(conditions),
+            None if frames_B is None else torch.cat([frames_B] * 2),
+            jump.joined(self.jump(times_B)),
+        ).chunk(2)
+        score_B = self.objective.loss(denoised, latents_BCTF, noise_BCTF, times_B, frames_B)
+        return mean_error(jumped, goal.prediction_BCTF, frames_B) + goal.score_weight * score_B

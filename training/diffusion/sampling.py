@@ -3,7 +3,7 @@
 Shapes: B samples, C latent channels, T latent frames, F latent bands.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.errors import TrainingError
 from training.objectives.path import Objective
-from training.samplers.config import SamplingConfig
+from training.samplers.config import SamplingConfig, check_sampler
 from training.samplers.denoise import Between, Predict, denoised, keep
 from training.samplers.guidance import (
     guided_prediction,
@@ -26,6 +26,8 @@ from training.samplers.guidance import (
 
 # by channel the least and the largest value of latents
 LatentRange = Sequence[tuple[float, float]]
+# times (B,) to the guidance of each sample there (B,)
+GuidanceAt = Callable[[torch.Tensor], torch.Tensor]
 
 
 def sampled_latents(
@@ -66,12 +68,21 @@ def predictor(
     empty_text: Tokens,
     rules: SamplingConfig,
     latent_range: LatentRange = (),
+    guidance_at: GuidanceAt | None = None,
+    frames_B: torch.Tensor | None = None,
 ) -> Predict:
     """What a sampler asks: the model, guided, its clean estimates kept within limits where the
-    rules say so.
+    rules say so. With `guidance_at` each sample has a guidance of its own, at each time; without,
+    that of the rules. A student is told its guidance, and asked once. `frames_B` says how many
+    frames of each are not padding, where some are.
+
+    Raises `TrainingError` for rules that are not a student's, or a student's alone.
     """
-    predict = _guided(model, conditions, empty_text, rules)
-    if rules.guidance_interval != (0.0, 1.0):
+    check_sampler(rules, is_student=model.is_student)
+    if model.is_student:
+        return _told(model, conditions, rules)
+    predict = _guided(model, conditions, empty_text, rules, guidance_at, frames_B)
+    if guidance_at is None and rules.guidance_interval != (0.0, 1.0):
         alone = _guided(model, conditions, empty_text, _unguided(rules))
         predict = _switched(predict, alone, rules.guidance_interval)
     bounds = latent_range if rules.clamp else ()
@@ -80,8 +91,34 @@ def predictor(
     return predict
 
 
+def _told(model: LatentDiffusion, conditions: Conditions, rules: SamplingConfig) -> Predict:
+    """A student's predictor: of jumps of no length, where nobody says where they end."""
+    context = model.context(conditions)
+
+    def predict(
+        x_BCTF: torch.Tensor, times_B: torch.Tensor, ends_B: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        guidance_B = torch.full_like(times_B, rules.guidance)
+        return model.net(
+            x_BCTF,
+            model.objective.steps(times_B),
+            context,
+            conditions.seconds_B2,
+            conditions.rows_BTR,
+            None,
+            model.jump(times_B if ends_B is None else ends_B, guidance_B),
+        )
+
+    return predict
+
+
 def _guided(
-    model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, rules: SamplingConfig
+    model: LatentDiffusion,
+    conditions: Conditions,
+    empty_text: Tokens,
+    rules: SamplingConfig,
+    guidance_at: GuidanceAt | None = None,
+    frames_B: torch.Tensor | None = None,
 ) -> Predict:
     """A predictor with all parts of the guidance in one batch, and tokens made once."""
     parts = _parts(conditions, empty_text, rules)
@@ -95,12 +132,15 @@ def _guided(
             context,
             whole.seconds_B2,
             whole.rows_BTR,
+            None if frames_B is None else torch.cat([frames_B] * count),
         )
         each = predictions.to(x_BCTF.dtype).chunk(count)
+        guidance = None if guidance_at is None else guidance_at(times_B)[:, None, None, None]
         if count == 1 or not is_projected(rules):
-            return guided_prediction(each, rules)
+            return guided_prediction(each, rules, guidance)
         cleans = [model.objective.clean(one, x_BCTF, times_B) for one in each]
-        return model.objective.prediction(projected_guidance(cleans, rules), x_BCTF, times_B)
+        led = projected_guidance(cleans, rules, guidance)
+        return model.objective.prediction(led, x_BCTF, times_B)
 
     return predict
 

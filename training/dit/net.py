@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import pad, silu
 from torch.utils.checkpoint import checkpoint
 
-from training.conditions.embeddings import TimeEmbedding
+from training.conditions.embeddings import Jump, TimeEmbedding
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context
@@ -35,7 +35,7 @@ class Dit(nn.Module):
         self.config, self.checkpointing = config, checkpointing
         width = config.width
         held = config.patch * config.latent_channels * config.latent_bands
-        self.time = TimeEmbedding(_TIME_WIDTH, width, config.seconds)
+        self.time = TimeEmbedding(_TIME_WIDTH, width, config.seconds, config.jumps)
         self.modulate = nn.Linear(width, MODULATIONS * width)
         self.enter = nn.Linear(held, width)
         self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None
@@ -57,15 +57,17 @@ class Dit(nn.Module):
         seconds_B2: torch.Tensor | None = None,
         rows_BTR: torch.Tensor | None = None,
         frames_B: torch.Tensor | None = None,
+        jump: Jump | None = None,
     ) -> torch.Tensor:
         """The prediction, shaped as the latent.
 
         `steps_B`: times in thousandths. `seconds_B2`: start of the clip and length of its song, or
         none if unknown. `rows_BTR`: frame rows (`training.conditions.rows`), or none where nothing
         is known. `frames_B`: how many frames of each are not padding; nobody looks at what is.
+        `jump` is for students.
         """
-        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR)
-        time_BD = silu(self.time(steps_B, seconds_B2))
+        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR, jump)
+        time_BD = silu(self.time(steps_B, seconds_B2, jump))
         x_BND = self.enter(self._patched(x_BCTF.transpose(1, 2).flatten(2)))
         if self.mix_rows is not None and self.join_rows is not None and rows_BTR is not None:
             x_BND = x_BND + self.join_rows(self._patched(self.mix_rows(rows_BTR).transpose(1, 2)))

@@ -29,7 +29,7 @@ from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.model_weights import check_shapes, fill_weights
 from training.run.parallel import autocast, device_of
-from training.run.recipe import Precision, TrainRecipe, foreign_names
+from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_names
 from training.run.warm_start import played_model, played_weights
 from training.samplers.config import SamplingConfig
 from training.steering.optimise import Steering
@@ -144,6 +144,7 @@ class Generator(NamedTuple):
             raise TrainingError(
                 f"sounds of one call must be of one length, not {sorted(lengths_s)} s"
             )
+        check_sampling(self.recipe, sampling or self.recipe.sampling)
         facts = self.codec.facts
         samples = round(lengths_s.pop() * facts.rate_hz)
         precision = self.recipe.run.precision if self.device.type == "cuda" else Precision.FP32

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import avg_pool1d, silu
 from torch.utils.checkpoint import checkpoint
 
-from training.conditions.embeddings import TimeEmbedding
+from training.conditions.embeddings import Jump, TimeEmbedding
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context
@@ -49,7 +49,7 @@ class MuNet(nn.Module):
         super().__init__()
         self.config, self.checkpointing = config, checkpointing
         finest, coarsest = config.widths[0], config.widths[-1]
-        self.step = TimeEmbedding(finest, STEP_WIDER * finest, config.seconds)
+        self.step = TimeEmbedding(finest, STEP_WIDER * finest, config.seconds, config.jumps)
         self.enter = nn.Conv2d(config.latent_channels, finest, 3, padding=1)
         self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None
         self.down, skips = _way_down(config)
@@ -70,16 +70,17 @@ class MuNet(nn.Module):
         seconds_B2: torch.Tensor | None = None,
         rows_BTR: torch.Tensor | None = None,
         frames_B: torch.Tensor | None = None,
+        jump: Jump | None = None,
     ) -> torch.Tensor:
         """The prediction, shaped as the latent.
 
         `seconds_B2`: start of the clip and length of its song, or none if unknown. `rows_BTR`:
         frame rows (`training.conditions.rows`), or none where nothing is known. `frames_B` is for
-        nets that look past padding: here it is silence.
+        nets that look past padding: here it is silence. `jump` is for students.
         """
-        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR)
+        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR, jump)
         rows = self._rows_by_depth(rows_BTR)
-        step_BE = self.step(steps_B, seconds_B2)
+        step_BE = self.step(steps_B, seconds_B2, jump)
         deepest = len(self.down) - 1
         x, skips = self._down(self, self.enter(x_BCTF), step_BE, context, rows)
         if self.row_copy is not None and rows[0] is not None:

@@ -7,6 +7,7 @@ from pydantic import Tag
 from torch import nn
 
 from schemas.kinds import kind_or
+from training.conditions.embeddings import Jump
 from training.conditions.net_shape import NetShape
 from training.conditions.tokens import Context
 from training.dit.block import DitBlock
@@ -44,11 +45,13 @@ class Net(Protocol):
         seconds_B2: torch.Tensor | None = None,
         rows_BTR: torch.Tensor | None = None,
         frames_B: torch.Tensor | None = None,
+        jump: Jump | None = None,
     ) -> torch.Tensor:
         """The prediction, shaped as the latent.
 
         `steps_B` are the objective's, from 0 to about 1000. `seconds_B2`: start of the clip and
-        length of its song. `rows_BTR`: frame rows. `frames_B`: frames that are not padding.
+        length of its song. `rows_BTR`: frame rows. `frames_B`: frames that are not padding. `jump`:
+        of a student, where it ends, and its guidance.
         """
 
 

@@ -18,13 +18,14 @@ from pydantic import Field, model_validator
 from schemas.errors import SchemaError
 from schemas.record import Record
 from training.errors import TrainingError
-from training.objectives.path import Objective, PathEstimate, PathPoint
+from training.objectives.path import Objective, PathEstimate, PathPoint, PathPoints
 from training.objectives.placement import Placement, karras, reached
 
 # Of the latent at the last step of a schedule that leaves none of it: what diffusers takes for
 # nothing, so that ratios stay finite.
 _NOTHING: Final = 2.0**-12
 _COSINE_START: Final = 0.008  # Nichol & Dhariwal 2021: noise of the first step is not too little
+_ROUNDING: Final = 1e-6  # of a ratio of noise to latent, by way of float32
 _LARGEST_BETA: Final = 0.999  # the same: at the end of a cosine
 
 
@@ -102,6 +103,10 @@ class DiffusionConfig(Record):
         0.2505
         """
         return self.time_at(min(self.steps - 1, int(draw * self.steps)))
+
+    def spaced(self, share: float, frames: int) -> float:
+        """The time at a share of an even way, from 0 (latent) to 1 (noise)."""
+        return self.time_of(share, frames)
 
     def time_at(self, step: int) -> float:
         """The time of a step: its middle, so that no rounding leads to another."""
@@ -185,7 +190,7 @@ class Diffusion(Objective):
         return (alpha * noisy - clean) / sigma
 
     def estimate(
-        self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint
+        self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint | PathPoints
     ) -> PathEstimate:
         """What a prediction at a point of the way amounts to."""
         if self.config.target is Target.EPSILON:
@@ -202,6 +207,21 @@ class Diffusion(Objective):
         step = min(self.config.steps - 1, int(time * self.config.steps))
         share = max(float(self.left[step]), _NOTHING**2)
         return PathPoint(time, share**0.5, (1 - share) ** 0.5)
+
+    def points(self, times_B: torch.Tensor) -> PathPoints:
+        """The point of each sample's time; 0 is the latent itself."""
+        share_B = self._left_on(times_B.device)[self.steps(times_B)].clamp(min=_NOTHING**2)
+        share_B = torch.where(times_B == 0, torch.ones_like(share_B), share_B)
+        time, share = (one.reshape(-1, 1, 1, 1) for one in (times_B, share_B))
+        return PathPoints(time, share.sqrt(), (1 - share).sqrt())
+
+    def less_noisy(self, point: PathPoint, share: float) -> PathPoint:
+        """The noisiest step whose noise over latent is at most this share of a point's; the latent
+        itself where there is none.
+        """
+        ratio = share * point.sigma / point.alpha
+        below = np.flatnonzero(self._ratios() <= ratio * (1 + _ROUNDING))
+        return self.point(self.config.time_at(int(below[-1])) if len(below) and ratio else 0.0)
 
     def way(
         self, count: int, frames: int, placement: Placement = Placement.EVEN
@@ -227,11 +247,16 @@ class Diffusion(Objective):
 
     def _karras_steps(self, count: int) -> list[int]:
         """The steps whose noise over latent is nearest to Karras' ratios, in its logarithm."""
-        left_N = np.maximum(self.left.double().numpy(), _NOTHING**2)
-        ratios_N = np.sqrt((1 - left_N) / left_N)
+        ratios_N = self._ratios()
         wanted = karras(float(ratios_N[-1]), float(ratios_N[0]), count)
         steps = np.interp(np.log(wanted), np.log(ratios_N), np.arange(len(ratios_N)))
         return [int(step) for step in np.round(steps)]
+
+    def _ratios(self) -> np.ndarray:
+        """The noise over latent of each step."""
+        left_N = np.maximum(self.left.double().numpy(), _NOTHING**2)
+        ratios_N: np.ndarray = np.sqrt((1 - left_N) / left_N)
+        return ratios_N
 
     def _shares(
         self, noisy: torch.Tensor, times_B: torch.Tensor

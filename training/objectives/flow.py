@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 
 from schemas.record import Record
-from training.objectives.path import Objective, PathEstimate, PathPoint
+from training.objectives.path import Objective, PathEstimate, PathPoint, PathPoints
 from training.objectives.placement import Placement, karras, reached
 
 _EDGE: Final = 1e-6  # draws nearer to 0 or 1 than this would be infinitely far out
@@ -66,6 +66,10 @@ class FlowConfig(Record):
         normal = NormalDist(self.logit_mean, self.logit_spread)
         logit = normal.inv_cdf(min(max(draw, _EDGE), 1 - _EDGE))
         return self.shifted(1 / (1 + math.exp(-logit)), frames)
+
+    def spaced(self, share: float, frames: int) -> float:
+        """The time at a share of an even way, from 0 (latent) to 1 (noise)."""
+        return self.shifted(share, frames)
 
     def shifted(self, time: float, frames: int) -> float:
         """A time moved towards noise."""
@@ -123,7 +127,7 @@ class Flow(Objective):
         return (noisy - clean) / _beside(times_B, noisy)
 
     def estimate(
-        self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint
+        self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint | PathPoints
     ) -> PathEstimate:
         """Where a velocity leads to in both directions."""
         return PathEstimate(noisy - point.sigma * prediction, noisy + point.alpha * prediction)
@@ -131,6 +135,15 @@ class Flow(Objective):
     def point(self, time: float) -> PathPoint:
         """The point of a time; 0 is the latent itself."""
         return PathPoint(time, 1 - time, time)
+
+    def points(self, times_B: torch.Tensor) -> PathPoints:
+        """The point of each sample's time; 0 is the latent itself."""
+        time = times_B.reshape(-1, 1, 1, 1)
+        return PathPoints(time, 1 - time, time)
+
+    def less_noisy(self, point: PathPoint, share: float) -> PathPoint:
+        """The point whose noise over latent is this share of a point's."""
+        return self.point(share * point.sigma / (point.alpha + share * point.sigma))
 
     def way(
         self, count: int, frames: int, placement: Placement = Placement.EVEN

@@ -23,6 +23,14 @@ class PathPoint(NamedTuple):
     sigma: float  # how much noise
 
 
+class PathPoints(NamedTuple):
+    """The same of each sample, as factors of latents: (B, 1, 1, 1)."""
+
+    time: torch.Tensor
+    alpha: torch.Tensor
+    sigma: torch.Tensor
+
+
 class PathEstimate(NamedTuple):
     """What a prediction says of a noisy latent: that it is this latent with that noise."""
 
@@ -75,13 +83,23 @@ class Objective(ABC):
 
     @abstractmethod
     def estimate(
-        self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint
+        self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint | PathPoints
     ) -> PathEstimate:
         """What a prediction at a point of the way amounts to."""
 
     @abstractmethod
     def point(self, time: float) -> PathPoint:
         """The point of a time; 0 is the latent itself."""
+
+    @abstractmethod
+    def points(self, times_B: torch.Tensor) -> PathPoints:
+        """The point of each sample's time; 0 is the latent itself."""
+
+    @abstractmethod
+    def less_noisy(self, point: PathPoint, share: float) -> PathPoint:
+        """The point whose noise over latent is this share of a point's, or the next below it that
+        is learned; of none of it the latent itself.
+        """
 
     @abstractmethod
     def way(
@@ -101,17 +119,21 @@ class Objective(ABC):
         times_B: torch.Tensor,
         frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Weighted mean squared error of each sample: (B,), in float32.
+        """Weighted mean squared error of each sample: (B,), in float32."""
+        error_B = mean_error(prediction, self.target(latents, noise, times_B), frames_B)
+        return error_B * self.weight(times_B)
 
-        Of a sample with fewer frames of its own the rest, which is padding, does not count; one
-        with none has no error.
-        """
-        error_BT = (
-            (prediction.float() - self.target(latents, noise, times_B).float())
-            .square()
-            .mean(dim=(1, 3))
-        )
-        if frames_B is None:
-            return error_BT.mean(1) * self.weight(times_B)
-        own_BT = torch.arange(error_BT.shape[1], device=error_BT.device) < frames_B[:, None]
-        return (error_BT * own_BT).sum(1) / frames_B.clamp(min=1) * self.weight(times_B)
+
+def mean_error(
+    prediction: torch.Tensor, target: torch.Tensor, frames_B: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean squared error of each sample: (B,), in float32.
+
+    Of a sample with fewer frames of its own the rest, which is padding, does not count; one with
+    none has no error.
+    """
+    error_BT = (prediction.float() - target.float()).square().mean(dim=(1, 3))
+    if frames_B is None:
+        return error_BT.mean(1)
+    own_BT = torch.arange(error_BT.shape[1], device=error_BT.device) < frames_B[:, None]
+    return (error_BT * own_BT).sum(1) / frames_B.clamp(min=1)

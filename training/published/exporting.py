@@ -19,13 +19,17 @@ import diffusers
 import safetensors.torch
 
 from training.adapters.config import AdapterRecipe
-from training.munet.config import MuNetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.published.codec_folder import copy_codec
 from training.published.reading import LINEAGE, NET, Lineage
 from training.published.sources import OURS, REST, new_folder
-from training.published.unet_names import published_name, published_unet, unet_config
+from training.published.unet_names import (
+    has_published_layout,
+    published_name,
+    published_unet,
+    unet_config,
+)
 from training.run.checkpoints import CORPUS, RECIPE, Checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.recipe import TrainRecipe
@@ -61,8 +65,9 @@ def export_model(target: str, out: str) -> ExportedModel:
     checkpoint, recipe, survey = played_model(target)
     weights, parents = played_weights(checkpoint), checkpoint.state().parents
     net = {name.removeprefix(NET): one for name, one in weights.items() if name.startswith(NET)}
-    rest = {name: one for name, one in weights.items() if not _is_published(name)}
-    if isinstance(recipe.model, MuNetConfig):
+    is_published = has_published_layout(recipe.model)
+    rest = {n: one for n, one in weights.items() if not (is_published and _is_published(n))}
+    if has_published_layout(recipe.model):
         _write_tensors(folder / "unet" / _WEIGHTS, published_unet(net))
         _write_json(folder / "unet/config.json", unet_config(recipe.model))
     _write_json(folder / "scheduler/scheduler_config.json", scheduler_config(recipe.objective))
@@ -84,7 +89,7 @@ def export_model(target: str, out: str) -> ExportedModel:
 
 
 def _opened_by(recipe: TrainRecipe) -> str:
-    if not isinstance(recipe.model, MuNetConfig):
+    if not has_published_layout(recipe.model):
         return ""
     return "Mustango's code" if recipe.model.controls else "diffusers"
 
@@ -96,7 +101,7 @@ def _is_published(name: str) -> bool:
 def _index(folder: Path, recipe: TrainRecipe) -> dict[str, Any]:
     """Which library opens which part; the text encoder by its name alone."""
     parts = {name: list(how) for name, how in _LIBRARIES.items() if (folder / name).is_dir()}
-    if isinstance(recipe.model, MuNetConfig):
+    if has_published_layout(recipe.model):
         parts["unet"] = ["diffusers", unet_config(recipe.model)["_class_name"]]
     return {
         "_class_name": "DiffusionPipeline",

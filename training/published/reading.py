@@ -15,7 +15,7 @@ from training.objectives import ObjectiveConfig
 from training.published import music_tokens
 from training.published.foreign_tensors import read_tensors
 from training.published.sources import OURS, REST, PublishedFolder
-from training.published.unet_names import our_unet, unet_shape
+from training.published.unet_names import has_published_layout, our_unet, unet_shape
 from training.run.checkpoints import CORPUS, RECIPE
 from training.run.corpus_survey import CorpusSurvey
 from training.run.presets import ready_recipe
@@ -106,7 +106,7 @@ def _exported(found: PublishedFolder, unet: Weights, text: str) -> PublishedMode
     rest = unet if not found.is_diffusers else read_tensors(found.folder / REST)
     lineage = _record(found, LINEAGE, Lineage)
     weights = dict(rest)
-    if isinstance(recipe.model, MuNetConfig):
+    if has_published_layout(recipe.model):
         weights |= _under("munet", our_unet(unet, recipe.model, among=True))
     if text:
         recipe = recipe.replaced(text=recipe.text.replaced(source=text))

@@ -6,7 +6,7 @@ second and a third set of transformers, `attentions2` for beats and `attentions3
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import torch
 
@@ -16,6 +16,7 @@ from training.conditions.net_shape import TOKENS
 from training.errors import TrainingError
 from training.munet.config import MuNetConfig
 from training.munet.net import MuNet
+from training.nets import NetConfig
 from training.run.tensor_files import Weights
 
 _BLOCK: Final = {
@@ -149,6 +150,13 @@ def published_unet(ours: Weights) -> Weights:
     """The tensors of a `MuNet` that published nets have too, by their names."""
     named = {name: published_name(name) for name in ours}
     return {theirs: _turned(name, ours[name]) for name, theirs in named.items() if theirs}
+
+
+def has_published_layout(config: NetConfig) -> TypeGuard[MuNetConfig]:
+    """Whether published code plays what it opens of a net: a MuNet, but for a student, whose jumps
+    it would not be told.
+    """
+    return isinstance(config, MuNetConfig) and not config.jumps
 
 
 def unet_config(config: MuNetConfig) -> dict[str, Any]:

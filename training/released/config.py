@@ -85,6 +85,11 @@ class ReleasedConfig(FrameNetShape):
             )
         if self.controls:
             raise SchemaError("a released transformer takes no tokens of controls: name rows")
+        if self.jumps:
+            raise SchemaError(
+                "a released transformer is told no jumps, so it has no student: distil a munet or "
+                "a dit"
+            )
         if self.seconds != bool(self.projection):
             raise SchemaError(
                 "a released transformer is told seconds through its projection: leave "

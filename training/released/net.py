@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.functional import avg_pool1d
 
 from training.conditions import Condition
+from training.conditions.embeddings import Jump
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context, Tokens
@@ -103,6 +104,7 @@ class ReleasedNet(nn.Module):
         seconds_B2: torch.Tensor | None = None,
         rows_BTR: torch.Tensor | None = None,
         frames_B: torch.Tensor | None = None,
+        jump: Jump | None = None,
     ) -> torch.Tensor:
         """The prediction, shaped as the latent.
 
@@ -110,7 +112,7 @@ class ReleasedNet(nn.Module):
         Stable Audio's. `rows_BTR`: frame rows (`training.conditions.rows`), or none where nothing
         is known. `frames_B` changes nothing: padding is music to these, as where they were trained.
         """
-        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR)
+        check_inputs(self.config, x_BCTF, context, seconds_B2, rows_BTR, jump)
         if self.rows is not None:
             self.rows.tell(rows_BTR)
         text = context[Condition.TEXT]

@@ -21,6 +21,7 @@ class Ema:
             if parameter.requires_grad
         ]
         self.averages = [value.clone() for value in self._own]
+        self._plays = False
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -34,11 +35,16 @@ class Ema:
 
     @contextmanager
     def playing(self) -> Iterator[None]:
-        """The model with its averaged weights, for as long as the block lasts."""
+        """The model with its averaged weights, for as long as the block lasts, or one around it."""
+        if self._plays:
+            yield
+            return
         self.exchange()
+        self._plays = True
         try:
             yield
         finally:
+            self._plays = False
             self.exchange()
 
     @torch.no_grad()

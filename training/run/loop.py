@@ -27,6 +27,7 @@ from training.data.level_curves import check_level_curves
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import ORDER_VERSION, SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
+from training.distillation.config import DRAWS, JumpStarts
 from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
@@ -43,7 +44,7 @@ from training.run.stop_signals import stop_signals
 from training.run.throughput import Clock
 from training.run.trainer import LaunchedStep, Trainer
 from training.run.validation import preview, validation_batches, validation_loss
-from training.run.warm_start import adapter_origin, parent_weights
+from training.run.warm_start import adapter_origin, parent_weights, teacher_of
 from training.run.writing import CheckpointWriter, checkpoint_writer
 
 _NAMED: Final = 5  # unusable samples that are named, of however many
@@ -134,7 +135,10 @@ class _TrainingRun:
         self.parents = start.parents
         begun = parent_weights(start.parents[-1]) if start.reads_parent else None
         cache = TextCache(encoder, recipe.text.cache_mb)
-        self.trainer = Trainer(recipe, codec, cache, world, begun)
+        teacher = None
+        if begun is not None and recipe.model.jumps:
+            teacher = teacher_of(start.parents[-1], begun, recipe.distil)
+        self.trainer = Trainer(recipe, codec, cache, world, begun, teacher)
         self.samples = self._samples(start.corpora, full_conditioning=False)
         self.validation = (
             self._samples(start.validation, full_conditioning=True) if start.validation else None
@@ -263,7 +267,9 @@ class _TrainingRun:
             facts=self.trainer.codec.facts,
             reads_latents=self.survey.latents,
             frames=self.trainer.shape[1],
-            objective=rules.objective,
+            objective=JumpStarts(rules.objective, rules.distil.at_ends)
+            if rules.model.jumps
+            else rules.objective,
             prompts=rules.prompts,
             mean_sentences=self.survey.mean_sentences,
             seed=rules.run.seed,
@@ -271,6 +277,7 @@ class _TrainingRun:
             batch=rules.data.batch,
             level_curves=rules.data.level_curves,
             without=frozenset(rules.data.without),
+            draws=DRAWS if rules.model.jumps else 0,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 

@@ -25,6 +25,7 @@ class ReadyBatch(NamedTuple):
     noise_BCTF: torch.Tensor
     times_B: torch.Tensor
     frames_B: torch.Tensor
+    draws_BD: torch.Tensor
 
     @property
     def keys(self) -> tuple[str, ...]:

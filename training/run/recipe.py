@@ -12,11 +12,13 @@ from schemas.record import Confidence, Record
 from training.adapters.config import AdapterRecipe
 from training.data.prompts import PromptConfig
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
+from training.distillation.config import DistilRecipe
+from training.errors import TrainingError
 from training.nets import NetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.objectives.flow import FlowConfig
-from training.samplers.config import OF_DIFFUSION, Sampler, SamplingConfig
+from training.samplers.config import OF_ALL_NETS, OF_DIFFUSION, SamplingConfig, check_sampler
 
 _LEAST_UNTOLD: Final = 0.02  # of visits without any condition, for guidance to have learned them
 
@@ -261,6 +263,7 @@ class TrainRecipe(Record):
     prompts: PromptConfig = PromptConfig()
     optim: OptimRecipe = OptimRecipe()
     adapter: AdapterRecipe = AdapterRecipe()
+    distil: DistilRecipe = DistilRecipe()
     sampling: SamplingConfig = SamplingConfig()
 
     @model_validator(mode="after")
@@ -282,8 +285,9 @@ class TrainRecipe(Record):
         if isinstance(self.objective, FlowConfig) and self.sampling.sampler in OF_DIFFUSION:
             raise SchemaError(
                 f"sampling.sampler={self.sampling.sampler} is for objective.kind=diffusion: with "
-                f"flow take {', '.join(one for one in Sampler if one not in OF_DIFFUSION)}"
+                f"flow take {', '.join(one for one in OF_ALL_NETS if one not in OF_DIFFUSION)}"
             )
+        self._check_sampling()
         if self.sampling.guidance != 1 and self._untold() < _LEAST_UNTOLD:
             raise SchemaError(
                 f"all conditions are dropped in {self._untold():.2%} of visits, but "
@@ -292,11 +296,29 @@ class TrainRecipe(Record):
             )
         return self
 
+    def _check_sampling(self) -> None:
+        """Raise `SchemaError` where a model, such as a student, cannot play as it says."""
+        try:
+            check_sampling(self, self.sampling)
+        except TrainingError as error:
+            raise SchemaError(str(error)) from error
+
     def _untold(self) -> float:
         """The share of visits in which text, beats and chords are all dropped, at least."""
         rules = self.prompts
         controls = max(rules.drop_controls, rules.drop_each**2)
         return rules.drop_all + (1 - rules.drop_all) * rules.drop_each * controls
+
+
+def check_sampling(recipe: TrainRecipe, sampling: SamplingConfig) -> None:
+    """Raise `TrainingError` where a recipe's model cannot be played so."""
+    check_sampler(sampling, is_student=recipe.model.jumps)
+    low, high = recipe.distil.guidance
+    if recipe.model.jumps and not low <= sampling.guidance <= high:
+        raise TrainingError(
+            f"sampling.guidance {sampling.guidance:g} is not one that this student was told of: "
+            f"{low:g} to {high:g} (distil.guidance)"
+        )
 
 
 def foreign_names(text: TextRecipe, codec: CodecRecipe | None = None) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from training.run.warm_start import warm_start
 
 _INDEX: Final = "index"
 # What weights depend on; a run goes on with all else changed if its user wants so.
-_FIXED: Final = ("model", "objective", "codec", "text", "adapter")
+_FIXED: Final = ("model", "objective", "codec", "text", "adapter", "distil")
 
 
 class RunStart(NamedTuple):
@@ -52,6 +52,11 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of another recipe or codec.
     """
+    if recipe.model.jumps and not recipe.run.start_from:
+        raise TrainingError(
+            "model.jumps is of a student, which begins as its teacher: name that with "
+            "`train --distil`"
+        )
     _check_own(store)
     newest = checkpoints.newest_whole(store, (*checkpoints.RUN, *checkpoints.PLAYED))
     notes = [one.line for one in newest.damaged]
@@ -81,7 +86,8 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
         survey=survey,
         notes=notes + missing,
         parents=parents,
-        reads_parent=bool(parents) and (newest.whole is None or recipe.adapter.is_used),
+        reads_parent=bool(parents)
+        and (newest.whole is None or recipe.adapter.is_used or recipe.model.jumps),
     )
 
 

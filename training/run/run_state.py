@@ -14,6 +14,7 @@ class Parent(Record):
     address: str  # of the folder or checkpoint, as it was then; or an id on a hub
     sha256: str  # of the file that holds the weights
     licence: str = ""  # of the weights, which training does not change; empty for a run of ours
+    is_teacher: bool = False  # a student was distilled from it, and began as it
 
 
 class RunState(Record):

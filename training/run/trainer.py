@@ -6,7 +6,7 @@ noise.
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -15,8 +15,10 @@ from torch import nn
 from pipelines.codecs import Codec
 from training.adapters.freezing import learned, prepare
 from training.data.loading import TrainingBatch
-from training.diffusion.model import Conditions, LatentDiffusion
+from training.diffusion.model import Conditions, JumpGoal, LatentDiffusion
 from training.diffusion.text_encoder import TextCache
+from training.distillation.config import TargetNet
+from training.distillation.teacher import Teacher
 from training.errors import BadData, TrainingError
 from training.run.checkpoints import ADAPTER, EMA, MODEL, Checkpoint
 from training.run.compiled import compile_parts, fixed_lengths
@@ -69,7 +71,8 @@ class LaunchedStep(NamedTuple):
 class Trainer:
     """What is trained, in one process of however many.
 
-    `begun` are the weights that a run begins with; all that is new in its net begins as nothing.
+    `begun` are the weights that a run begins with; all that is new in its net begins as nothing. A
+    student has a teacher, who is whole in each process, and in no checkpoint.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Trainer:
         states: TextCache,
         world: World,
         begun: Weights | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self.recipe, self.codec, self.states, self.world = recipe, codec, states, world
         torch.manual_seed(recipe.run.seed)
@@ -110,6 +114,12 @@ class Trainer:
             fused=self.is_fused or None,
         )
         self.ema = Ema(self.model, rules.ema)
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.model.to(world.device)
+            self.empty_text = states.encode([""]).to(world.device)
+            if recipe.run.compile:
+                compile_parts(teacher.model)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -178,7 +188,10 @@ class Trainer:
             batch,
             self.latents(batch),
             self.conditions(batch),
-            *moved((batch.noise_BCTF, batch.times_B, batch.frames_B), self.world.device),
+            *moved(
+                (batch.noise_BCTF, batch.times_B, batch.frames_B, batch.draws_BD),
+                self.world.device,
+            ),
         )
 
     def losses(self, batch: ReadyBatch) -> torch.Tensor:
@@ -190,8 +203,24 @@ class Trainer:
                 batch.noise_BCTF,
                 batch.times_B,
                 batch.frames_B,
+                self._goal(batch),
             )
         return loss_B
+
+    def _goal(self, batch: ReadyBatch) -> JumpGoal | None:
+        """Where a student's jumps should lead; none where nothing is distilled."""
+        if self.teacher is None:
+            return None
+        by_average = self.teacher.rules.target is TargetNet.EMA
+        with self.ema.playing() if by_average else nullcontext():
+            return self.teacher.goal(
+                self.model,
+                self.model.objective.noised(batch.latents_BCTF, batch.noise_BCTF, batch.times_B),
+                batch.conditions,
+                self.empty_text,
+                self.teacher.jumps(batch.times_B, batch.draws_BD),
+                batch.frames_B,
+            )
 
     def conditions(self, batch: TrainingBatch) -> Conditions:
         """The conditions of a batch, on the device."""

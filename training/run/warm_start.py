@@ -7,15 +7,21 @@ of its parent's weights (`training.adapters`), the parent is read again to go on
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import torch
+
 from pipelines.codecs import CodecFacts
 from pipelines.storage.store import Store
 from training.adapters.low_rank import merged
+from training.diffusion.model import LatentDiffusion
+from training.distillation.config import DistilRecipe
+from training.distillation.teacher import Teacher
 from training.errors import TrainingError
 from training.nets import NetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.run.checkpoints import ADAPTER, CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey
+from training.run.model_weights import check_shapes, fill_weights
 from training.run.recipe import TrainRecipe
 from training.run.run_state import Parent
 from training.run.tensor_files import Weights
@@ -60,6 +66,7 @@ def warm_start(recipe: TrainRecipe, codec: CodecFacts) -> WarmStart:
         else checkpoint.run.rstrip("/").rpartition("/")[2],
         address=checkpoint.place,
         sha256=state.files.get(checkpoint.played, ""),
+        is_teacher=recipe.model.jumps,
     )
     notes = [
         f"begins with {checkpoint.name} (step {state.step}); {section} = {ours} (was {before})"
@@ -97,6 +104,20 @@ def parent_weights(parent: Parent) -> Weights:
     return _played(_parent_checkpoint(parent), _MOST_PARENTS)
 
 
+def teacher_of(parent: Parent, weights: Weights, rules: DistilRecipe) -> Teacher:
+    """A student's teacher, with its weights (`parent_weights`), and how it plays.
+
+    Raises `TrainingError` where it cannot be one.
+    """
+    checkpoint = _parent_checkpoint(parent)
+    recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, CorpusSurvey)
+    with torch.device("meta"):  # shapes alone
+        check_shapes(LatentDiffusion(recipe.model, recipe.objective), weights, checkpoint.name)
+    model = LatentDiffusion(recipe.model, recipe.objective)
+    fill_weights(model, weights, checkpoint.name)
+    return Teacher.of(model, recipe.sampling, survey.latent_range, rules)
+
+
 def played_weights(checkpoint: Checkpoint) -> Weights:
     """The weights of a checkpoint that play: an adapter's on top of its parent's."""
     return _played(checkpoint, _MOST_PARENTS)
@@ -117,7 +138,7 @@ def _parent_checkpoint(parent: Parent) -> Checkpoint:
     if not Store(parent.address).is_local:  # data says where: nothing is fetched for it
         raise TrainingError(f"{parent.address}: the parent of a model lies in a local folder")
     try:
-        found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE))
+        found = find_checkpoint(parent.address, files=(*PLAYED, RECIPE, CORPUS))
     except TrainingError as error:
         raise TrainingError(
             f"{parent.address}, whose weights these lie on top of, is gone or damaged: put it back "
@@ -146,6 +167,13 @@ def adapter_origin(recipe: TrainRecipe, parents: Sequence[Parent]) -> dict[str, 
 
 def _check_fit(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecipe) -> None:
     """Raise `TrainingError` where a net cannot begin with another's weights and play as it does."""
+    if theirs.model.jumps:
+        raise TrainingError(
+            f"{checkpoint.name} is a student, which was distilled: it teaches none, and is not "
+            "trained on. Begin with its teacher, which its card names"
+        )
+    if ours.model.jumps:
+        _check_teacher(checkpoint, theirs, ours)
     strange = misfits(theirs.model, ours.model)
     there, here = _target(theirs.objective), _target(ours.objective)
     if there != here:
@@ -154,6 +182,29 @@ def _check_fit(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecipe) -
         raise TrainingError(
             f"{checkpoint.name} cannot be begun with: {'; '.join(strange)}. Take its own, or begin "
             "without run.start_from"
+        )
+
+
+def _check_teacher(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecipe) -> None:
+    """Raise `TrainingError` where a student's net is not its teacher's but for its jumps, or is
+    told other things, or goes another way.
+    """
+    pairs = {
+        "model": (theirs.model, ours.model.replaced(jumps=False)),
+        "objective": (theirs.objective, ours.objective),
+        "text": (theirs.text, ours.text.replaced(cache_mb=theirs.text.cache_mb)),
+    }
+    strange = [
+        f"{section}.{knob} = {_shown(getattr(here, knob, None))} (there "
+        f"{_shown(getattr(there, knob, None))})"
+        for section, (there, here) in pairs.items()
+        for knob in type(here).model_fields
+        if getattr(here, knob) != getattr(there, knob, None)
+    ]
+    if strange:
+        raise TrainingError(
+            f"{checkpoint.name} cannot be the teacher: {'; '.join(strange)}. A student has its "
+            "teacher's net, objective and text"
         )
 
 
@@ -182,6 +233,8 @@ def misfits(theirs: NetConfig, ours: NetConfig) -> list[str]:
         free.update(("rows", *_OF_ROWS))
     if ours.seconds:
         free.add("seconds")
+    if ours.jumps:
+        free.add("jumps")
     return [
         f"model.{knob} = {_shown(getattr(ours, knob))} (there {_shown(getattr(theirs, knob))})"
         for knob in type(ours).model_fields

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
 from schemas.record import Record
+from training.errors import TrainingError
 from training.objectives.placement import Placement
 
 
@@ -18,10 +19,22 @@ class Sampler(StrEnum):
     DPM_SOLVER = "dpm-solver++"  # Lu et al. 2022, second order: as good in fewer steps
     EULER = "euler"  # first order; of a diffusion the same as ddim
     HEUN = "heun"  # second order by asking twice (Karras et al. 2022)
+    JUMP = "jump"  # of a student alone: as far as it likes at once (Kim et al. 2024)
 
 
 # What diffusion alone has: of a flow, ddim is euler, and nobody has given it a posterior.
 OF_DIFFUSION: Final = (Sampler.DDIM, Sampler.DDPM)
+# What any net can be asked by.
+OF_ALL_NETS: Final = tuple(one for one in Sampler if one is not Sampler.JUMP)
+_LEARNED_FROM_TEACHER: Final = (
+    "guidance_controls",
+    "guidance_rescale",
+    "guidance_interval",
+    "guidance_parallel",
+    "guidance_norm",
+    "threshold",
+    "clamp",
+)
 
 
 class SamplingConfig(Record):
@@ -29,7 +42,7 @@ class SamplingConfig(Record):
 
     sampler: Sampler = Field(
         Sampler.DPM_SOLVER,
-        description="dpm-solver++, euler, heun; of a diffusion also ddim, ddpm.",
+        description="dpm-solver++, euler, heun; of a diffusion also ddim, ddpm; of a student jump.",
     )
     steps: int = Field(
         50,
@@ -45,6 +58,15 @@ class SamplingConfig(Record):
         ge=0,
         le=1,
         description="Share of ddpm's noise that ddim draws at each step. Song et al. 2021: 0.",
+    )
+    gamma: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description=(
+            "Share of the noise that jump draws anew at each step (Kim et al. 2024): 0 goes on "
+            "with its own, 1 jumps to the latent each time and adds all noise anew."
+        ),
     )
     placement: Placement = Field(
         Placement.EVEN,
@@ -136,9 +158,34 @@ class SamplingConfig(Record):
                 f"sampling.eta={self.eta:g} is for sampling.sampler=ddim, not {self.sampler}: take "
                 "that, or 0"
             )
+        if self.gamma and self.sampler is not Sampler.JUMP:
+            raise SchemaError(
+                f"sampling.gamma={self.gamma:g} is for sampling.sampler=jump, by which students "
+                f"play, not {self.sampler}: take 0, or sampling.eta with ddim"
+            )
         first, last = self.guidance_interval
         if not 0 <= first <= last <= 1:
             raise SchemaError(
                 f"sampling.guidance_interval {first:g} to {last:g} is not one within 0 to 1"
             )
         return self
+
+
+def check_sampler(rules: SamplingConfig, *, is_student: bool) -> None:
+    """Raise `TrainingError` for a sampler that the net of a model cannot be asked by, and for what
+    a student has learned from its teacher, once and for all.
+    """
+    if not is_student:
+        if rules.sampler is Sampler.JUMP:
+            raise TrainingError(
+                "sampling.sampler=jump is for a student, which `train --distil` makes of a model: "
+                f"take {', '.join(OF_ALL_NETS)}"
+            )
+        return
+    usual = SamplingConfig()
+    changed = [one for one in _LEARNED_FROM_TEACHER if getattr(rules, one) != getattr(usual, one)]
+    if changed:
+        raise TrainingError(
+            f"a student is told `guidance` alone, and plays the rest as its teacher did when it "
+            f"was distilled: leave sampling.{', sampling.'.join(changed)} unset"
+        )

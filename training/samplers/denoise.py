@@ -6,6 +6,7 @@ a predictor that is computed again on the way back (`torch.utils.checkpoint`).
 Shapes: B samples, C latent channels, T latent frames, F latent bands.
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -13,11 +14,12 @@ import torch
 
 from training.errors import TrainingError
 from training.objectives.path import Objective, PathEstimate, PathPoint
-from training.samplers.config import OF_DIFFUSION, Sampler, SamplingConfig
-from training.samplers.steps import Past, ancestral, bends, heun, multistep, straight
+from training.samplers.config import OF_ALL_NETS, OF_DIFFUSION, Sampler, SamplingConfig
+from training.samplers.steps import Past, ancestral, bends, heun, multistep, renewed, straight
 
-# noisy latents (B, C, T, F) and times (B,), to a prediction of the objective's target
-Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# noisy latents (B, C, T, F) and times (B,), to a prediction of the objective's target; a student is
+# also asked by the times at which its jumps end (B,)
+Predict = Callable[..., torch.Tensor]
 # a step's latents, the clean estimate that led there, and their time, to the latents to go on with
 Between = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 # the number of a step to standard normal noise, shaped as the latents
@@ -41,18 +43,19 @@ def denoised(
     """The way from noise to latents with any predictor of the objective's target.
 
     `between` is called after each step; `fresh` gives the noise that `ddpm` draws, and `ddim`
-    where eta is not 0. Raises `TrainingError` where sampler and objective do not fit.
+    where eta is not 0, and `jump` where gamma is not. Raises `TrainingError` where sampler and
+    objective do not fit.
     """
     if objective.is_straight and config.sampler in OF_DIFFUSION:
         raise TrainingError(
             f"sampling.sampler={config.sampler} is for a diffusion, and this model is a flow: take "
-            f"{', '.join(one for one in Sampler if one not in OF_DIFFUSION)}"
+            f"{', '.join(one for one in OF_ALL_NETS if one not in OF_DIFFUSION)}"
         )
     walk = _Walk(predict, objective, config, fresh)
     way = objective.way(config.steps, start_BCTF.shape[2], config.placement)
     x_BCTF, past = start_BCTF, None
     for number, (here, there) in enumerate(pairwise(way)):
-        said = walk.said(x_BCTF, here)
+        said = walk.said(x_BCTF, here, walk.end(there))
         x_BCTF = walk.step(x_BCTF, here, there, said, past, number)
         x_BCTF = between(x_BCTF, said.clean, there.time)
         past = Past(here, said.clean)
@@ -66,13 +69,28 @@ class _Walk:
         self, predict: Predict, objective: Objective, config: SamplingConfig, fresh: Fresh | None
     ) -> None:
         self._predict, self._objective = predict, objective
-        self._sampler, self._eta, self._fresh = config.sampler, config.eta, fresh
+        self._sampler, self._fresh = config.sampler, fresh
+        self._eta, self._gamma = config.eta, config.gamma
 
-    def said(self, x_BCTF: torch.Tensor, point: PathPoint) -> PathEstimate:
-        """What the net says at a point."""
-        times_B = torch.full((len(x_BCTF),), point.time, device=x_BCTF.device)
-        prediction = self._predict(x_BCTF, times_B).to(x_BCTF.dtype)
+    def end(self, there: PathPoint) -> PathPoint | None:
+        """Where a jump ends that leads to a point: there, or before, where noise is drawn anew;
+        of other samplers none.
+        """
+        if self._sampler is not Sampler.JUMP or not self._gamma:
+            return there if self._sampler is Sampler.JUMP else None
+        return self._objective.less_noisy(there, math.sqrt(1 - self._gamma**2))
+
+    def said(
+        self, x_BCTF: torch.Tensor, point: PathPoint, end: PathPoint | None = None
+    ) -> PathEstimate:
+        """What the net says at a point, of a jump to its end."""
+        ends = () if end is None else (self._times(x_BCTF, end),)
+        prediction = self._predict(x_BCTF, self._times(x_BCTF, point), *ends).to(x_BCTF.dtype)
         return self._objective.estimate(prediction, x_BCTF, point)
+
+    @staticmethod
+    def _times(x_BCTF: torch.Tensor, point: PathPoint) -> torch.Tensor:
+        return torch.full((len(x_BCTF),), point.time, device=x_BCTF.device)
 
     def step(
         self,
@@ -93,7 +111,10 @@ class _Walk:
                 return ancestral(here, there, said, self._drawn(number), self._eta)
             case Sampler.HEUN:
                 return self._heun(here, there, said)
-            case Sampler.DDIM | Sampler.EULER:
+            case Sampler.JUMP if self._gamma and there.sigma > 0:
+                end = self._objective.less_noisy(there, math.sqrt(1 - self._gamma**2))
+                return renewed(straight(end, said), end, there, self._drawn(number))
+            case Sampler.DDIM | Sampler.EULER | Sampler.JUMP:
                 return straight(there, said)
 
     def _drawn(self, number: int) -> torch.Tensor:

@@ -10,20 +10,25 @@ import torch
 from training.samplers.config import SamplingConfig
 
 
-def guided_prediction(predictions: Sequence[torch.Tensor], rules: SamplingConfig) -> torch.Tensor:
+def guided_prediction(
+    predictions: Sequence[torch.Tensor],
+    rules: SamplingConfig,
+    guidance: torch.Tensor | None = None,
+) -> torch.Tensor:
     """The guided prediction (Ho & Salimans 2022; by condition as in Brooks et al. 2023).
 
     Predictions are for all conditions; for the text alone, where controls have a guidance of their
-    own; for none.
+    own; for none. `guidance`, (B, 1, 1, 1), is that of each sample, in place of the rules'.
     """
     conditional = predictions[0]
+    by = rules.guidance if guidance is None else guidance
     match list(predictions):
         case [_]:
             return conditional
         case [_, unconditional]:
-            led = unconditional + rules.guidance * (conditional - unconditional)
+            led = unconditional + by * (conditional - unconditional)
         case [_, text_alone, unconditional]:
-            led = unconditional + rules.guidance * (text_alone - unconditional)
+            led = unconditional + by * (text_alone - unconditional)
             led = led + (rules.guidance_controls or 0) * (conditional - text_alone)
     return rescaled(led, conditional, rules.guidance_rescale)
 
@@ -33,22 +38,23 @@ def is_projected(rules: SamplingConfig) -> bool:
     return rules.guidance_parallel != 1 or rules.guidance_norm is not None
 
 
-def projected_guidance(cleans: Sequence[torch.Tensor], rules: SamplingConfig) -> torch.Tensor:
+def projected_guidance(
+    cleans: Sequence[torch.Tensor], rules: SamplingConfig, guidance: torch.Tensor | None = None
+) -> torch.Tensor:
     """The guided clean estimate, of clean estimates in the order of `guided_prediction`: adaptive
     projected guidance (Sadat et al. 2025, arXiv 2410.02416), without its momentum.
     """
     conditional = cleans[0]
+    by = rules.guidance if guidance is None else guidance
     match list(cleans):
         case [_]:
             return conditional
         case [_, unconditional]:
-            led = conditional + (rules.guidance - 1) * _turned(
-                conditional - unconditional, conditional, rules
-            )
+            led = conditional + (by - 1) * _turned(conditional - unconditional, conditional, rules)
         case [_, text_alone, unconditional]:
             by_text = _turned(text_alone - unconditional, conditional, rules)
             by_controls = _turned(conditional - text_alone, conditional, rules)
-            led = conditional + (rules.guidance - 1) * by_text
+            led = conditional + (by - 1) * by_text
             led = led + ((rules.guidance_controls or 0) - 1) * by_controls
     return rescaled(led, conditional, rules.guidance_rescale)
 

@@ -39,6 +39,9 @@ class Steering(NamedTuple):
 
     loss: SteerLoss
     config: OptimiseConfig = OptimiseConfig()
+    # how the noise that was found is played; none: as it was moved. Moved through one jump of a
+    # student and played in several, it is DITTO-2 (Novack et al. 2024, arXiv 2405.20289)
+    played: SamplingConfig | None = None
 
 
 class Optimised(NamedTuple):
@@ -66,7 +69,7 @@ def optimised(
     moments. `fresh` must give the same noise each time. Raises `TrainingError` for a loss that is
     not a number.
     """
-    loss, rules = steering
+    loss, rules, _ = steering
     noise = start_BCTF.detach().clone().requires_grad_()
     adam = torch.optim.Adam([noise], lr=rules.lr)
     remembered, losses = _Best(start_BCTF), list[torch.Tensor]()
@@ -90,9 +93,9 @@ def optimised(
 def recomputed(predict: Predict) -> Predict:
     """A predictor that keeps nothing for the way back but what it was asked."""
 
-    def again(x_BCTF: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
+    def again(*asked: torch.Tensor) -> torch.Tensor:
         said: torch.Tensor = checkpoint(
-            predict, x_BCTF, times_B, use_reentrant=False, preserve_rng_state=False
+            predict, *asked, use_reentrant=False, preserve_rng_state=False
         )
         return said
 

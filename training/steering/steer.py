@@ -12,6 +12,7 @@ from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import LatentRange, keyed_noise, predictor
 from training.samplers.config import SamplingConfig
+from training.samplers.denoise import denoised
 from training.steering.optimise import Optimised, Steering, optimised
 
 
@@ -37,7 +38,7 @@ def steered_latents(
     with _frozen(model):
         with torch.no_grad():  # conditions are the same all along
             predict = predictor(model, conditions, empty_text, rules, latent_range)
-        return optimised(
+        found = optimised(
             predict,
             noise.start(),
             model.objective,
@@ -45,6 +46,18 @@ def steered_latents(
             steering,
             fresh=noise.at_step,
         )
+        if steering.played is None:
+            return found
+        with torch.no_grad():
+            predict = predictor(model, conditions, empty_text, steering.played, latent_range)
+            latents_BCTF = denoised(
+                predict,
+                found.noise_BCTF,
+                model.objective,
+                steering.played,
+                fresh=noise.at_step,
+            )
+        return found._replace(latents_BCTF=latents_BCTF)
 
 
 @contextmanager

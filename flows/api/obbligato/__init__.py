@@ -241,6 +241,7 @@ def sample(
     guidance: float | None = None,
     steps: int | None = None,
     sampler: str | None = None,
+    gamma: float | None = None,
     device: str = "auto",
 ) -> SampledPiece:
     """Music for a caption, by a model that `obbligato train` made. Same arguments, same music.
@@ -252,8 +253,8 @@ def sample(
     `melody` notes (``"C4 D4 E4:2"``), `intensity` a level or points in dB (``"0:-30 5:-12"``),
     `density` notes a second. Each may be a file, as for ``obbligato sample``. What is asked for a
     part of the time is the model's own elsewhere. `sections` are parts with words and controls of
-    their own (``"0-5: A calm flute; chords=Am F"``). `seconds`, `guidance`, `steps` and `sampler`
-    are the model's own where they are None.
+    their own (``"0-5: A calm flute; chords=Am F"``). `seconds`, `guidance`, `steps`, `sampler` and,
+    of a student, `gamma` are the model's own where they are None.
 
     Raises `TrainingError` where there is no such model, or a request cannot be read.
 
@@ -285,7 +286,7 @@ def sample(
         ),
         seconds=seconds,
         seed=seed,
-        sampler=SamplerOptions(guidance, steps, sampler),
+        sampler=SamplerOptions(guidance, steps, sampler, gamma),
     )
     [wave] = generator.play([request.numbered("0")], seed=seed, sampling=request.sampling)
     labels = request.piece.controls.labels

@@ -14,12 +14,12 @@ from training.diffusion.sampling import LatentRange, sampled_latents
 from training.errors import TrainingError
 from training.munet.net import MuNet
 from training.objectives.diffusion import BetaSchedule, Diffusion, DiffusionConfig, Target
-from training.samplers.config import Sampler, SamplingConfig
+from training.samplers.config import OF_ALL_NETS, Sampler, SamplingConfig
 from training.samplers.denoise import Between, Predict, denoised, keep
 from training.samplers.guidance import guided_prediction, projected_guidance, thresholded
 
 FOUR_STEPS = SamplingConfig(sampler=Sampler.DDIM, steps=4)
-BOTH = [(sampler, target) for sampler in Sampler for target in Target]
+BOTH = [(sampler, target) for sampler in OF_ALL_NETS for target in Target]
 
 
 def ideal(objective: Diffusion, mean: torch.Tensor, spread: float) -> Predict:
@@ -88,7 +88,7 @@ class Pointing(torch.nn.Module):
         self.predictors = [ideal(cast(Diffusion, made.objective), one, 0.0) for one in meant]
 
     def forward(
-        self, x: torch.Tensor, steps: torch.Tensor, context: object, seconds: None, frames: None
+        self, x: torch.Tensor, steps: torch.Tensor, context: object, *nothing: None
     ) -> torch.Tensor:
         self.rows.append(len(x))
         times = (steps + 0.5) / 1000
@@ -210,7 +210,7 @@ def test_a_zero_terminal_schedule_leaves_nothing_of_the_latent_and_plays_its_ide
         objective.noised(latents(seed=1), latents(seed=2), last), latents(seed=2), atol=1e-3
     )
     meant = latents(seed=3)
-    for sampler in Sampler:
+    for sampler in OF_ALL_NETS:
         rules = SamplingConfig(sampler=sampler, steps=25)
         found = denoised(
             ideal(objective, meant, 0.0),

@@ -13,7 +13,7 @@ from training.objectives.diffusion import Diffusion, DiffusionConfig
 from training.objectives.flow import Flow, FlowConfig
 from training.run.presets import READY
 from training.run.recipe import TrainRecipe
-from training.samplers.config import OF_DIFFUSION, Sampler, SamplingConfig
+from training.samplers.config import OF_ALL_NETS, OF_DIFFUSION, Sampler, SamplingConfig
 from training.samplers.denoise import denoised
 
 LATENT, NOISE = latents(seed=1), latents(seed=2)
@@ -59,7 +59,7 @@ def test_the_last_draws_still_lie_between_latent_and_noise() -> None:
     assert (ends < 1).all()
 
 
-@pytest.mark.parametrize("sampler", [one for one in Sampler if one not in OF_DIFFUSION])
+@pytest.mark.parametrize("sampler", [one for one in OF_ALL_NETS if one not in OF_DIFFUSION])
 @pytest.mark.parametrize("shift", [0.5, 1.0, 4.0])
 def test_the_only_latent_there_is_is_found_whatever_the_shift(
     sampler: Sampler, shift: float
