@@ -1,10 +1,11 @@
-"""A model's pieces, steered by optimised noise.
+"""A model's pieces, steered: by optimised noise, by hooks on the way, or by both.
 
 Shapes: B samples, C latent channels, T latent frames, F latent bands.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 
@@ -12,14 +13,34 @@ from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import LatentRange, keyed_noise, predictor
 from training.samplers.config import SamplingConfig
+from training.samplers.denoise import Between, denoised
+from training.steering.guiding import guided_by, looped, looped_noise, masked, one_after_other
 from training.steering.optimise import Optimised, Steering, optimised
+from training.timed_controls.steer_options import SteerWay
+
+
+class KnownLatents(NamedTuple):
+    """Latents (B, C, T, F) of which some frames are known: (T,)."""
+
+    latents_BCTF: torch.Tensor
+    mask_T: torch.Tensor
+
+
+class SteerPlan(NamedTuple):
+    """What leads pieces of one length on their way; all of it may be left out."""
+
+    steering: Steering | None = None  # a loss, and how hard it is tried to make it small
+    by: SteerWay = SteerWay.OPTIMISE  # or guide, for which a step counts as one try
+    known: KnownLatents | None = None  # put back at each step: in the end they are as they were
+    loop: int = 0  # frames at the end that are those at the beginning
+    watch: Callable[[], None] = lambda: None  # called after each try
 
 
 def steered_latents(
     model: LatentDiffusion,
     conditions: Conditions,
     empty_text: Tokens,
-    steering: Steering,
+    plan: SteerPlan,
     *,
     keys: Sequence[str],
     seed: int,
@@ -28,23 +49,59 @@ def steered_latents(
     sampling: SamplingConfig | None = None,
     latent_range: LatentRange = (),
 ) -> Optimised:
-    """One latent per key, from the noise that `sampled_latents` begins with, moved until the loss
-    is small. A key's depends on seed and key alone, as there. Raises `TrainingError` where keys and
-    conditions differ in number, or a loss is not a number.
+    """One latent per key, from the noise that `sampled_latents` begins with, led by a plan. A key's
+    depends on seed and key alone, as there. Raises `TrainingError` where keys and conditions differ
+    in number, or a loss is not a number.
     """
     rules = sampling or SamplingConfig()
     noise = keyed_noise(model, conditions, keys=keys, seed=seed, frames=frames, bands=bands)
+    start = looped_noise(noise.start(), plan.loop) if plan.loop else noise.start()
     with _frozen(model):
         with torch.no_grad():  # conditions are the same all along
             predict = predictor(model, conditions, empty_text, rules, latent_range)
-        return optimised(
-            predict,
-            noise.start(),
-            model.objective,
-            rules,
-            steering,
-            fresh=noise.at_step,
-        )
+        hooks = list(_hooks(plan, model, start))
+        if plan.steering is not None and plan.by is SteerWay.OPTIMISE:
+            return optimised(
+                predict,
+                start,
+                model.objective,
+                rules,
+                plan.steering,
+                between=one_after_other(hooks),
+                fresh=noise.at_step,
+                watch=plan.watch,
+            )
+        if plan.steering is not None and plan.by is SteerWay.GUIDE:
+            hooks.insert(0, guided_by(plan.steering.loss, predict, model.objective))
+        with torch.no_grad():
+            latents = denoised(
+                predict,
+                start,
+                model.objective,
+                rules,
+                between=one_after_other([*hooks, _watched(plan.watch)]),
+                fresh=noise.at_step,
+            )
+        loss_B = plan.steering.loss(latents) if plan.steering else latents.new_zeros(len(latents))
+    return Optimised(latents, start, loss_B[None], torch.zeros_like(loss_B, dtype=torch.long))
+
+
+def _hooks(plan: SteerPlan, model: LatentDiffusion, start_BCTF: torch.Tensor) -> Iterator[Between]:
+    """What comes between two steps; known latents are as noisy as the step by the noise that the
+    way begins with, so that their way is the straight one.
+    """
+    if plan.loop:
+        yield looped(plan.loop)
+    if plan.known is not None:
+        yield masked(*plan.known, model.objective, lambda _: start_BCTF)
+
+
+def _watched(watch: Callable[[], None]) -> Between:
+    def between(x_BCTF: torch.Tensor, _clean: torch.Tensor, _time: float) -> torch.Tensor:
+        watch()
+        return x_BCTF
+
+    return between
 
 
 @contextmanager

@@ -137,7 +137,10 @@ def test_levels_lie_on_lines_between_points_and_nowhere_else(tmp_path: Path) -> 
     assert level_curve(levels_of_text("-20", 0.3), 0.3) == (-20, -20, -20)
 
 
-@pytest.mark.parametrize("text", ["loud", "0:-30 5", "0:5", "-200", "", "1:-20 0:-10", "9:-20"])
+@pytest.mark.parametrize(
+    "text",
+    ["louder still", "very", "loud -20", "0:-30 5", "0:5", "-200", "", "1:-20 0:-10", "9:-20"],
+)
 def test_what_is_not_a_curve_of_levels_is_refused(text: str) -> None:
     with pytest.raises(TrainingError, match="--intensity"):
         levels_of_text(text, 8)
