@@ -85,12 +85,18 @@ def sample(
     from training.errors import TrainingError
     from training.generation.generate import Generator
     from training.timed_controls.options import ControlOptions
-    from training.timed_controls.steer_options import SteerOptions, SteerWay
+    from training.timed_controls.steer_options import steer_options
 
-    way = SteerWay(by) if by else None
-    steer = SteerOptions(going_on_from, fill, of, loop, form, way, iterations)
     try:
-        steer.checked()
+        steer = steer_options(
+            going_on_from=going_on_from,
+            fill=fill,
+            of=of,
+            loop=loop,
+            form=form,
+            by=by,
+            iterations=iterations,
+        )
     except TrainingError as error:  # said before a model is loaded
         raise UsageError(str(error)) from error
     options = ControlOptions(

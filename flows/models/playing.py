@@ -8,6 +8,7 @@ from typing import NamedTuple
 from flows.models.sampling import SamplingRequest
 from pipelines.engine.bucket import batches
 from pipelines.reports.annotate_files import FileLabels, annotate_files
+from schemas.labels import Labels
 from schemas.recipe import Recipe
 from training.generation.generate import GenerationRequest, Generator, Wave
 from training.generation.nearness import label_nearness
@@ -35,10 +36,28 @@ class PlayedFile(NamedTuple):
 
 
 class PlayedPiece(NamedTuple):
-    """A piece's sound, and how it was steered, if it was."""
+    """A piece's sound, the labels of it, and how it was steered, if it was."""
 
     wave: Wave
+    labels: Labels
     steered: SteeredPiece | None = None
+
+    @property
+    def near(self) -> tuple[str, ...]:
+        """Lines on how near it is to what was asked."""
+        return self.steered.near.lines if self.steered else ()
+
+
+def play_request(generator: Generator, request: SamplingRequest, seed: int) -> PlayedPiece:
+    """One piece, without a file."""
+    [played] = _played(
+        generator, request.ask, [request.numbered("0")], seed, request.sampling, _unwatched
+    )
+    return played
+
+
+def _unwatched(_done: int, _all: int) -> None:
+    """Progress that nobody watches."""
 
 
 def play_jobs(
@@ -48,7 +67,7 @@ def play_jobs(
     *,
     batch: int,
     audio_format: str,
-    watch: Watch = lambda _done, _all: None,
+    watch: Watch = _unwatched,
 ) -> Iterator[PlayedFile]:
     """Play jobs and write each as sound and JSON, as it comes: neighbours of one length, seed and
     sampler together, and of one request where they are steered, `batch` at most. `watch` is called
@@ -69,12 +88,8 @@ def play_jobs(
                     audio_format=audio_format,
                     steered=one.steered,
                 )
-                near = (
-                    (*one.steered.near.lines, *_labels_near(file, one.steered))
-                    if one.steered
-                    else ()
-                )
-                yield PlayedFile(job, file, near)
+                more = _labels_near(file, one.steered) if one.steered else ()
+                yield PlayedFile(job, file, (*one.near, *more))
 
 
 def _played(
@@ -87,9 +102,12 @@ def _played(
 ) -> list[PlayedPiece]:
     if ask is None:
         waves = generator.play(requests, seed=seed, sampling=sampling)
-        return [PlayedPiece(wave) for wave in waves]
+        return [
+            PlayedPiece(wave, one.controls.labels)
+            for wave, one in zip(waves, requests, strict=True)
+        ]
     pieces = play_steered(generator, requests, ask, seed=seed, sampling=sampling, watch=watch)
-    return [PlayedPiece(one.wave, one) for one in pieces]
+    return [PlayedPiece(one.wave, one.controls.labels, one) for one in pieces]
 
 
 def _together(job: PieceJob) -> tuple[float, SamplingConfig, int, int]:

@@ -117,7 +117,7 @@ class Asking(NamedTuple):
     sampler: SamplerOptions
     predictors: Predictors | None
     steer: SteerOptions = SteerOptions()
-    recipe: Recipe = Recipe()
+    recipe: Recipe | None = None  # who hears recordings
 
     def request(self, caption: str) -> SamplingRequest:
         """What is asked for with a caption.

@@ -56,6 +56,31 @@ class SteerOptions(NamedTuple):
         return self
 
 
+def steer_options(
+    *,
+    going_on_from: str | None = None,
+    fill: str | None = None,
+    of: str | None = None,
+    loop: bool = False,
+    form: str | None = None,
+    by: str | None = None,
+    iterations: int | None = None,
+) -> SteerOptions:
+    """Options as somebody writes them.
+
+    Raises `TrainingError` for a way that there is not, and for options that do not go together.
+
+    >>> steer_options(by="force")
+    Traceback (most recent call last):
+    training.errors.TrainingError: --by 'force' is not a way: take condition, guide, optimise
+    """
+    ways = [str(one) for one in SteerWay]
+    if by is not None and by not in ways:
+        raise TrainingError(f"--by {shown(by)} is not a way: take {', '.join(ways)}")
+    way = SteerWay(by) if by else None
+    return SteerOptions(going_on_from, fill, of, loop, form, way, iterations).checked()
+
+
 def gap_of(text: str, duration_s: float) -> Span:
     """The part of a recording that is to be filled.
 
