@@ -3,8 +3,9 @@
 from typing import Final
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from schemas.errors import SchemaError
 from schemas.record import Record, Seconds
 from training.generation.steered import SteeredPiece
 from training.steering.asked import SteerAim
@@ -20,13 +21,21 @@ class SteeredFacts(Record):
     ways: dict[SteerAim, SteerWay] = Field(default_factory=dict)
     tries: int = 0  # of optimised noise at most, for each window
     new_s: tuple[Seconds, Seconds]  # what is not a recording's
-    joins_s: tuple[Seconds, ...] = ()
+    joins_s: tuple[Seconds, ...] = Field((), max_length=4096)
     loop: bool = False
     form: str = ""  # by letters
     # the self-similarity that was asked of what is new, in cells of equal length
     form_asked: Matrix = ()
     near: tuple[str, ...] = ()  # judged on the sound
     figures: dict[str, float] = Field(default_factory=dict)
+
+    @field_validator("form_asked")
+    @classmethod
+    def _square(cls, matrix: Matrix) -> Matrix:
+        size = len(matrix)
+        if size > MOST_CELLS or any(len(row) != size for row in matrix):
+            raise SchemaError(f"form_asked is not a square of {MOST_CELLS} cells a side at most")
+        return matrix
 
 
 def steered_facts(piece: SteeredPiece) -> SteeredFacts:
