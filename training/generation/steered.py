@@ -25,7 +25,7 @@ from training.samplers.config import SamplingConfig
 from training.steering.asked import AskedForm, FormSoFar, SteerAim, WindowAsk, asked_loss
 from training.steering.listening import Ear
 from training.steering.optimise import OptimiseConfig, Steering
-from training.steering.steer import KnownLatents, SteerPlan
+from training.steering.steer import KnownLatents, KnownWay, SteerPlan
 from training.timed_controls.steer_options import SteerWay
 
 _RETURN_S: Final = 1.0  # of a loop's beginning is played once more behind its end
@@ -34,6 +34,7 @@ _OVERLAP: Final = 1 / 3  # of a window, that it has in common with the one befor
 _STEPS: Final = 20  # of the sampler, where noise is optimised through all of them (DITTO)
 _ENOUGH_DB2: Final = 2.0  # of intensity alone (DITTO)
 _MOST, _MOST_LONG = 70, 150  # tries; of melody and form (DITTO)
+_NO_HOOK: Final = (KnownWay.LOSS, KnownWay.IGNORED)
 _OF_CURVES: Final = frozenset((SteerAim.INTENSITY, SteerAim.MELODY))
 _LONG: Final = frozenset((SteerAim.MELODY, SteerAim.FORM, SteerAim.CHORDS))
 CONDITION_OF: Final = {
@@ -58,6 +59,7 @@ class SteerAsk(NamedTuple):
     loop: bool = False  # without a recording
     iterations: int | None = None
     lr: float | None = None
+    known_by: KnownWay | None = None  # what is there, and a loop's return; none: as is usual
 
     def ways(self, controls: ClipControls, config: NetConfig) -> dict[SteerAim, SteerWay]:
         """How each thing that is asked for is followed: by condition where the net takes it, else,
@@ -92,16 +94,19 @@ class SteerAsk(NamedTuple):
                 return CONDITION_OF[aim] in self.stated
 
     @property
-    def masks(self) -> bool:
-        """Whether what is there is put back at each step; else a loss asks for it."""
-        return self.by is not SteerWay.OPTIMISE
+    def keeps(self) -> KnownWay:
+        """How what is there is kept: put back at each step, unless noise shall be optimised."""
+        if self.known_by is not None:
+            return self.known_by
+        return KnownWay.LOSS if self.by is SteerWay.OPTIMISE else KnownWay.MASKED
 
 
 def sampling_of(sampling: SamplingConfig, ways: Ways, ask: SteerAsk) -> SamplingConfig:
     """How a piece is sampled where nobody says how many steps: fewer where each is gone back
     through.
     """
-    optimises = SteerWay.OPTIMISE in ways.values() or not ask.masks
+    by_loss = ask.keeps is KnownWay.LOSS and (ask.loop or ask.around is not None)
+    optimises = ask.by is not SteerWay.GUIDE and (SteerWay.OPTIMISE in ways.values() or by_loss)
     return sampling.replaced(steps=min(sampling.steps, _STEPS)) if optimises else sampling
 
 
@@ -236,20 +241,23 @@ class _Player(NamedTuple):
     def _plan(self, window: Window, controls: ClipControls, here_BCTF: torch.Tensor) -> SteerPlan:
         """What leads a window."""
         mask_T, knows = window.known_T.to(here_BCTF.device), bool(window.known_T.any())
+        by_loss, by_hook = self.ask.keeps is KnownWay.LOSS, self.ask.keeps not in _NO_HOOK
+        returned = return_frames(self.generator) if self.ask.loop else 0
         asked = WindowAsk(
             controls,
             self.by_loss,
             self.generator.codec.facts,
             window.known_T,
             self._form(window),
-            None if self.ask.masks else here_BCTF,
+            here_BCTF if by_loss else None,
+            returned if by_loss else 0,
         )
         loss = asked_loss(Ear(self.generator.codec), asked)
         return SteerPlan(
             Steering(loss, self.config) if loss else None,
             by=SteerWay.GUIDE if self.ask.by is SteerWay.GUIDE else SteerWay.OPTIMISE,
-            known=KnownLatents(here_BCTF, mask_T) if knows and self.ask.masks else None,
-            loop=return_frames(self.generator) if self.ask.loop else 0,
+            known=KnownLatents(here_BCTF, mask_T, self.ask.keeps) if knows and by_hook else None,
+            loop=returned if by_hook else 0,
             watch=self._watched,
         )
 
@@ -263,15 +271,21 @@ class _Player(NamedTuple):
         """How hard it is tried."""
         ask = self.ask
         most = ask.iterations or (_MOST_LONG if _LONG & set(self.by_loss) else _MOST)
-        alone = self.by_loss == (SteerAim.INTENSITY,) and ask.masks
+        alone = self.by_loss == (SteerAim.INTENSITY,) and not self.knows_by_loss
         config = OptimiseConfig(most_steps=most, enough=_ENOUGH_DB2 if alone else None)
         return config if ask.lr is None else config.replaced(lr=ask.lr)
 
     @property
     def optimises(self) -> bool:
         """Whether noise is optimised."""
-        led = bool(self.by_loss) or (not self.ask.masks and bool(self.strip.known_T.any()))
+        led = bool(self.by_loss) or self.knows_by_loss
         return led and self.ask.by is not SteerWay.GUIDE
+
+    @property
+    def knows_by_loss(self) -> bool:
+        """Whether a loss asks for what is there, in any window."""
+        there = self.ask.loop or len(self.plan) > 1 or bool(self.strip.known_T.any())
+        return there and self.ask.keeps is KnownWay.LOSS
 
     def _watched(self) -> None:
         each = self.config.most_steps + 1 if self.optimises else self.sampling.steps

@@ -20,6 +20,7 @@ from training.steering.losses import (
     block_form,
     given,
     intensity,
+    loop,
     melody,
     smoothed_matrix,
     together,
@@ -82,6 +83,7 @@ class WindowAsk(NamedTuple):
     known_T: torch.Tensor  # frames that are there: nothing is asked of them
     form: FormSoFar | None = None
     known_BCTF: torch.Tensor | None = None  # where a loss asks for what is there
+    loop: int = 0  # frames of a return that a loss asks for
 
     @property
     def duration_s(self) -> float:
@@ -110,8 +112,8 @@ def asked_loss(ear: Ear, ask: WindowAsk) -> SteerLoss | None:
     return together([Weighted(loss, weighs.get(name, 1.0)) for name, loss in parts.items()])
 
 
-def _losses(ear: Ear, ask: WindowAsk) -> Iterator[tuple[SteerAim | None, SteerLoss]]:
-    """Each loss by what it asks for; none: what is there."""
+def _losses(ear: Ear, ask: WindowAsk) -> Iterator[tuple[str, SteerLoss]]:
+    """Each loss by what it asks for."""
     new_N, curves = ask.new_frames, ask.controls.curves
     if SteerAim.INTENSITY in ask.aims:
         wanted = _curve(curves.dynamics_db, curves.start_s, len(new_N))
@@ -139,7 +141,9 @@ def _losses(ear: Ear, ask: WindowAsk) -> Iterator[tuple[SteerAim | None, SteerLo
     if ask.form is not None and SteerAim.FORM in ask.aims:
         yield SteerAim.FORM, form_so_far(ear, ask.form)
     if ask.known_BCTF is not None and ask.known_T.any():
-        yield None, given(ask.known_BCTF, ask.known_T)
+        yield "known", given(ask.known_BCTF, ask.known_T)
+    if ask.loop:
+        yield "loop", loop(ask.loop)
 
 
 def _curve(

@@ -5,6 +5,7 @@ Shapes: B samples, C latent channels, T latent frames, F latent bands.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import NamedTuple
 
 import torch
@@ -14,9 +15,26 @@ from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.sampling import LatentRange, keyed_noise, predictor
 from training.samplers.config import SamplingConfig
 from training.samplers.denoise import Between, denoised
-from training.steering.guiding import guided_by, looped, looped_noise, masked, one_after_other
+from training.steering.guiding import (
+    averaged,
+    guided_by,
+    looped,
+    looped_noise,
+    masked,
+    one_after_other,
+)
 from training.steering.optimise import Optimised, Steering, optimised
 from training.timed_controls.steer_options import SteerWay
+
+
+class KnownWay(StrEnum):
+    """How latents that are known are kept on the way."""
+
+    MASKED = "masked"  # put back after each step
+    AVERAGED = "averaged"  # the mean with what is found (MultiDiffusion)
+    AVERAGED_HALF = "averaged-half"  # the same for the first half of the time (MD-50)
+    LOSS = "loss"  # by the same way as all that a loss asks for
+    IGNORED = "ignored"  # not at all: what the others are compared with
 
 
 class KnownLatents(NamedTuple):
@@ -24,6 +42,7 @@ class KnownLatents(NamedTuple):
 
     latents_BCTF: torch.Tensor
     mask_T: torch.Tensor
+    by: KnownWay = KnownWay.MASKED
 
 
 class SteerPlan(NamedTuple):
@@ -31,7 +50,7 @@ class SteerPlan(NamedTuple):
 
     steering: Steering | None = None  # a loss, and how hard it is tried to make it small
     by: SteerWay = SteerWay.OPTIMISE  # or guide, for which a step counts as one try
-    known: KnownLatents | None = None  # put back at each step: in the end they are as they were
+    known: KnownLatents | None = None  # kept by hooks
     loop: int = 0  # frames at the end that are those at the beginning
     watch: Callable[[], None] = lambda: None  # called after each try
 
@@ -93,7 +112,13 @@ def _hooks(plan: SteerPlan, model: LatentDiffusion, start_BCTF: torch.Tensor) ->
     if plan.loop:
         yield looped(plan.loop)
     if plan.known is not None:
-        yield masked(*plan.known, model.objective, lambda _: start_BCTF)
+        known, mask_T, by = plan.known
+        match by:
+            case KnownWay.MASKED:
+                yield masked(known, mask_T, model.objective, lambda _: start_BCTF)
+            case KnownWay.AVERAGED | KnownWay.AVERAGED_HALF:
+                until = 0.5 if by is KnownWay.AVERAGED_HALF else 0.0
+                yield averaged(known, mask_T, model.objective, lambda _: start_BCTF, until=until)
 
 
 def _watched(watch: Callable[[], None]) -> Between:

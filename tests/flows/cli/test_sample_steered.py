@@ -74,8 +74,10 @@ def test_a_recording_goes_on_as_it_is(model: Path, song: Path, tmp_path: Path) -
     assert sheet.steered.new_s == (4.0, 6.0)
     assert sheet.steered.joins_s[0] == 4.0
     assert "tempo 120 BPM (the recording)" in answer["controls"]
-    gaps = np.diff(sheet.labels.beats.times_s)
-    assert gaps == pytest.approx(np.full(len(gaps), 0.5), abs=0.01)
+    # beats of the recording, half a second apart, and those that go on in the same places
+    times_s = np.array(sheet.labels.beats.times_s)
+    assert (times_s >= 4).sum() == 4
+    assert (times_s * 2 % 1 < 0.01).all()
     assert any(line.startswith("join at 4.00 s") for line in answer["near"][0])
 
 
@@ -147,8 +149,8 @@ def test_recordings_and_forms_that_cannot_be_used_are_named(
 
 
 def test_python_goes_on_as_the_command_does(model: Path, song: Path, tmp_path: Path) -> None:
-    _, wave, _ = played(model, tmp_path, "A flute", "--continue", song, "--seconds", 2)
-    made = library.sample("A flute", model=model, going_on_from=song, seconds=2)
+    _, wave, _ = played(model, tmp_path, "A", "--continue", song, "--seconds", 0.5)
+    made = library.sample("A", model=model, going_on_from=song, seconds=0.5)
     assert np.abs(made.wave - wave).max() < 1e-3
     assert made.near
-    assert made.labels.duration_s == 6.0
+    assert made.labels.duration_s == 4.5
