@@ -1,4 +1,4 @@
-"""How well a trained model is steered: towards curves, tunes and forms, over joins, and round loops.
+"""How well a trained model is steered: to curves, tunes and forms, over joins, and round loops.
 
     python -m tests.benchmarks.training.steering_trial RUN SHARDS --out FOLDER [--n 50]
         [--steps 20] [--iterations 70] [--lr 0.005] [--tasks intensity melody form outpaint inpaint
@@ -19,7 +19,8 @@ fills the three seconds in the middle of one, *loop* asks for whole bars that go
 All is judged on the decoded sound, by the controls of shards and by our annotators. Each piece is a
 line of `pieces.jsonl` in FOLDER as soon as it is done, and what is there is not played again, so a
 run can be stopped and gone on with. Prints Markdown; figures are means with their 95 % interval by
-bootstrap over pieces, of a Fréchet distance over resampled pieces. One thread, unless told.
+bootstrap over pieces, of a Fréchet distance over resampled pieces; times are CPU seconds of playing
+alone, medians. One thread, unless told.
 """
 
 import argparse
@@ -104,9 +105,9 @@ class Trial(NamedTuple):
 
     def piece(self, task: str, method: str, number: int) -> dict[str, Any]:
         """Plays one piece and measures it."""
-        started = time.perf_counter()
+        started = time.process_time()
         made = self._played(task, method, number)
-        took_s = time.perf_counter() - started
+        took_s = time.process_time() - started
         song, wave = self.songs[number], made.wave
         row = {
             "task": task,
@@ -333,7 +334,7 @@ Found = dict[tuple[str, str], list[dict[str, Any]]]
 
 def _control_table(found: Found) -> None:
     names = {"intensity": "error, dB²", "melody": "accuracy", "form": "distance"}
-    print("| asked | method | n | figure | against uncontrolled | prompt cosine | s a piece |")
+    print("| asked | method | n | figure | against uncontrolled | prompt cosine | CPU s a piece |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for (task, method), rows in found.items():
         if task not in names:
@@ -348,7 +349,7 @@ def _control_table(found: Found) -> None:
 
 
 def _join_table(found: Found, reference: list[list[float]]) -> None:
-    print("\n| join | method | n | Fréchet | joins within 95 % | prompt cosine | s a piece |")
+    print("\n| join | method | n | Fréchet | joins within 95 % | prompt cosine | CPU s a piece |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for (task, method), rows in found.items():
         if task not in ("outpaint", "inpaint"):
@@ -361,7 +362,7 @@ def _join_table(found: Found, reference: list[list[float]]) -> None:
 
 
 def _loop_table(found: Found) -> None:
-    print("\n| loop | n | ends alike | neighbours alike | seams within 95 % | beat phase, ms | s |")
+    print("\n| loop | n | ends alike | neighbours alike | seams within 95 % | beat phase, ms | CPU s |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for (task, method), rows in found.items():
         if task != "loop":
