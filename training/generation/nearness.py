@@ -34,7 +34,7 @@ class Nearness(NamedTuple):
     figures: Figures
 
 
-class Judged(NamedTuple):
+class JudgedSound(NamedTuple):
     """A sound, and what it is held to."""
 
     wave: Wave
@@ -48,14 +48,14 @@ class Judged(NamedTuple):
     is_loop: bool = False
 
 
-def nearness(judged: Judged) -> Nearness:
+def nearness(judged: JudgedSound) -> Nearness:
     """Curves, form, joins and loop, each where it was asked for."""
     found = list(_parts(judged))
     lines = tuple(line for line, _ in found)
     return Nearness(lines, {name: value for _, more in found for name, value in more.items()})
 
 
-def _parts(judged: Judged) -> Iterator[tuple[str, Figures]]:
+def _parts(judged: JudgedSound) -> Iterator[tuple[str, Figures]]:
     wave, rate_hz, curves = judged.wave, judged.rate_hz, judged.curves
     heard = controls_of(wave, rate_hz)
     level = dynamics_figures(curves.dynamics_db, heard.dynamics_db)
@@ -86,7 +86,7 @@ def _parts(judged: Judged) -> Iterator[tuple[str, Figures]]:
         )
 
 
-def form_distance(judged: Judged) -> float:
+def form_distance(judged: JudgedSound) -> float:
     """Mean squared error of the self-similarity of the sound, in the part that has a form."""
     assert judged.form_NN is not None
     rate_hz = judged.rate_hz

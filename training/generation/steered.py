@@ -17,7 +17,7 @@ from training.conditions import CURVES, Condition
 from training.conditions.clip_controls import ClipControls
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator
-from training.generation.nearness import Judged, Nearness, nearness
+from training.generation.nearness import JudgedSound, Nearness, nearness
 from training.generation.strip import SoundAround, Strip, looped_sound
 from training.generation.windows import Window, controls_within, windows
 from training.nets import NetConfig
@@ -331,7 +331,7 @@ class _Player(NamedTuple):
         end_s = length_s if strip.around.is_loop else length_s - len(strip.around.after) / rate_hz
         form = self.ask.form
         near = nearness(
-            Judged(
+            JudgedSound(
                 wave,
                 rate_hz,
                 controls.curves,

@@ -362,7 +362,7 @@ def _join_table(found: Found, reference: list[list[float]]) -> None:
 
 
 def _loop_table(found: Found) -> None:
-    print("\n| loop | n | ends alike | neighbours alike | seams within 95 % | beat phase, ms | CPU s |")
+    print("\n| loop | n | ends alike | neighbours alike | seams within 95 % | beats, ms | CPU s |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for (task, method), rows in found.items():
         if task != "loop":
