@@ -212,7 +212,7 @@ def forget(
         stages = [step for step in ALL_STEPS if isinstance(step, Stage)]
         taken = forget_songs(store, recipe, stages, songs, forgotten_now(who, reason))
         try:
-            run_stage(VERIFY, store, recipe, engine, new_run(), watch)
+            run_stages([VERIFY], store, recipe, engine, new_run(), watch)
         finally:
             CHILDREN.close()
         dataset = described(store, recipe, order_of(recipe))

@@ -47,6 +47,13 @@ def sample(
     intensity: asks.Intensity = None,
     density: asks.Density = None,
     section: asks.Sections = None,
+    going_on_from: asks.Continue = None,
+    fill: asks.Fill = None,
+    of: asks.Of = None,
+    loop: asks.Loop = False,
+    form: asks.Form = None,
+    by: asks.By = None,
+    iterations: asks.Iterations = None,
     predictors: asks.Predicted = None,
     seconds: asks.Seconds = None,
     count: asks.Count = 1,
@@ -61,20 +68,38 @@ def sample(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Play a caption, sections or a table of prompts: music with its lead sheet.
+    """Play a caption, sections or a table of prompts: music with its lead sheet; or go on from a
+    recording, fill it, or make a loop.
 
     What neither caption nor options say of tempo, meter, key and chords is filled from the corpus
     of the model. What is asked for a part of the time is the model's own elsewhere.
     """
-    if table is None and not caption.strip() and not section:
-        raise UsageError("nothing to play: give a caption, --section, or a table with --from")
+    if table is None and not (caption.strip() or section or going_on_from or of):
+        raise UsageError(
+            "nothing to play: give a caption, --section, a recording with --continue or --of, or "
+            "a table with --from"
+        )
     if table is not None and caption.strip():
         raise UsageError("a caption and --from: write the caption into the table")
     from flows.models.sampling import Asking, SamplerOptions
     from training.control_predictors.predictors import Predictors
+    from training.errors import TrainingError
     from training.generation.generate import Generator
     from training.timed_controls.options import ControlOptions
+    from training.timed_controls.steer_options import steer_options
 
+    try:
+        steer = steer_options(
+            going_on_from=going_on_from,
+            fill=fill,
+            of=of,
+            loop=loop,
+            form=form,
+            by=by,
+            iterations=iterations,
+        )
+    except TrainingError as error:  # said before a model is loaded
+        raise UsageError(str(error)) from error
     options = ControlOptions(
         bpm, meter, key, chords, beats, melody, intensity, density, tuple(section or ())
     )
@@ -85,6 +110,7 @@ def sample(
         seed,
         SamplerOptions(guidance, steps, sampler, gamma),
         Predictors.of(predictors) if predictors else None,
+        steer,
     )
     output = _PieceOutput(out, audio_format, batch, count, heard, as_json)
     if table is None:
@@ -108,6 +134,7 @@ def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
         "controls": request.lines,
         "labels": labels.model_dump(mode="json"),
         "model": asking.generator.name,
+        "near": [one.near for one in played],
     }
     if output.heard:
         answer["heard"] = _hear(played, output)
@@ -120,12 +147,19 @@ def _played(
 ) -> "Iterator[PlayedFile]":
     """Files of jobs, each told as it is written."""
     from flows.models.playing import play_jobs
+    from flows.screens.terminal import console, stderr_console, tries
 
-    for played in play_jobs(
-        generator, jobs, output.folder, batch=output.batch, audio_format=output.audio_format
-    ):
-        output.say(played.file)
-        yield played
+    with tries(stderr_console if output.as_json else console) as watch:
+        for played in play_jobs(
+            generator,
+            jobs,
+            output.folder,
+            batch=output.batch,
+            audio_format=output.audio_format,
+            watch=watch,
+        ):
+            output.say("\n".join((played.file, *(f"  {line}" for line in played.near))))
+            yield played
 
 
 def _hear(played: "list[PlayedFile]", output: _PieceOutput) -> list[dict[str, Any] | None]:

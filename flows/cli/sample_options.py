@@ -14,7 +14,16 @@ class AudioFormat(StrEnum):
     FLAC = "flac"
 
 
+class Way(StrEnum):
+    """How what is asked for is followed."""
+
+    CONDITION = "condition"
+    GUIDE = "guide"
+    OPTIMISE = "optimise"
+
+
 _ASKED = "What is asked for"
+_STEERED = "Beside a recording, and with a form"
 _PLAYED = "How it is played"
 
 Caption = Annotated[str, typer.Argument(metavar="[CAPTION]", help="What to play, in words.")]
@@ -77,7 +86,7 @@ Melody = Annotated[
         metavar="TEXT|FILE",
         help=(
             "Notes such as 'C4 D4 E4:2 R', a beat each or as many as they say, also with times; or "
-            "a file (.mid; .csv of start, end, note)."
+            "a file (.mid; .csv of start, end, note; a recording, whose melody it is)."
         ),
         rich_help_panel=_ASKED,
     ),
@@ -87,8 +96,8 @@ Intensity = Annotated[
     typer.Option(
         metavar="TEXT|FILE",
         help=(
-            "Level in dB of full scale: '-20', or points with lines between, such as "
-            "'0:-30 5:-12'; or a file (.csv of time, dB)."
+            "Level in dB of full scale: '-20', points with lines between, such as '0:-30 5:-12', "
+            "or words such as 'quiet loud quiet'; or a file (.csv of time, dB; a recording)."
         ),
         rich_help_panel=_ASKED,
     ),
@@ -125,11 +134,73 @@ Predicted = Annotated[
         rich_help_panel=_ASKED,
     ),
 ]
+Continue = Annotated[
+    str | None,
+    typer.Option(
+        "--continue",
+        metavar="FILE",
+        help="A recording to go on from: its beats go on, its key and tempo hold.",
+        rich_help_panel=_STEERED,
+    ),
+]
+Fill = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="A part of the recording --of to be played anew, such as '4-6'.",
+        rich_help_panel=_STEERED,
+    ),
+]
+Of = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="The recording.", rich_help_panel=_STEERED),
+]
+Loop = Annotated[
+    bool,
+    typer.Option(
+        "--loop",
+        help=(
+            "Whole bars whose end goes on in their beginning; with --of, a way from a recording's "
+            "end to its beginning."
+        ),
+        rich_help_panel=_STEERED,
+    ),
+]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT|FILE",
+        help="A letter for each part, such as ABA; or a recording, whose form it is.",
+        rich_help_panel=_STEERED,
+    ),
+]
+By = Annotated[
+    Way | None,
+    typer.Option(
+        help=(
+            "How curves, chords, beats and a form are followed: the net is told (condition), led "
+            "at each step (guide), or its noise is optimised, for minutes; without, the first that "
+            "the model can. Optimise also leads to what a recording has at a join."
+        ),
+        rich_help_panel=_PLAYED,
+    ),
+]
+Iterations = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Tries of optimised noise at most; without, 70, or 150 for melody, chords and form.",
+        rich_help_panel=_PLAYED,
+    ),
+]
 Seconds = Annotated[
     float | None,
     typer.Option(
         min=0.5,
-        help="Length in seconds; without, that of the sections, or what the model was trained on.",
+        help=(
+            "Length in seconds of what is new; more than the model plays at once is played window "
+            "after window. Without, that of the sections, or what the model was trained on."
+        ),
         rich_help_panel=_ASKED,
     ),
 ]

@@ -3,18 +3,29 @@
 from typing import NamedTuple
 
 from flows.build.recipe_files import validated_as
+from schemas.recipe import Recipe
 from training.conditions import Condition
 from training.control_predictors.predictors import Predictors
 from training.errors import TrainingError
+from training.generation.asking import PieceReader
 from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
+from training.generation.steered import (
+    ALL_TOLD,
+    CONDITION_OF,
+    SteerAsk,
+    Ways,
+    needs_steering,
+    sampling_of,
+    way_lines,
+)
 from training.nets import NetConfig
 from training.run.recipe import check_sampling
 from training.samplers.config import SamplingConfig
 from training.timed_controls.asked import AskedPiece, Filling
 from training.timed_controls.files import HERE, AllowedFiles
 from training.timed_controls.options import ControlOptions
-from training.timed_controls.piece import piece_of
 from training.timed_controls.sections import last_end_s
+from training.timed_controls.steer_options import SteerOptions
 
 LONGEST_S = 3600.0  # nothing longer is played at once
 
@@ -34,6 +45,8 @@ class SamplingRequest(NamedTuple):
     piece: AskedPiece
     sampling: SamplingConfig
     lines: tuple[str, ...]
+    # what is asked beside controls; none where the model plays it at once, as it is told
+    ask: SteerAsk | None = None
 
     def numbered(self, key: str) -> GenerationRequest:
         """The piece under a key, on which its noise depends."""
@@ -50,11 +63,14 @@ def sampling_request(
     sampler: SamplerOptions | None = None,
     predictors: Predictors | None = None,
     files: AllowedFiles = HERE,
+    steer: SteerOptions | None = None,
+    recipe: Recipe | None = None,
 ) -> SamplingRequest:
     """A request of a model.
 
-    Its length is `seconds`, else that of its sections, else what the model was trained on. Raises
-    `TrainingError` and `UsageError` where something cannot be read.
+    Its length is `seconds`, else that of its sections, else what the model was trained on; beside a
+    recording, that of what is new. The recipe says who hears recordings. Raises `TrainingError` and
+    `UsageError` where something cannot be read.
     """
     values = generator.recipe.sampling.model_dump()
     chosen = (sampler or SamplerOptions())._asdict()
@@ -68,20 +84,30 @@ def sampling_request(
         duration_s = generator.seconds
     if duration_s > LONGEST_S:
         raise TrainingError(f"{duration_s:g} s is more than the {LONGEST_S:g} s of a piece")
-    piece = piece_of(
+    reader = PieceReader(
+        generator,
         caption,
         options,
-        duration_s=duration_s,
-        filling=Filling(generator.survey.statistics, seed, predictors),
-        files=files,
+        steer or SteerOptions(),
+        seconds,
+        duration_s,
+        Filling(generator.survey.statistics, seed, predictors),
+        files,
+        recipe or Recipe(),
     )
+    piece, ask = reader.read()
     config = generator.recipe.model
+    ways = ask.ways(piece.controls, config)
+    if chosen["steps"] is None:
+        sampling = sampling_of(sampling, ways, ask)
     lines = (
         *piece.lines,
         *unconditioned_notes(piece.controls.labels, config),
-        *untaken_notes(piece, config),
+        *untaken_notes(piece, config, ways),
+        *way_lines(ways),
     )
-    return SamplingRequest(piece, sampling, lines)
+    needs = needs_steering(ask, ways, piece.controls.labels.duration_s, generator)
+    return SamplingRequest(piece, sampling, lines, ask if needs else None)
 
 
 class Asking(NamedTuple):
@@ -93,6 +119,8 @@ class Asking(NamedTuple):
     seed: int
     sampler: SamplerOptions
     predictors: Predictors | None
+    steer: SteerOptions = SteerOptions()
+    recipe: Recipe | None = None  # who hears recordings
 
     def request(self, caption: str) -> SamplingRequest:
         """What is asked for with a caption.
@@ -119,12 +147,20 @@ class Asking(NamedTuple):
             sampler=self.sampler,
             predictors=self.predictors,
             files=files,
+            steer=self.steer,
+            recipe=self.recipe,
         )
 
 
-def untaken_notes(piece: AskedPiece, config: NetConfig) -> tuple[str, ...]:
-    """Notes on what was asked for that a model does not take, or not for a part of the time."""
-    taken = {*config.rows, *config.controls}
+def untaken_notes(piece: AskedPiece, config: NetConfig, ways: Ways = ALL_TOLD) -> tuple[str, ...]:
+    """Notes on what was asked for that a model does not take, or not for a part of the time; what a
+    loss leads to is taken.
+    """
+    taken = {
+        *config.rows,
+        *config.controls,
+        *(CONDITION_OF[aim] for aim in ways if aim in CONDITION_OF),
+    }
     out = [
         f"note: this model takes no {condition}: what is asked for is in the text at most"
         for condition in Condition

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from flows.screens.evaluation_memorized import memorized_section
 from flows.screens.evaluation_picture import picture
 from flows.screens.evaluation_sound import judge_tables, sound_tables
+from flows.screens.evaluation_steered import steered_part
 from flows.screens.evaluation_style import STYLE
 from flows.screens.evaluation_tables import control_table, space_table
 from flows.screens.evaluation_timeline import comparison_table, swap_tables, timeline_table
@@ -107,6 +108,8 @@ def _clip(clip: ClipReport, one: EstimatedClip) -> Iterator[str]:
         yield f'<p class="facts">swap of {escape(clip.swap_of)}: in the swap test alone</p>'
     yield f'<audio controls preload="metadata" src="{escape(quote(clip.audio))}"></audio>'
     yield f'<p class="marks">{"".join(_marks(clip))}</p>'
+    if clip.steered is not None:
+        yield steered_part(clip, clip.steered)
     if one.chroma is not None:
         yield f'<div class="wide">{picture(one.chroma, clip.labels, clip.timing)}</div>'
     judged = "".join(

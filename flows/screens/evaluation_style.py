@@ -6,11 +6,11 @@ STYLE: Final = """
 :root { color-scheme: light dark;
   --ink: #1b1f24; --soft: #5b6672; --line: #d5dbe1; --back: #ffffff; --card: #f6f8fa;
   --mark: #2563b0; --asked: #e7c98a; --heard: #c9d9ec;
-  --right: #d3ecd6; --part: #f6e9c4; --wrong: #f5d3d0; }
+  --right: #d3ecd6; --part: #f6e9c4; --wrong: #f5d3d0; --join: #a8322a; }
 @media (prefers-color-scheme: dark) { :root {
   --ink: #e3e7eb; --soft: #97a2ad; --line: #343b43; --back: #14171a; --card: #1c2025;
   --mark: #6aa5ee; --asked: #6b5321; --heard: #2b425e;
-  --right: #1f4527; --part: #4d4118; --wrong: #55241f; } }
+  --right: #1f4527; --part: #4d4118; --wrong: #55241f; --join: #f08a80; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
@@ -50,6 +50,19 @@ svg.clip rect.asked { fill: var(--asked); } svg.clip rect.heard { fill: var(--he
 svg.clip rect.back { fill: var(--back); } svg.clip image { image-rendering: pixelated; }
 svg.clip .boundary { stroke: var(--ink); stroke-dasharray: 4 3; stroke-width: 1; opacity: .7; }
 svg.clip .beat { stroke: var(--mark); stroke-width: 1.5; } svg.clip .beat.asked { stroke: #b5872a; }
+svg.clip .outline { fill: var(--soft); opacity: .55; }
+svg.clip .own { fill: var(--line); opacity: .45; } svg.clip .grid { stroke: var(--line); }
+svg.clip .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
+svg.clip .curve.asked { stroke: #b5872a; stroke-width: 5; opacity: .55; }
+svg.clip .curve.heard { stroke: var(--mark); }
+svg.clip .join { stroke: var(--join); stroke-width: 1.5; stroke-dasharray: 2 3; }
+svg.clip text.join { fill: var(--join); stroke: none; font-size: 10px; }
+svg.clip .tone.asked { fill: var(--asked); } svg.clip .tone.heard { fill: var(--mark); }
+.forms { display: flex; flex-wrap: wrap; gap: 18px; margin: 8px 0; }
+.forms figure { margin: 0; } .forms figcaption { color: var(--soft); font-size: 13px; }
+.forms img { display: block; width: min(180px, 38vw); aspect-ratio: 1; image-rendering: pixelated;
+  border: 1px solid var(--line); background: var(--back); }
+ul.near { margin: 6px 0; padding-left: 18px; }
 dl { display: grid; grid-template-columns: 56px 1fr; gap: 2px 8px; margin: 8px 0 0; }
 dt { color: var(--soft); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 pre { margin: 0; overflow-x: auto; font: 12.5px/1.45 ui-monospace, monospace; }

@@ -121,6 +121,36 @@ def counting(what: str, total: int, screen: Screen = console) -> Callable[[int],
     return watch
 
 
+@contextmanager
+def tries(screen: Screen = console) -> Iterator[Callable[[int, int], None]]:
+    """Shows, on a terminal, how much of a piece is done and how long the rest takes."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left", markup=False),
+        TimeRemainingColumn(),
+    )
+    shown = Progress(
+        *columns,
+        console=screen,
+        disable=not screen.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    )
+    with shown as bars:
+        task = bars.add_task("played", total=None, visible=False)
+
+        def watch(done: int, total: int) -> None:
+            if done <= 1:  # another piece
+                bars.reset(task, total=total, visible=True)
+            bars.update(task, completed=done, total=total, visible=done < total)
+
+        yield watch
+
+
 def print_dataset(dataset: Dataset, out: str) -> None:
     """What a build holds, in a few lines."""
     table = Table("split", "samples", "hours", "shards", box=None)

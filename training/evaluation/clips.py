@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from schemas.record import Record
+from training.generation.steered_facts import SteeredFacts
 from training.metrics.controls import PromptControls
 from training.metrics.timing import AskedCurves, Timing
 
@@ -22,6 +23,7 @@ class MadeClip(NamedTuple):
     swap_of: str = ""  # name of the clip whose prompt differs from this one's in one control
     reference: str = ""  # key of the reference sample whose caption this is
     curves: AskedCurves | None = None
+    steered: SteeredFacts | None = None  # of a piece of ours
 
 
 class Skipped(NamedTuple):

@@ -13,6 +13,7 @@ from schemas.recipe import Recipe
 from training.evaluation.chroma import Chroma, chromas
 from training.evaluation.clips import MadeClip
 from training.evaluation.heard_controls import measured_controls
+from training.evaluation.steered.views import SteeredView, SteeredWindow, steered_views
 
 
 class EstimatedClip(NamedTuple):
@@ -25,6 +26,7 @@ class EstimatedClip(NamedTuple):
     chroma: Chroma | None
     problem: str = ""
     controls: AudioControls | None = None
+    view: SteeredView | None = None  # of a piece that was steered
 
 
 def estimate(made: Sequence[MadeClip], recipe: Recipe) -> Iterator[EstimatedClip]:
@@ -44,6 +46,7 @@ def _batch(batch: Sequence[MadeClip], recipe: Recipe, child: Child) -> Iterator[
     labelled = iter(child.run(annotate_windows, windows, recipe.annotate) if windows else ())
     pictured = iter(child.run(chromas, windows, None) if windows else ())
     measured = _controls(batch, windows, child)
+    seen = _views(batch, windows, child)
     for one, probe in zip(batch, probed, strict=True):
         found = probe if isinstance(probe, Death) else next(labelled)
         chroma = None if isinstance(probe, Death) else next(pictured)
@@ -53,6 +56,7 @@ def _batch(batch: Sequence[MadeClip], recipe: Recipe, child: Child) -> Iterator[
                 found.labels,
                 chroma if isinstance(chroma, Chroma) else None,
                 controls=measured.get(one.name),
+                view=seen.get(one.name),
             )
         else:
             yield EstimatedClip(
@@ -71,4 +75,28 @@ def _controls(
         window.key: controls
         for window, controls in zip(chosen, found, strict=True)
         if isinstance(controls, AudioControls)
+    }
+
+
+def _views(
+    batch: Sequence[MadeClip], windows: Sequence[AnnotateWindow], child: Child
+) -> dict[str, SteeredView]:
+    """What pictures show of pieces that were steered, by name."""
+    facts = {one.name: one.steered for one in batch if one.steered is not None}
+    chosen = [
+        SteeredWindow(
+            window.key,
+            window.path,
+            window.end_s,
+            facts[window.key].new_s if facts[window.key].form_asked else None,
+            bool(facts[window.key].form),
+        )
+        for window in windows
+        if window.key in facts
+    ]
+    found = child.run(steered_views, chosen, None) if chosen else ()
+    return {
+        window.key: view
+        for window, view in zip(chosen, found, strict=True)
+        if isinstance(view, SteeredView)
     }

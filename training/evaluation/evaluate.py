@@ -152,6 +152,8 @@ def _clip(one: EstimatedClip, pair: Pair, cosine: float | None) -> ClipReport:
         published=_rounded(published),
         curves=one.made.curves,
         controls=one.controls,
+        steered=one.made.steered,
+        view=one.view,
         timeline=_rounded(
             timeline_scores(asked_timeline(one.made), HeardTimeline(one.labels, one.controls))
         ),

@@ -16,6 +16,7 @@ from schemas.errors import SchemaError
 from training.errors import TrainingError
 from training.evaluation.clips import MadeClip, ScoredListing, Skipped
 from training.evaluation.rows import FILE, ParsedRow, parse_row, text_of
+from training.evaluation.steered.beside import BesidePiece, beside_piece
 
 T = TypeVar("T")
 # of several tables in a folder, the one of the first such name
@@ -151,6 +152,7 @@ def _of_row(row: Mapping[str, Any], row_name: str, folders: _AllowedFolders) -> 
     parsed = _parsed(_row_and_links, row)
     if isinstance(parsed, _BadRow):
         return Skipped(row_name, parsed.reason, str(path))
+    own = _own_piece(path, folders.within)
     return MadeClip(
         name=_name(path, folders.folder),
         caption=parsed.row.caption,
@@ -159,7 +161,20 @@ def _of_row(row: Mapping[str, Any], row_name: str, folders: _AllowedFolders) -> 
         timing=parsed.row.timing,
         swap_of=parsed.swap_of,
         reference=parsed.reference,
+        curves=own.curves,
+        steered=own.steered,
     )
+
+
+def _own_piece(path: Path, within: Path) -> BesidePiece:
+    """Curves and steering that the JSON beside a piece of ours says; nothing where it is not one,
+    or lies elsewhere.
+    """
+    if not _lies_in(path.with_suffix(".json"), within):
+        return BesidePiece()
+    row = _beside(path)
+    beside = BesidePiece() if isinstance(row, _BadRow) else _parsed(beside_piece, row)
+    return BesidePiece() if isinstance(beside, _BadRow) else beside
 
 
 class _RowAndLinks(NamedTuple):
@@ -228,10 +243,18 @@ def _by_neighbour(folder: Path, within: Path) -> Iterator[MadeClip | Skipped]:
             continue
         row = _beside(path)
         parsed = row if isinstance(row, _BadRow) else _parsed(parse_row, row)
-        yield (
-            Skipped(name, parsed.reason)
-            if isinstance(parsed, _BadRow)
-            else MadeClip(name, parsed.caption, parsed.requested, str(path), parsed.timing)
+        if isinstance(parsed, _BadRow):
+            yield Skipped(name, parsed.reason)
+            continue
+        own = _own_piece(path, within)
+        yield MadeClip(
+            name,
+            parsed.caption,
+            parsed.requested,
+            str(path),
+            parsed.timing,
+            curves=own.curves,
+            steered=own.steered,
         )
 
 

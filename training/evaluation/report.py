@@ -12,6 +12,8 @@ from training.evaluation.clips import CheckpointFacts
 from training.evaluation.judges.judge_report import JudgeReport
 from training.evaluation.memorization.memorized import MemorizationReport
 from training.evaluation.sound_report import SoundReport
+from training.evaluation.steered.views import SteeredView
+from training.generation.steered_facts import SteeredFacts
 from training.metrics.controls import PromptControls
 from training.metrics.frechet_infinity import ExtrapolatedDistance
 from training.metrics.summary import Figure
@@ -107,6 +109,8 @@ class ClipReport(Record):
     published: dict[str, float]
     curves: AskedCurves | None = None
     controls: AudioControls | None = None  # of the sound, where curves were asked for
+    steered: SteeredFacts | None = None  # of a piece of ours that was led there
+    view: SteeredView | None = None  # of its sound
     timeline: dict[str, float] = Field(
         default_factory=dict
     )  # how it fares against the asked timeline

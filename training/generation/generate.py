@@ -21,7 +21,6 @@ from training.conditions.chords import MAX_CHORDS, batched_chords
 from training.conditions.clip_controls import ClipControls
 from training.conditions.rows import FrameGrid, batched_rows
 from training.diffusion.model import Conditions, LatentDiffusion
-from training.diffusion.sampling import sampled_latents
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
 from training.nets import NetConfig
@@ -32,8 +31,7 @@ from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_names
 from training.run.warm_start import played_model, played_weights
 from training.samplers.config import SamplingConfig
-from training.steering.optimise import Steering
-from training.steering.steer import steered_latents
+from training.steering.steer import SteerPlan, steered_latents
 
 Wave = npt.NDArray[np.float32]
 
@@ -47,6 +45,14 @@ class GenerationRequest(NamedTuple):
     key: str
     prompt: str
     controls: ClipControls
+    # where it begins in a piece of so many seconds, if it is a part of one
+    start_s: float = 0.0
+    piece_s: float | None = None
+
+    @property
+    def length_s(self) -> float:
+        """How long the piece is that it is, or is a part of."""
+        return self.controls.labels.duration_s if self.piece_s is None else self.piece_s
 
 
 def unconditioned_notes(labels: Labels, config: NetConfig) -> tuple[str, ...]:
@@ -131,13 +137,12 @@ class Generator(NamedTuple):
         *,
         seed: int = 0,
         sampling: SamplingConfig | None = None,
-        steering: Steering | None = None,
+        plan: SteerPlan | None = None,
     ) -> list[Wave]:
         """Sounds of requests of one length, together, mono within [-1, 1] at the codec's rate.
 
-        `steering` moves the noise that they begin as until their latents are what it asks for. Same
-        requests, seed and settings, same sounds. Raises `TrainingError` for lengths that
-        differ.
+        `plan` leads their latents to what it asks for. Same requests, seed and settings, same
+        sounds. Raises `TrainingError` for lengths that differ.
         """
         lengths_s = {request.controls.labels.duration_s for request in requests}
         if len(lengths_s) != 1:
@@ -147,52 +152,42 @@ class Generator(NamedTuple):
         check_sampling(self.recipe, sampling or self.recipe.sampling)
         facts = self.codec.facts
         samples = round(lengths_s.pop() * facts.rate_hz)
-        precision = self.recipe.run.precision if self.device.type == "cuda" else Precision.FP32
-        with torch.no_grad(), autocast(self.device, precision):
-            latents_BCTF = self._latents(
-                requests, facts.frames(samples), seed, sampling or self.recipe.sampling, steering
-            )
-        with torch.no_grad():
-            waves_BS = self.codec.decode(latents_BCTF.float()).cpu().numpy()
-        return [np.asarray(wave[:samples]) for wave in waves_BS]
+        latents_BCTF = self.latents(
+            requests, facts.frames(samples), seed=seed, sampling=sampling, plan=plan
+        )
+        return [wave[:samples] for wave in self.decoded(latents_BCTF)]
 
-    def _latents(
+    def latents(
         self,
         requests: Sequence[GenerationRequest],
         frames: int,
-        seed: int,
-        sampling: SamplingConfig,
-        steering: Steering | None,
+        *,
+        seed: int = 0,
+        sampling: SamplingConfig | None = None,
+        plan: SteerPlan | None = None,
     ) -> torch.Tensor:
-        """Latents of requests, (B, C, T, F), steered where that is asked for."""
-        told = self._conditions(requests, frames)
-        untold = self.encoder.encode([""]).to(self.device)
-        keys, bands = [request.key for request in requests], self.codec.facts.bands
-        if steering is None:
-            return sampled_latents(
+        """Latents of requests, (B, C, T, F) in float32, led by a plan where there is one."""
+        precision = self.recipe.run.precision if self.device.type == "cuda" else Precision.FP32
+        with torch.no_grad(), autocast(self.device, precision):
+            found = steered_latents(
                 self.model,
-                told,
-                untold,
-                keys=keys,
+                self._conditions(requests, frames),
+                self.encoder.encode([""]).to(self.device),
+                plan or SteerPlan(),
+                keys=[request.key for request in requests],
                 seed=seed,
                 frames=frames,
-                bands=bands,
-                config=sampling,
+                bands=self.codec.facts.bands,
+                sampling=sampling or self.recipe.sampling,
                 latent_range=self.survey.latent_range,
             )
-        found = steered_latents(
-            self.model,
-            told,
-            untold,
-            steering,
-            keys=keys,
-            seed=seed,
-            frames=frames,
-            bands=bands,
-            sampling=sampling,
-            latent_range=self.survey.latent_range,
-        )
-        return found.latents_BCTF
+        return found.latents_BCTF.float()
+
+    def decoded(self, latents_BCTF: torch.Tensor) -> list[Wave]:
+        """The sounds of latents."""
+        with torch.no_grad():
+            waves_BS = self.codec.decode(latents_BCTF.float()).cpu().numpy()
+        return [np.asarray(wave) for wave in waves_BS]
 
     def _conditions(self, requests: Sequence[GenerationRequest], frames: int) -> Conditions:
         """Texts and controls of requests; those that are empty are not known."""
@@ -203,7 +198,7 @@ class Generator(NamedTuple):
         chords = batched_chords([one.known_chords for one in controls])
         seconds_B2 = None
         if config.seconds:
-            seconds_B2 = torch.tensor([[0.0, one.labels.duration_s] for one in controls])
+            seconds_B2 = torch.tensor([[one.start_s, one.length_s] for one in requests])
         grid = FrameGrid(frames, self.codec.facts.frames_per_s)
         rows_BTR = batched_rows(controls, grid, config.rows, sure=True)
         return Conditions(text, beats, chords, seconds_B2, rows_BTR).to(self.device)

@@ -15,6 +15,9 @@ from schemas.record import PositiveSeconds, Record, Seconds
 from training.conditions import Condition
 from training.conditions.clip_controls import Span
 from training.generation.generate import GenerationRequest, Generator, Wave
+from training.generation.nearness import Nearness
+from training.generation.steered import SteeredPiece
+from training.generation.steered_facts import SteeredFacts, steered_facts
 from training.samplers.config import SamplingConfig
 
 _SLUG: Final = 40  # characters of a prompt in a file's name
@@ -60,6 +63,7 @@ class GeneratedPiece(Record):
     known: dict[Condition, tuple[AskedSpan, ...]] = Field(default_factory=dict)
     keys: tuple[AskedKey, ...] = ()  # where the piece changes its key
     heard: Labels | None = None  # what annotators heard, where they were asked to
+    steered: SteeredFacts | None = None  # where more was asked of the piece than a net is told
 
 
 def write_piece(
@@ -71,13 +75,14 @@ def write_piece(
     seed: int,
     sampling: SamplingConfig,
     audio_format: str,
+    steered: SteeredPiece | None = None,
 ) -> str:
     """Write ``<prompt>-<seed>-<number>`` as sound and JSON; returns the sound's path. 16 bits,
     mono, the codec's rate.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug(request.prompt)}-{seed}-{request.key}"
-    controls = request.controls
+    controls = steered.controls if steered else request.controls
     curves = controls.curves
     piece = GeneratedPiece(
         prompt=request.prompt,
@@ -96,6 +101,7 @@ def write_piece(
         ),
         known={name: _spans(spans) for name, spans in controls.known.items()},
         keys=tuple(AskedKey(**one._asdict()) for one in controls.keys),
+        steered=steered_facts(steered) if steered else None,
     )
     sound = f"{path}.{audio_format}"
     soundfile.write(
@@ -109,11 +115,16 @@ def _spans(spans: Sequence[Span]) -> tuple[AskedSpan, ...]:
     return tuple(AskedSpan(**one._asdict()) for one in spans)
 
 
-def add_heard(sound: str, heard: Labels) -> None:
-    """Put what annotators heard in a piece into the JSON beside it."""
+def add_heard(sound: str, heard: Labels, near: Nearness | None = None) -> None:
+    """Put what annotators heard in a piece into the JSON beside it, and how near that is."""
     path = Path(sound).with_suffix(".json")
     piece = GeneratedPiece.model_validate_json(path.read_text(encoding="utf-8"))
-    _write(path, piece.replaced(heard=heard))
+    steered = piece.steered
+    if near is not None and steered is not None:
+        steered = steered.replaced(
+            near=(*steered.near, *near.lines), figures={**steered.figures, **near.figures}
+        )
+    _write(path, piece.replaced(heard=heard, steered=steered))
 
 
 def _write(path: Path, piece: GeneratedPiece) -> None:

@@ -5,7 +5,7 @@ Each is a hook that `denoised` calls after a step (`between`).
 Shapes: B samples, C latent channels, T latent frames, F latent bands.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -81,3 +81,36 @@ def guided_by(
         return x_BCTF - far * slope / steepness.clamp(min=1e-12)
 
     return between
+
+
+def one_after_other(hooks: Sequence[Between]) -> Between:
+    """Hooks as one, each given what the one before it left."""
+
+    def between(x_BCTF: torch.Tensor, clean_BCTF: torch.Tensor, time: float) -> torch.Tensor:
+        for hook in hooks:
+            x_BCTF = hook(x_BCTF, clean_BCTF, time)
+        return x_BCTF
+
+    return between
+
+
+def looped(overlap: int) -> Between:
+    """After each step the last `overlap` frames and the first ones become the same: what follows on
+    a loop is its beginning (MultiDiffusion on a canvas that goes round).
+
+    What follows the end, which has heard it, fades into what precedes the rest of the loop, which
+    goes on from it. Begin with `looped_noise`, or noise of its own would be averaged away.
+    """
+
+    def between(x_BCTF: torch.Tensor, _clean: torch.Tensor, _time: float) -> torch.Tensor:
+        behind, first = x_BCTF[:, :, -overlap:], x_BCTF[:, :, :overlap]
+        share_T1 = (torch.arange(overlap).to(x_BCTF) + 0.5)[:, None] / overlap
+        both = behind * (1 - share_T1) + first * share_T1
+        return torch.cat([both, x_BCTF[:, :, overlap:-overlap], both], 2)
+
+    return between
+
+
+def looped_noise(noise_BCTF: torch.Tensor, overlap: int) -> torch.Tensor:
+    """Noise whose last frames are its first ones."""
+    return torch.cat([noise_BCTF[:, :, :-overlap], noise_BCTF[:, :, :overlap]], 2)

@@ -7,6 +7,7 @@ activations and a few latents a step, however many steps there are.
 Shapes: B samples, C latent channels, T latent frames, F latent bands.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -62,12 +63,13 @@ def optimised(
     *,
     between: Between = keep,
     fresh: Fresh | None = None,
+    watch: Callable[[], None] = lambda: None,
 ) -> Optimised:
     """The noise near `start_BCTF` whose latents have the least loss, and these.
 
     Samples do not touch each other: each has its own loss, its own best step and, in Adam, its own
-    moments. `fresh` must give the same noise each time. Raises `TrainingError` for a loss that is
-    not a number.
+    moments. `fresh` must give the same noise each time. `watch` is called after each step. Raises
+    `TrainingError` for a loss that is not a number.
     """
     loss, rules, _ = steering
     noise = start_BCTF.detach().clone().requires_grad_()
@@ -83,6 +85,7 @@ def optimised(
             raise TrainingError(f"the loss of step {step} is not a number: lower lr {rules.lr:g}")
         losses.append(loss_B.detach())
         remembered.take(step, losses[-1], latents.detach(), noise.detach())
+        watch()
         if step == rules.most_steps or remembered.all_below(rules.enough):
             break
         [noise.grad] = torch.autograd.grad(loss_B, [noise], torch.ones_like(loss_B))

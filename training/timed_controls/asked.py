@@ -13,7 +13,7 @@ from training.conditions.clip_controls import ClipControls, ControlCurves, KeySp
 from training.prompt_controls.chart import in_symbols
 from training.prompt_controls.controls import STATED_CONFIDENCE, ControlOrigin, ResolvedControls
 from training.prompt_controls.corpus import NEUTRAL, CorpusStatistics
-from training.prompt_controls.grid import grid_from_chords
+from training.prompt_controls.grid import Grid, grid_from_chords
 from training.prompt_controls.keys import best_key
 from training.prompt_controls.predicting import Predictor
 from training.prompt_controls.requested import Provenance
@@ -55,12 +55,14 @@ def asked_piece(
     duration_s: float,
     filling: Filling | None = None,
     files: AllowedFiles = HERE,
+    going_on: Grid | None = None,
 ) -> AskedPiece:
     """The piece that a caption and options without sections ask for.
 
     Tempo, meter, key and chords that nobody says are filled in as `resolve_controls` does, for all
     of the time; a control that is asked for within spans is known there alone; curves that nobody
-    says are not known. Raises `TrainingError` for what cannot be read.
+    says are not known. `going_on` are its beats where options ask for none. Raises `TrainingError`
+    for what cannot be read.
 
     >>> piece = asked_piece("Calm", ControlOptions(bpm=60, chords="0-4: Am F"), duration_s=8)
     >>> piece.controls.known[Condition.CHORDS]
@@ -81,7 +83,7 @@ def asked_piece(
         statistics=chosen.statistics,
         seed=chosen.seed,
         predictors=chosen.predictors,
-        asked_grid=beats.grid if beats else None,
+        asked_grid=beats.grid if beats else going_on,
     )
     chords = reading.chords(grid_of(resolved.labels))
     known = _known(beats, chords, keys, duration_s)

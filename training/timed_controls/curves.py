@@ -1,5 +1,6 @@
 """Curves asked for by hand: levels in decibels between points, notes a second in parts."""
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +13,32 @@ from training.conditions.clip_controls import Span
 from training.errors import TrainingError
 from training.timed_controls.files import file_rows, number_of, shown
 from training.timed_controls.melody import frame_count, frames_between
-from training.timed_controls.parts import Part, check_apart
+from training.timed_controls.parts import Part, check_apart, read_parts
 
 _POINT: Final = re.compile(r"(\d+(?:\.\d+)?)\s?:\s?([-−+]?\d+(?:\.\d+)?)")
 _EXPECTED: Final = (
-    "a level in dB such as '-20', or points of time and level such as '0:-30 5:-12', with ; where "
-    "nothing is asked for between two"
+    "a level in dB such as '-20', points of time and level such as '0:-30 5:-12', with ; where "
+    "nothing is asked for between two, or words such as 'quiet loud quiet'"
 )
 MOST_NOTES: Final = 50.0  # a second
+# of full scale, over about a second; music in shards lies about -40 to -10
+LEVEL_WORDS: Final = {
+    "silent": -60.0,
+    "pp": -38.0,
+    "quiet": -34.0,
+    "soft": -34.0,
+    "p": -34.0,
+    "mp": -28.0,
+    "medium": -25.0,
+    "mf": -22.0,
+    "loud": -16.0,
+    "f": -16.0,
+    "ff": -12.0,
+}
+_VERY_DB: Final = 4.0
+_LEVEL_WORD: Final = re.compile(
+    rf"(very\s+)?\b({'|'.join(sorted(LEVEL_WORDS, key=len, reverse=True))})\b"
+)
 
 
 class LevelPoint(NamedTuple):
@@ -33,15 +52,20 @@ LevelRun = tuple[LevelPoint, ...]  # points with a line between each two
 
 
 def levels_of_text(text: str, duration_s: float) -> tuple[LevelRun, ...]:
-    """A level for all of the time, or runs of points.
+    """A level for all of the time, runs of points, or words: each two have as much time between
+    them, in all of the time or in their part of it.
 
-    Raises `TrainingError` for what is neither.
+    Raises `TrainingError` for what is none of these.
 
     >>> levels_of_text("0:-30 2:-12; 4:-20", 8)[0]
     (LevelPoint(time_s=0.0, db=-30.0), LevelPoint(time_s=2.0, db=-12.0))
     >>> levels_of_text("-20", 8)
     ((LevelPoint(time_s=0.0, db=-20.0), LevelPoint(time_s=8, db=-20.0)),)
+    >>> [tuple(point) for point in levels_of_text("quiet loud quiet", 8)[0]]
+    [(0.0, -34.0), (4.0, -16.0), (8.0, -34.0)]
     """
+    if any(word in LEVEL_WORDS for word in re.findall(r"[a-z]+", text.lower())):
+        return _runs_of_words(text, duration_s)
     level = number_of(text.replace("−", "-"))
     if level is not None:
         db = _level(level, text)
@@ -50,6 +74,34 @@ def levels_of_text(text: str, duration_s: float) -> tuple[LevelRun, ...]:
     if not runs:
         raise TrainingError(f"--intensity {shown(text)} is not a curve: expected {_EXPECTED}")
     return _checked(runs, "--intensity", duration_s)
+
+
+def _runs_of_words(text: str, duration_s: float) -> tuple[LevelRun, ...]:
+    """Runs of words, one for each part of the time that is named."""
+    parts = read_parts(text, "--intensity", duration_s)
+    return tuple(_words(part.text, part.span or Span(0.0, duration_s)) for part in parts)
+
+
+def _words(text: str, span: Span) -> LevelRun:
+    found = _LEVEL_WORD.findall(text.lower())
+    left = _LEVEL_WORD.sub("", text.lower()).strip(" ,;-\n\t")
+    if left or not found:
+        raise TrainingError(
+            f"--intensity: {shown(left or text)} is not a level in words: expected some of "
+            f"{', '.join(LEVEL_WORDS)}, each also as 'very …'"
+        )
+    levels = [_in_words(bool(very), word) for very, word in found]
+    if len(levels) == 1:
+        levels *= 2
+    times_s = np.linspace(span.start_s, span.end_s, len(levels))
+    return tuple(LevelPoint(float(time_s), db) for time_s, db in zip(times_s, levels, strict=True))
+
+
+def _in_words(very: bool, word: str) -> float:
+    """A word's level; with "very", further from the middle."""
+    level = LEVEL_WORDS[word]
+    away = math.copysign(_VERY_DB, level - LEVEL_WORDS["medium"])
+    return level + away if very else level
 
 
 def _run(text: str) -> LevelRun:

@@ -33,8 +33,13 @@ class AllowedFiles(NamedTuple):
 
         Raises `TrainingError` where it lies outside of the folder.
         """
-        if not value.strip().lower().endswith(ENDINGS):
-            return None
+        return self.named(value, flag) if value.strip().lower().endswith(ENDINGS) else None
+
+    def named(self, value: str, flag: str) -> Path:
+        """The file of a name.
+
+        Raises `TrainingError` where it lies outside of the folder.
+        """
         if value in self.own:
             return Path(os.path.expanduser(value.strip()))
         path = self.folder / os.path.expanduser(value.strip())

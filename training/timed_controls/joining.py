@@ -1,4 +1,4 @@
-"""The controls of sections, each in its own time, as those of one piece."""
+"""The controls of parts, each in its own time, as those of one piece."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -8,27 +8,21 @@ from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, KeySpan, Known, Span
 from training.prompt_controls.controls import GUESSED_CONFIDENCE
 from training.prompt_controls.grid import Grid
-from training.timed_controls.asked import (
-    AskedPiece,
-    with_chords,
-)
+from training.timed_controls.asked import with_chords
 from training.timed_controls.beats import joined_grids
 from training.timed_controls.chords import laid_out
 from training.timed_controls.melody import frame_count, frames_between
 from training.timed_controls.option_reader import grid_of
 from training.timed_controls.parts import joined
-from training.timed_controls.sections import PieceSection
 
 V = TypeVar("V")
 C = TypeVar("C", bound=Claim)
 
 
 def joined_controls(
-    pieces: Sequence[AskedPiece], sections: Sequence[PieceSection], common: Labels
+    controls: Sequence[ClipControls], spans: Sequence[Span], common: Labels
 ) -> ClipControls:
-    """The controls of pieces, each in the time of its section; `common` are those of the whole."""
-    spans = [one.span for one in sections]
-    controls = [one.controls for one in pieces]
+    """The controls of parts, each in the time of its span; `common` are those of the whole."""
     duration_s = common.duration_s
     grids = [_moved(grid_of(one.labels), span) for one, span in zip(controls, spans, strict=True)]
     grid = joined_grids(grids, duration_s)
@@ -36,7 +30,7 @@ def joined_controls(
     chords = laid_out(
         [found for one in zip(controls, spans, strict=True) for found in _chords(*one)],
         duration_s,
-        "the sections",
+        "the parts",
     )
     every = [one.labels for one in controls]
     labels = common.replaced(

@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from schemas.controls import AudioControls
 from schemas.labels import Labels
 from training.conditions import Condition
 from training.conditions.clip_controls import ControlCurves, KeySpan
@@ -20,9 +21,15 @@ from training.timed_controls.curves import (
 )
 from training.timed_controls.files import AllowedFiles
 from training.timed_controls.keys import keys_of_parts
-from training.timed_controls.melody import melody_curve, melody_of_file, melody_of_parts
+from training.timed_controls.melody import (
+    frame_count,
+    melody_curve,
+    melody_of_file,
+    melody_of_parts,
+)
 from training.timed_controls.options import ControlOptions
 from training.timed_controls.parts import read_parts
+from training.timed_controls.recordings import is_sound, read_recording
 
 _USUAL_BAR: Final = 4  # beats, where nobody says
 
@@ -65,7 +72,8 @@ class OptionReader(NamedTuple):
 
     def has_melody_file(self) -> bool:
         """Whether a melody has times of its own."""
-        return self.files.path(self.options.melody or "", "--melody") is not None
+        written = self.options.melody or ""
+        return is_sound(written) or self.files.path(written, "--melody") is not None
 
     def chords(self, grid: Grid) -> TimedChords | None:
         """Chords that have times."""
@@ -87,6 +95,8 @@ class OptionReader(NamedTuple):
         written = self.options.melody
         if written is None:
             return ()
+        if is_sound(written):
+            return self._recorded(written, "--melody").melody[: frame_count(self.duration_s)]
         path = self.files.path(written, "--melody")
         notes = (
             melody_of_file(path, self.duration_s)
@@ -99,6 +109,9 @@ class OptionReader(NamedTuple):
         written = self.options.intensity
         if written is None:
             return ()
+        if is_sound(written):
+            heard = self._recorded(written, "--intensity").dynamics_db
+            return heard[: frame_count(self.duration_s)]
         path = self.files.path(written, "--intensity")
         runs = (
             levels_of_file(path, self.duration_s)
@@ -120,6 +133,10 @@ class OptionReader(NamedTuple):
             )
         )
         return density_curve(densities, self.duration_s)
+
+    def _recorded(self, written: str, flag: str) -> AudioControls:
+        """What is measured in a recording, as in the samples of a corpus."""
+        return read_recording(self.files.named(written, flag), flag).controls
 
     def stated(self) -> frozenset[Condition]:
         """The controls that options ask for."""

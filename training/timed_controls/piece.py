@@ -8,6 +8,7 @@ from training.conditions import Condition
 from training.conditions.clip_controls import ControlCurves
 from training.errors import TrainingError
 from training.prompt_controls.controls import GUESSED_CONFIDENCE
+from training.prompt_controls.grid import Grid
 from training.prompt_controls.requested import read_requested
 from training.prompt_controls.resolve import resolve_controls
 from training.timed_controls.asked import (
@@ -35,13 +36,15 @@ def piece_of(
     duration_s: float,
     filling: Filling | None = None,
     files: AllowedFiles = HERE,
+    going_on: Grid | None = None,
 ) -> AskedPiece:
     """The piece that a caption and options ask for, in sections or whole.
 
     What a section leaves open is the piece's: its tempo and meter, and the key that the first
     section with a key or chords has. Curves of the whole piece win over those of sections; its
     chords, beats and changing keys cannot stand beside sections. Between sections, beats, chords
-    and key are the model's own. Raises `TrainingError` for what cannot be read.
+    and key are the model's own. `going_on` are the beats of a piece without sections, where options
+    ask for none. Raises `TrainingError` for what cannot be read.
 
     >>> sections = ("0-4: A calm flute; chords=Am F", "4-8: Loud drums; bpm=120; key=C major")
     >>> piece = piece_of("", ControlOptions(bpm=60, sections=sections), duration_s=8)
@@ -51,7 +54,14 @@ def piece_of(
     [('A minor', 0.0), ('C major', 4.0)]
     """
     if not options.sections:
-        return asked_piece(caption, options, duration_s=duration_s, filling=filling, files=files)
+        return asked_piece(
+            caption,
+            options,
+            duration_s=duration_s,
+            filling=filling,
+            files=files,
+            going_on=going_on,
+        )
     _refuse_beside_sections(options)
     sections = read_sections(options.sections, duration_s, files)
     prompt = " ".join(filter(None, map(_sentence, (caption, *(one.caption for one in sections)))))
@@ -59,7 +69,9 @@ def piece_of(
         caption or prompt, options, sections, duration_s, filling or Filling()
     )
     pieces = [common.piece(one) for one in sections]
-    controls = joined_controls(pieces, sections, common.labels)
+    controls = joined_controls(
+        [one.controls for one in pieces], [one.span for one in sections], common.labels
+    )
     curve_options = ControlOptions(
         melody=options.melody, intensity=options.intensity, density=options.density
     )

@@ -135,11 +135,14 @@ class Build:
 
 
 class SampledPiece(NamedTuple):
-    """Music that a model made: the labels it was given, and mono float32 within [-1, 1]."""
+    """Music that a model made: the labels it was given, and mono float32 within [-1, 1]; of a
+    steered piece lines on how near its sound came.
+    """
 
     labels: "Labels"
     wave: "Wave"
     rate_hz: int
+    near: tuple[str, ...] = ()
 
 
 def build(
@@ -236,6 +239,13 @@ def sample(
     intensity: Address | float | None = None,
     density: Address | float | None = None,
     sections: Sequence[Address] = (),
+    going_on_from: Address | None = None,
+    fill: str | None = None,
+    of: Address | None = None,
+    loop: bool = False,
+    form: Address | None = None,
+    by: str | None = None,
+    iterations: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
     guidance: float | None = None,
@@ -253,8 +263,15 @@ def sample(
     `melody` notes (``"C4 D4 E4:2"``), `intensity` a level or points in dB (``"0:-30 5:-12"``),
     `density` notes a second. Each may be a file, as for ``obbligato sample``. What is asked for a
     part of the time is the model's own elsewhere. `sections` are parts with words and controls of
-    their own (``"0-5: A calm flute; chords=Am F"``). `seconds`, `guidance`, `steps`, `sampler` and,
-    of a student, `gamma` are the model's own where they are None.
+    their own (``"0-5: A calm flute; chords=Am F"``).
+
+    `going_on_from` is a recording after which the music begins; `fill` a part of the recording `of`
+    that is played anew (``"4-6"``); `loop` asks for whole bars that go round, with `of` for a way
+    from its end to its beginning; `form` is ``"ABA"``, or a recording. `by` says how curves and
+    forms are followed (``"condition"``, ``"guide"``, ``"optimise"``), `iterations` how often noise
+    is moved at most. What is longer than the model plays at once is played window after window.
+    `seconds`, `guidance`, `steps`, `sampler` and, of a student, `gamma` are the model's own where
+    they are None.
 
     Raises `TrainingError` where there is no such model, or a request cannot be read.
 
@@ -265,9 +282,11 @@ def sample(
     from pipelines.extras import naming_extras
 
     with naming_extras("train"):
+        from flows.models.playing import play_request
         from flows.models.sampling import SamplerOptions, sampling_request
         from training.generation.generate import Generator
         from training.timed_controls.options import ControlOptions
+        from training.timed_controls.steer_options import steer_options
 
         generator = Generator.of(_address(model), device)
     request = sampling_request(
@@ -287,10 +306,18 @@ def sample(
         seconds=seconds,
         seed=seed,
         sampler=SamplerOptions(guidance, steps, sampler, gamma),
+        steer=steer_options(
+            going_on_from=_text(going_on_from),
+            fill=fill,
+            of=_text(of),
+            loop=loop,
+            form=_text(form),
+            by=by,
+            iterations=iterations,
+        ),
     )
-    [wave] = generator.play([request.numbered("0")], seed=seed, sampling=request.sampling)
-    labels = request.piece.controls.labels
-    return SampledPiece(labels, wave, generator.codec.facts.rate_hz)
+    played = play_request(generator, request, seed)
+    return SampledPiece(played.labels, played.wave, generator.codec.facts.rate_hz, played.near)
 
 
 def _text(value: Address | float | None) -> str | None:

@@ -20,6 +20,7 @@ from training.generation.generate import GenerationRequest, Generator
 from training.generation.write import GeneratedPiece, write_piece
 from training.run.loop import train
 from training.steering.optimise import OptimiseConfig, Steering
+from training.steering.steer import SteerPlan
 
 
 def silent(_: str) -> None:
@@ -70,10 +71,10 @@ def test_a_piece_is_steered_towards_what_is_asked_of_its_latents(generator: Gene
         asked.append(latents.detach())
         return (latents + 2).square().mean((1, 2, 3))
 
-    steering = Steering(quiet, OptimiseConfig(lr=0.1, most_steps=3))
+    plan = SteerPlan(Steering(quiet, OptimiseConfig(lr=0.1, most_steps=3)))
     request = GenerationRequest("1", "A flute.", ClipControls(labels()))
     [plain] = generator.play([request], seed=3)
-    [steered] = generator.play([request], seed=3, steering=steering)
+    [steered] = generator.play([request], seed=3, plan=plan)
     start, *_, end = asked
     assert np.array_equal(plain, generator.codec.decode(start)[0].numpy())
     assert np.array_equal(steered, generator.codec.decode(end)[0].numpy())

@@ -7,7 +7,14 @@ from tests.training.steering.nets import DIFFUSION, FLOW, drawn, ideal
 from training.objectives.path import Objective
 from training.samplers.config import Sampler, SamplingConfig
 from training.samplers.denoise import denoised, keep
-from training.steering.guiding import averaged, guided_by, masked
+from training.steering.guiding import (
+    averaged,
+    guided_by,
+    looped,
+    looped_noise,
+    masked,
+    one_after_other,
+)
 
 SHAPE = (2, 3, 10, 4)
 KNOWN, START = drawn(*SHAPE, seed=1), drawn(*SHAPE, seed=2)
@@ -68,3 +75,28 @@ def test_a_gradient_leads_a_share_of_the_noise_towards_what_is_asked(objective: 
             loss(denoised(predict, START, objective, TEN, between=one)) for one in (keep, hook)
         )
     assert (led < 0.5 * plain).all()
+
+
+@pytest.mark.parametrize("objective", [DIFFUSION, FLOW])
+def test_known_latents_are_there_to_the_bit_in_the_end(objective: Objective) -> None:
+    hook = masked(KNOWN, MASK, objective, lambda _: START)
+    found = denoised(ideal(objective), START, objective, TEN, between=hook)
+    assert torch.equal(found[:, :, :4], KNOWN[:, :, :4])
+
+
+@pytest.mark.parametrize("objective", [DIFFUSION, FLOW])
+def test_a_loop_s_end_is_its_beginning_and_goes_on_from_both(objective: Objective) -> None:
+    start = looped_noise(START, 4)
+    assert torch.equal(start[:, :, -4:], START[:, :, :4])
+    hook = looped(4)
+    found = denoised(ideal(objective), start, objective, TEN, between=hook)
+    assert torch.equal(found[:, :, :4], found[:, :, -4:])
+    ramp = torch.arange(10.0)[None, None, :, None].expand(1, 1, 10, 1)
+    both = hook(ramp, ramp, 0.5)[0, 0, :4, 0]
+    # an eighth of the beginning first, for what follows the end has heard it; then more of it
+    assert both.tolist() == pytest.approx([6 - 6 / 8, 7 - 18 / 8, 8 - 30 / 8, 9 - 42 / 8])
+
+
+def test_hooks_follow_one_another() -> None:
+    hooks = [lambda x, _c, _t: x + 1, lambda x, _c, _t: x * 2]
+    assert torch.equal(one_after_other(hooks)(START, START, 0.5), (START + 1) * 2)

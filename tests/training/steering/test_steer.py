@@ -10,7 +10,7 @@ from training.diffusion.sampling import sampled_latents
 from training.errors import TrainingError
 from training.samplers.config import Sampler, SamplingConfig
 from training.steering.optimise import OptimiseConfig, Optimised, Steering
-from training.steering.steer import steered_latents
+from training.steering.steer import SteerPlan, steered_latents
 
 RULES = SamplingConfig(sampler=Sampler.DDIM, steps=2, eta=0.5)
 
@@ -26,7 +26,7 @@ def steered(told: Conditions, *keys: str, seed: int = 0, most_steps: int = 2) ->
         made,
         told,
         EMPTY_TEXT,
-        Steering(near_one, OptimiseConfig(lr=0.1, most_steps=most_steps)),
+        SteerPlan(Steering(near_one, OptimiseConfig(lr=0.1, most_steps=most_steps))),
         keys=keys,
         seed=seed,
         frames=FRAMES,

@@ -137,7 +137,10 @@ def test_levels_lie_on_lines_between_points_and_nowhere_else(tmp_path: Path) -> 
     assert level_curve(levels_of_text("-20", 0.3), 0.3) == (-20, -20, -20)
 
 
-@pytest.mark.parametrize("text", ["loud", "0:-30 5", "0:5", "-200", "", "1:-20 0:-10", "9:-20"])
+@pytest.mark.parametrize(
+    "text",
+    ["louder still", "very", "loud -20", "0:-30 5", "0:5", "-200", "", "1:-20 0:-10", "9:-20"],
+)
 def test_what_is_not_a_curve_of_levels_is_refused(text: str) -> None:
     with pytest.raises(TrainingError, match="--intensity"):
         levels_of_text(text, 8)
@@ -151,3 +154,21 @@ def test_densities_hold_within_their_parts(tmp_path: Path) -> None:
         densities_of_file(tmp_path / "a.csv", 4)
     (tmp_path / "a.csv").write_text("1,2,4\n0,1,3\n")
     assert densities_of_file(tmp_path / "a.csv", 4) == [(Span(0, 1), 3), (Span(1, 2), 4)]
+
+
+def words(text: str, duration_s: float) -> tuple[float | None, ...]:
+    return level_curve(levels_of_text(text, duration_s), duration_s)
+
+
+def test_words_are_levels_with_lines_between() -> None:
+    curve = words("quiet loud quiet", 4.0)
+    assert curve[0] == pytest.approx(-33.55)  # 50 ms on the way from -34 to -16 dB
+    assert curve[19] == pytest.approx(-16.45)
+    assert curve == curve[::-1]
+    assert words("loud", 1.0) == (-16.0,) * 10
+    assert words("very quiet", 1.0) == (-38.0,) * 10
+    assert words("Very loud", 1.0) == (-12.0,) * 10
+    parts = words("0-1: soft; 2-3: pp, ff", 4.0)
+    assert parts[:10] == (-34.0,) * 10
+    assert parts[10:20] == (None,) * 10
+    assert (parts[20], parts[29]) == pytest.approx((-36.7, -13.3))

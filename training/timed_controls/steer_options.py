@@ -1,0 +1,110 @@
+"""Options beside controls: what a piece goes on from or fills, its form, and how it is led."""
+
+import re
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from training.conditions.clip_controls import Span
+from training.errors import TrainingError
+from training.timed_controls.files import shown
+
+_FILL: Final = re.compile(
+    r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*[-–]\s*(\d{1,6}(?:\.\d{1,6})?)\s*(?:s\s*)?"
+)
+_FORM: Final = re.compile(r"[A-Za-z]{1,32}")
+
+
+class SteerWay(StrEnum):
+    """How what is asked for is followed."""
+
+    CONDITION = "condition"  # the net is told
+    GUIDE = "guide"  # latents go down a gradient at each step
+    OPTIMISE = "optimise"  # the noise that they begin as is moved
+
+
+class SteerOptions(NamedTuple):
+    """What is asked for beside controls; none where nothing is said."""
+
+    going_on_from: str | None = None  # a recording
+    fill: str | None = None  # seconds of the recording `of`
+    of: str | None = None  # a recording: to be filled, or to be made a loop
+    loop: bool = False
+    form: str | None = None  # letters, or a recording
+    by: SteerWay | None = None
+    iterations: int | None = None  # of optimised noise, at most
+
+    @property
+    def recording(self) -> str | None:
+        """The recording beside which something is played."""
+        return self.going_on_from or self.of
+
+    @property
+    def flag(self) -> str:
+        """The option that names the recording."""
+        return "--continue" if self.going_on_from else "--of"
+
+    def checked(self) -> "SteerOptions":
+        """The same. Raises `TrainingError` for options that do not go together."""
+        if self.going_on_from and (self.of or self.loop or self.fill):
+            raise TrainingError("--continue stands alone: leave --fill, --loop and --of out")
+        if self.fill and not self.of:
+            raise TrainingError(f"--fill {shown(self.fill)}: name the recording with --of")
+        if self.fill and self.loop:
+            raise TrainingError("--fill and --loop: ask for one of them")
+        if self.of and not (self.fill or self.loop):
+            raise TrainingError("--of names a recording: say what of it with --fill, or --loop")
+        return self
+
+
+def steer_options(
+    *,
+    going_on_from: str | None = None,
+    fill: str | None = None,
+    of: str | None = None,
+    loop: bool = False,
+    form: str | None = None,
+    by: str | None = None,
+    iterations: int | None = None,
+) -> SteerOptions:
+    """Options as somebody writes them.
+
+    Raises `TrainingError` for a way that there is not, and for options that do not go together.
+
+    >>> steer_options(by="force")
+    Traceback (most recent call last):
+    training.errors.TrainingError: --by 'force' is not a way: take condition, guide, optimise
+    """
+    ways = [str(one) for one in SteerWay]
+    if by is not None and by not in ways:
+        raise TrainingError(f"--by {shown(by)} is not a way: take {', '.join(ways)}")
+    way = SteerWay(by) if by else None
+    return SteerOptions(going_on_from, fill, of, loop, form, way, iterations).checked()
+
+
+def gap_of(text: str, duration_s: float) -> Span:
+    """The part of a recording that is to be filled.
+
+    Raises `TrainingError` for what is not one within it.
+
+    >>> gap_of("4-6", 10)
+    Span(start_s=4.0, end_s=6.0)
+    """
+    match = _FILL.fullmatch(text)
+    if not match:
+        raise TrainingError(f"--fill {shown(text)} is not a part: expected seconds such as '4-6'")
+    found = Span(float(match[1]), float(match[2]))
+    if not found.start_s < found.end_s <= duration_s + 0.01:
+        raise TrainingError(
+            f"--fill {shown(text)} is not a part of a recording of {duration_s:g} s"
+        )
+    return found._replace(end_s=min(found.end_s, duration_s))
+
+
+def letters_of(text: str) -> str | None:
+    """A form by letters, in capitals; none for what is not one.
+
+    >>> letters_of("aba"), letters_of("A B A"), letters_of("song.flac")
+    ('ABA', 'ABA', None)
+    """
+    plain = re.sub(r"[\s,-]+", "", text)
+    return plain.upper() if _FORM.fullmatch(plain) else None
