@@ -40,8 +40,8 @@ class DistilRecipe(Record):
         le=1,
         description=(
             "How far these lead, in times, at most; from there on the student's own jump is taken "
-            "for right. Of a longer reach fewer jumps lean on each other, but its steps are longer: "
-            "on a mixture of Gaussians 0.5 was better than 0.125 and 0.25, and in one step than 1."
+            "for right. Of a longer reach fewer jumps lean on each other, but its steps are longer "
+            "(on a mixture of Gaussians 0.5 was better than 0.125 and 0.25, and in one than 1)."
         ),
     )
     guidance: tuple[float, float] = Field(
@@ -56,8 +56,8 @@ class DistilRecipe(Record):
         ge=0,
         description=(
             "Of the loss of denoising recordings beside that of jumps: a student's own reading of "
-            "what is latent and what noise. Jumps are less exact for it: in the same trial at 1, at "
-            "0.25 hardly. Kim et al. 2024: 1, balanced. 0: none, and a fifth less work."
+            "what is latent and what noise. Jumps are less exact for it: at 1 in the same trial, "
+            "hardly at 0.25. Kim et al. 2024: 1, balanced. 0: none, and a fifth less work."
         ),
     )
     at_ends: Confidence = Field(
