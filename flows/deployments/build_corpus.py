@@ -200,7 +200,7 @@ def take(run: BuildRun, chain: Sequence[str]) -> None:
     if of == 1 or alone:
         tags = TAGS.get(first.name) if alone else None
         made = take_step.with_options(tags=tags)(steps, "", run.order, run.corpus)
-        run.reports += [StepReport(**report) for report in made]
+        run.reports.extend(StepReport(**report) for report in made)
         return
     began = time.monotonic()
     found = slices.with_options(task_runner=_task_runner(run.settings))(
@@ -210,7 +210,7 @@ def take(run: BuildRun, chain: Sequence[str]) -> None:
         _together([StepReport(**report) for report in of_step])
         for of_step in zip(*found, strict=True)
     ]
-    run.reports += timed(together, time.monotonic() - began)
+    run.reports.extend(timed(together, time.monotonic() - began))
 
 
 def _task_runner(settings: EngineSettings) -> Any:

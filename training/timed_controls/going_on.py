@@ -130,13 +130,14 @@ def with_around(new: AskedPiece, around: HeardAround, chords_asked: bool) -> Ask
     heard = [one for one in (around.before, around.after) if one is not None]
     if not chords_asked and any(one.chords.segments for one in heard):
         own = own.without([Condition.CHORDS])
-    middle = (around.before and ClipControls(around.before), own)
-    for one in (*middle, around.after and ClipControls(around.after)):
-        if one is not None:
-            parts.append(one)
-            end_s = round(at_s + one.labels.duration_s, TIME_DECIMALS)
-            spans.append(Span(at_s, end_s))
-            at_s = end_s
+    before, after = (
+        [] if labels is None else [ClipControls(labels)] for labels in (around.before, around.after)
+    )
+    for one in (*before, own, *after):
+        parts.append(one)
+        end_s = round(at_s + one.labels.duration_s, TIME_DECIMALS)
+        spans.append(Span(at_s, end_s))
+        at_s = end_s
     common = own.labels.replaced(duration_s=at_s)
     return new._replace(controls=joined_controls(parts, spans, common))
 

@@ -51,6 +51,7 @@ class Drawn(NamedTuple):
             frames_B=torch.full((rows,), frames),
             noise_BCTF=noise,
             times_B=torch.rand(rows, generator=rng) * 0.98 + 0.01,
+            draws_BD=torch.zeros(rows, 0),
             unusable=(),
         )
         return cast(TrainingBatch, _pinned(made)) if self.pinned else made

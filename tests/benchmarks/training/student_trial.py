@@ -51,6 +51,7 @@ from training.samplers.config import Sampler, SamplingConfig
 from training.steering.listening import Ear
 from training.steering.losses import intensity
 from training.steering.optimise import OptimiseConfig, Steering
+from training.steering.steer import SteerPlan
 
 # of an evaluation, those that say whether it plays what was asked; those with too few clips, or
 # which the teacher does not reach, are left out of the mean
@@ -206,7 +207,7 @@ def _steered(
     row = {}
     for name, (sampling, steering) in ways.items():
         before = time.perf_counter()
-        [wave] = student.play([request], sampling=sampling, steering=steering)
+        [wave] = student.play([request], sampling=sampling, plan=SteerPlan(steering))
         spent = time.perf_counter() - before
         row[name] = {**_heard(student, request, wave, wanted_db), "s": spent}
     return row
