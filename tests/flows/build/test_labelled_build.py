@@ -403,7 +403,7 @@ def test_relative_places_hold_in_any_folder(
 
 def test_a_share_of_a_step_that_looks_at_all_buckets_is_refused(corpus: Corpus) -> None:
     with pytest.raises(
-        UsageError, match="step near_duplicates does all buckets at once: take it without --slice"
+        UsageError, match="step near_duplicates does all buckets at once: take it without --share"
     ):
         run_steps(
             ("near_duplicates",), str(corpus.out), Engine(), "runs/share", IGNORE, UnitShare(2, 20)
