@@ -108,7 +108,7 @@ def asked_loss(ear: Ear, ask: WindowAsk) -> SteerLoss | None:
         return None
     others = {name for name in parts if name != SteerAim.INTENSITY}
     beside = _BESIDE_PITCHES if others <= _PITCHES else _BESIDE_OTHERS
-    weighs = {SteerAim.INTENSITY: beside if others else 1.0}
+    weighs: dict[str, float] = {SteerAim.INTENSITY: beside if others else 1.0}
     return together([Weighted(loss, weighs.get(name, 1.0)) for name, loss in parts.items()])
 
 

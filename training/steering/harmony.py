@@ -55,7 +55,8 @@ def harmony(ear: Ear, tones_NP: torch.Tensor) -> SteerLoss:
         surprise_BN = -(wanted_NP * (share_BNP + 1e-6).log()).sum(2)
         least_N = torch.special.entr(wanted_NP).sum(1)
         asked_N = wanted_NP.sum(1) > 0
-        return ((surprise_BN - least_N) * asked_N).sum(1) / asked_N.sum().clamp(min=1)
+        far_B: torch.Tensor = ((surprise_BN - least_N) * asked_N).sum(1)
+        return far_B / asked_N.sum().clamp(min=1)
 
     return loss
 

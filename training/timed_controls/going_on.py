@@ -125,18 +125,17 @@ def with_around(new: AskedPiece, around: HeardAround, chords_asked: bool) -> Ask
 
     Chords of the new part are its model's own, unless they are asked for.
     """
-    parts, spans, at_s = list[ClipControls](), list[Span](), 0.0
-    own = new.controls
-    heard = [one for one in (around.before, around.after) if one is not None]
-    if not chords_asked and any(one.chords.segments for one in heard):
+    spans, at_s, own = list[Span](), 0.0, new.controls
+    before, after = (
+        [ClipControls(one)] if one is not None else [] for one in (around.before, around.after)
+    )
+    if not chords_asked and any(one.labels.chords.segments for one in (*before, *after)):
         own = own.without([Condition.CHORDS])
-    middle = (around.before and ClipControls(around.before), own)
-    for one in (*middle, around.after and ClipControls(around.after)):
-        if one is not None:
-            parts.append(one)
-            end_s = round(at_s + one.labels.duration_s, TIME_DECIMALS)
-            spans.append(Span(at_s, end_s))
-            at_s = end_s
+    parts = [*before, own, *after]
+    for one in parts:
+        end_s = round(at_s + one.labels.duration_s, TIME_DECIMALS)
+        spans.append(Span(at_s, end_s))
+        at_s = end_s
     common = own.labels.replaced(duration_s=at_s)
     return new._replace(controls=joined_controls(parts, spans, common))
 
