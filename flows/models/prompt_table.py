@@ -21,13 +21,16 @@ from training.prompt_controls.chart import read_chart
 from training.timed_controls.files import AllowedFiles, number_of, shown
 from training.timed_controls.options import CONTROL_NAMES, ControlOptions
 from training.timed_controls.parts import read_parts
+from training.timed_controls.steer_options import STEER_NAMES, SteerOptions
 
 MANIFEST: Final = "prompts.csv"
 MOST_ROWS: Final = 10_000
 _MANIFEST_COLUMNS: Final = ("file", "caption", "bpm", "key", "chords", "meter")
 _SECTION: Final = ("section", "sections")
 _ALIASES: Final = {"tempo": "bpm", "time_signature": "meter", "beats_per_bar": "meter"}
-_KNOWN: Final = frozenset((*CONTROL_NAMES, *_SECTION, *_ALIASES, *CAPTION, "seconds", "seed"))
+_KNOWN: Final = frozenset(
+    (*CONTROL_NAMES, *STEER_NAMES, *_SECTION, *_ALIASES, *CAPTION, "seconds", "seed")
+)
 # columns of manifests that say nothing of what is to be played
 _BESIDE: Final = frozenset(("file", "file_name", "filename", "audio", "path", "location", "uri"))
 _LARGEST_SEED: Final = 2**63 - 1
@@ -41,6 +44,7 @@ class PromptRow(NamedTuple):
     options: ControlOptions
     seconds: float | None
     seed: int | None
+    steer: SteerOptions
 
 
 class UnreadPrompt(NamedTuple):
@@ -103,7 +107,12 @@ def _read_row(number: int, row: Mapping[str, Any]) -> PromptRow | UnreadPrompt:
         sections = next(filter(None, (_sections(cells.get(name)) for name in _SECTION)), ())
         options = ControlOptions.of_cells(cells)._replace(sections=sections)
         return PromptRow(
-            number, text_of(cells, CAPTION), options, _seconds(cells), _seed(cells.get("seed"))
+            number,
+            text_of(cells, CAPTION),
+            options,
+            _seconds(cells),
+            _seed(cells.get("seed")),
+            SteerOptions.of_cells(cells),
         )
     except (TrainingError, PipelineError) as error:
         return UnreadPrompt(number, str(error))
@@ -158,7 +167,7 @@ def row_jobs(asking: Asking, table: PromptTable, count: int = 1) -> RowJobs:
     A file that a row names must lie in the folder of the table. Raises `TrainingError` where no row
     can be played.
     """
-    own = frozenset(value for value in asking.options if isinstance(value, str))
+    own = frozenset(value for value in (*asking.options, *asking.steer) if isinstance(value, str))
     files = AllowedFiles(table.path.parent, is_bound=True, own=own | set(asking.options.sections))
     jobs: list[RowJob] = []
     failed: list[UnreadPrompt] = []
@@ -183,13 +192,13 @@ def row_jobs(asking: Asking, table: PromptTable, count: int = 1) -> RowJobs:
 def _row_request(
     asking: Asking, row: PromptRow, files: AllowedFiles
 ) -> tuple[SamplingRequest, ControlOptions, int] | UnreadPrompt:
-    options = row.options.over(asking.options)
+    options, steer = row.options.over(asking.options), row.steer.over(asking.steer)
     seed = asking.seed if row.seed is None else row.seed
-    if not row.caption and not options.sections:
+    if not (row.caption or options.sections or steer.recording):
         return UnreadPrompt(row.number, "has no caption: write one, or sections")
     try:
         request = asking.request_of_row(
-            row.caption, options, row.seconds or asking.seconds, seed, files
+            row.caption, options, row.seconds or asking.seconds, seed, files, steer
         )
     except (TrainingError, PipelineError, SchemaError) as error:
         return UnreadPrompt(row.number, str(error))

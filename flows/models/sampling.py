@@ -136,6 +136,7 @@ class Asking(NamedTuple):
         seconds: float | None,
         seed: int,
         files: AllowedFiles,
+        steer: SteerOptions | None = None,
     ) -> SamplingRequest:
         """What is asked for with options in place of these."""
         return sampling_request(
@@ -147,7 +148,7 @@ class Asking(NamedTuple):
             sampler=self.sampler,
             predictors=self.predictors,
             files=files,
-            steer=self.steer,
+            steer=steer or self.steer,
             recipe=self.recipe,
         )
 

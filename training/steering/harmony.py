@@ -5,7 +5,7 @@ Shapes: B samples, N frames at 10 Hz, P = 12 pitch classes, R frames of onset st
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, cast
+from typing import Final
 
 import torch
 
@@ -52,13 +52,11 @@ def harmony(ear: Ear, tones_NP: torch.Tensor) -> SteerLoss:
             )
         wanted_NP = tones_NP.to(chroma_BNP)
         share_BNP = chroma_BNP / (chroma_BNP.sum(2, keepdim=True) + 1e-6)
-        surprise_BN: torch.Tensor = -(wanted_NP * (share_BNP + 1e-6).log()).sum(2)
+        surprise_BN = -(wanted_NP * (share_BNP + 1e-6).log()).sum(2)
         least_N = torch.special.entr(wanted_NP).sum(1)
         asked_N = wanted_NP.sum(1) > 0
-        return cast(
-            torch.Tensor,
-            ((surprise_BN - least_N) * asked_N).sum(1) / asked_N.sum().clamp(min=1),
-        )
+        far_B: torch.Tensor = ((surprise_BN - least_N) * asked_N).sum(1)
+        return far_B / asked_N.sum().clamp(min=1)
 
     return loss
 

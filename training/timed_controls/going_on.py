@@ -125,16 +125,14 @@ def with_around(new: AskedPiece, around: HeardAround, chords_asked: bool) -> Ask
 
     Chords of the new part are its model's own, unless they are asked for.
     """
-    parts, spans, at_s = list[ClipControls](), list[Span](), 0.0
-    own = new.controls
-    heard = [one for one in (around.before, around.after) if one is not None]
-    if not chords_asked and any(one.chords.segments for one in heard):
-        own = own.without([Condition.CHORDS])
+    spans, at_s, own = list[Span](), 0.0, new.controls
     before, after = (
-        [] if labels is None else [ClipControls(labels)] for labels in (around.before, around.after)
+        [ClipControls(one)] if one is not None else [] for one in (around.before, around.after)
     )
-    for one in (*before, own, *after):
-        parts.append(one)
+    if not chords_asked and any(one.labels.chords.segments for one in (*before, *after)):
+        own = own.without([Condition.CHORDS])
+    parts = [*before, own, *after]
+    for one in parts:
         end_s = round(at_s + one.labels.duration_s, TIME_DECIMALS)
         spans.append(Span(at_s, end_s))
         at_s = end_s

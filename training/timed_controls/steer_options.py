@@ -1,8 +1,9 @@
 """Options beside controls: what a piece goes on from or fills, its form, and how it is led."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from training.conditions.clip_controls import Span
 from training.errors import TrainingError
@@ -12,6 +13,8 @@ _FILL: Final = re.compile(
     r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*[-–]\s*(\d{1,6}(?:\.\d{1,6})?)\s*(?:s\s*)?"
 )
 _FORM: Final = re.compile(r"[A-Za-z]{1,32}")
+STEER_NAMES: Final = ("continue", "fill", "of", "loop", "form", "by")  # of a table's columns
+_YES, _NO = frozenset(("yes", "true", "1")), frozenset(("", "no", "false", "0"))
 
 
 class SteerWay(StrEnum):
@@ -42,6 +45,33 @@ class SteerOptions(NamedTuple):
     def flag(self) -> str:
         """The option that names the recording."""
         return "--continue" if self.going_on_from else "--of"
+
+    @classmethod
+    def of_cells(cls, cells: Mapping[str, Any]) -> "SteerOptions":
+        """Options of a table's cells by the names of the options; empty ones say nothing.
+
+        Raises `TrainingError` for what is none of their values.
+
+        >>> SteerOptions.of_cells({"fill": "4-6", "of": "song.flac", "loop": ""}).fill
+        '4-6'
+        """
+        written = {name: str(cells.get(name) or "").strip() for name in STEER_NAMES}
+        loop = written["loop"].lower()
+        if loop not in _NO and loop not in _YES:
+            raise TrainingError(f"loop {shown(written['loop'])} is neither yes nor no")
+        return steer_options(
+            going_on_from=written["continue"] or None,
+            fill=written["fill"] or None,
+            of=written["of"] or None,
+            loop=loop in _YES,
+            form=written["form"] or None,
+            by=written["by"] or None,
+        )
+
+    def over(self, others: "SteerOptions") -> "SteerOptions":
+        """These options, and the others' where these say nothing."""
+        said = {name: value for name, value in self._asdict().items() if value}
+        return others._replace(**said)
 
     def checked(self) -> "SteerOptions":
         """The same. Raises `TrainingError` for options that do not go together."""

@@ -236,10 +236,11 @@ def _heard(file: Path, caption: str, length_s: float, task: str) -> dict[str, An
         return {"vector": None, "cosine": None}
     [vector] = sound_vectors([Sounding(str(file), length_s, one.labels)], Recipe())
     [text] = text_vectors([caption], Recipe())
-    row: dict[str, Any] = {
-        "vector": None if vector is None else [round(float(value), 5) for value in vector],
-        "cosine": None if vector is None or text is None else cosines([text], [vector])[0],
-    }
+    row: dict[str, Any] = {"vector": None, "cosine": None}
+    if vector is not None:
+        row["vector"] = [round(float(value), 5) for value in vector]
+    if vector is not None and text is not None:
+        row["cosine"] = cosines([text], [vector])[0]
     if task == "loop":
         row["phase"] = beat_phase_error_s(one.labels.beats.times_s, length_s)
     return row

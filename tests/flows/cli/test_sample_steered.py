@@ -148,6 +148,30 @@ def test_recordings_and_forms_that_cannot_be_used_are_named(
         assert problem in output.stderr
 
 
+def test_rows_of_a_table_go_on_and_loop(model: Path, song: Path, tmp_path: Path) -> None:
+    table = song.parent / "rows.csv"
+    table.write_text(
+        "caption,seconds,continue,loop,form\n"
+        ",0.5,song.flac,,\n"
+        "A flute,,,yes,\n"
+        "A flute,,../other.flac,,\n"
+        "A flute,,,perhaps,\n"
+    )
+    output = obbligato("sample", "--from", table, "--model", model, "--out", tmp_path, "--json")
+    assert output.returncode == 1
+    found = json.loads(output.stdout)
+    assert found["rows"] == [2, 3]
+    reasons = {one["row"]: one["reason"] for one in found["failed"]}
+    assert "lies outside of the table's folder" in reasons[4]
+    assert reasons[5] == "loop 'perhaps' is neither yes nor no"
+    sheets = [
+        GeneratedPiece.model_validate_json(Path(file).with_suffix(".json").read_text())
+        for file in found["files"]
+    ]
+    assert [sheet.steered.loop for sheet in sheets if sheet.steered] == [False, True]
+    assert sheets[0].labels.duration_s == 4.5
+
+
 def test_python_goes_on_as_the_command_does(model: Path, song: Path, tmp_path: Path) -> None:
     _, wave, _ = played(model, tmp_path, "A", "--continue", song, "--seconds", 0.5)
     made = library.sample("A", model=model, going_on_from=song, seconds=0.5)

@@ -68,7 +68,8 @@ def test_a_grid_is_nearest_where_its_strokes_are(ear: Ear) -> None:
 
     lates_s = [-0.12, -0.06, -0.03, 0.0, 0.03, 0.06, 0.12]
     found = {late_s: loss(late_s) for late_s in lates_s}
-    assert abs(min(found.items(), key=lambda one: one[1])[0]) <= 0.03
+    nearest_s: float = min(found, key=found.__getitem__)
+    assert abs(nearest_s) <= 0.03
     assert found[0.0] < -0.4
     assert found[0.0] < found[0.12] - 0.2
     with pytest.raises(TrainingError, match="a grid of 1 beats"):
