@@ -49,7 +49,7 @@ def forget(
         print_json(taken._asdict())
     else:
         typer.echo(
-            f"{taken.songs:,} songs forgotten: {taken.clips:,} clips, {taken.samples:,} samples. "
+            f"forgotten: songs {taken.songs:,}, clips {taken.clips:,}, samples {taken.samples:,}. "
             "An entry in ledger/forgotten.json keeps them out: `obbligato forget --undo` removes it"
         )
     if taken.left:
@@ -73,4 +73,4 @@ def _let_in(build: str, songs: list[str], as_json: bool) -> None:
     if as_json:
         print_json({"let_in": count})
     else:
-        typer.echo(f"{count:,} songs may come back: the next build that finds their files has them")
+        typer.echo(f"let in: {count:,}; the next build that finds their files takes them in")

@@ -80,7 +80,7 @@ def _say_where(address: str, clips: int, as_json: bool) -> None:
 
 
 def _say_what_next(made: int, waiting: int, build: str, sources: list[str]) -> None:
-    typer.echo(f"{made:,} corrections made")
+    typer.echo(f"corrections made: {made:,}")
     if waiting:
         again = " ".join(sources)
         typer.echo(

@@ -111,6 +111,12 @@ class NotMusic(Record):
     reason: str = Field("", max_length=200)
 
 
+class Confirmed(Record):
+    """All labels are right as they are."""
+
+    kind: Literal["confirmed"]
+
+
 class Withdrawn(Record):
     """Earlier corrections of these parts do not hold any more."""
 
@@ -120,7 +126,7 @@ class Withdrawn(Record):
 
 Edit = Annotated[
     Doubled | Halved | OneAt | BarOf | Tapped | BoundaryAt | ChordIs | ChordSplit | KeyIs
-    | NotMusic | Withdrawn,
+    | NotMusic | Confirmed | Withdrawn,
     Field(discriminator="kind"),
 ]  # fmt: skip
 _EDIT: Final[TypeAdapter[Edit]] = TypeAdapter(Edit)
@@ -177,12 +183,31 @@ def _parts(labels: Labels, edit: Edit, by: Corrector) -> dict[str, Any]:
         if unknown:
             raise SchemaError(f"{unknown[0]} is not a part: expected {', '.join(PARTS)}")
         return {"withdrawn": edit.parts}
+    if isinstance(edit, Confirmed):
+        return _confirmed(labels, by)
     if isinstance(edit, KeyIs):
         key = Key.parse(edit.key)
         return {"key": KeyLabel(tonic=key.tonic, mode=key.mode, **by.claim)}
     if isinstance(edit, BoundaryAt | ChordIs | ChordSplit):
         return {"chords": Chords(segments=_segments(labels, edit), **by.claim)}
     return _rhythm(labels, edit, by)
+
+
+def _confirmed(labels: Labels, by: Corrector) -> dict[str, Any]:
+    """All that the labels say, as claims of whoever listened; what they do not say stays open."""
+    parts = {
+        "beats": labels.beats.replaced(downbeat_confidence=1.0, **by.claim),
+        "meter": labels.meter.replaced(**by.claim),
+        "chords": labels.chords.replaced(**by.claim),
+        "key": labels.key.replaced(**by.claim),
+    }
+    said = {
+        "beats": labels.beats.times_s,
+        "meter": labels.meter.beats_per_bar,
+        "chords": labels.chords.segments,
+        "key": labels.key.mode,
+    }
+    return {name: part for name, part in parts.items() if said[name]}
 
 
 # -- beats and bars

@@ -67,7 +67,7 @@ from schemas.recipe import Recipe
 _ID: Final = 16
 
 
-class Known(NamedTuple):
+class SoughtSong(NamedTuple):
     """What a build knows a song by: its id, the inputs that gave it, and the names of files that
     no other song has.
     """
@@ -141,7 +141,7 @@ def forgotten_now(who: str, reason: str) -> ForgottenSong:
 # -- which song
 
 
-def _known(store: Store, song: str) -> Known:
+def _known(store: Store, song: str) -> SoughtSong:
     song_id = song[:_ID] if _is_key(song) else ""
     rows = list(_inputs(store, song_id, song))
     ids = {row["song_id"] for row in rows}
@@ -159,7 +159,7 @@ def _known(store: Store, song: str) -> Known:
     own = sorted(name for name in names - shared if name)
     files = {name.rpartition("/")[2] for name in own} - _files_of_others(store, song_id)
     inputs = tuple(dict.fromkeys([*before, *(row["row"] for row in rows)]))
-    return Known(song_id, inputs, tuple(dict.fromkeys([*own, *sorted(files)])))
+    return SoughtSong(song_id, inputs, tuple(dict.fromkeys([*own, *sorted(files)])))
 
 
 def _is_key(song: str) -> bool:
@@ -226,7 +226,7 @@ def _check_some_stay(store: Store, ids: set[str]) -> None:
     raise WrongArgument(f"{store.url} holds no other song: remove the folder instead")
 
 
-def _check_sources(store: Store, known: Sequence[Known]) -> None:
+def _check_sources(store: Store, known: Sequence[SoughtSong]) -> None:
     names = {name for one in known for name in one.names}
     sources = store.read_json(SOURCES)
     if sources and all(source in names for source in sources):
@@ -236,7 +236,7 @@ def _check_sources(store: Store, known: Sequence[Known]) -> None:
 # -- the entry
 
 
-def _enter(store: Store, one: Known, by: ForgottenSong) -> None:
+def _enter(store: Store, one: SoughtSong, by: ForgottenSong) -> None:
     """The ledger's entry; an earlier one of the same song stands."""
     entries = dict(FORGOTTEN.read(store).songs) if FORGOTTEN.exists(store) else {}
     entries.setdefault(one.song_id, by.replaced(inputs=one.inputs))
@@ -246,7 +246,9 @@ def _enter(store: Store, one: Known, by: ForgottenSong) -> None:
 # -- the files
 
 
-def _without(store: Store, recipe: Recipe, stages: Sequence[Stage], one: Known) -> Counter[str]:
+def _without(
+    store: Store, recipe: Recipe, stages: Sequence[Stage], one: SoughtSong
+) -> Counter[str]:
     marks = Marks(store, recipe, stages)
     removed: Counter[str] = Counter()
     for name in read_listing(store):
@@ -292,7 +294,7 @@ def _slice(store: Store, marks: Marks, name: str, song_id: str) -> None:
     marks.close(Partition.LISTING, name, done)
 
 
-def _whole(store: Store, one: Known) -> None:
+def _whole(store: Store, one: SoughtSong) -> None:
     """What is written once for the whole build: where songs stand, the inputs' ledger, corrections,
     what versions name, and sources that are the song's own files.
     """
@@ -344,7 +346,7 @@ def _left_out(row: LedgerRow) -> LedgerRow:
     )
 
 
-def _sources(store: Store, one: Known) -> None:
+def _sources(store: Store, one: SoughtSong) -> None:
     """Sources that name the song's own file are named no more."""
     sources = store.read_json(SOURCES)
     kept = [source for source in sources if source not in one.names]

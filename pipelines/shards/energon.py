@@ -50,7 +50,7 @@ class EnergonShard(NamedTuple):
     samples: int
 
 
-class _Part(NamedTuple):
+class _EnergonMember(NamedTuple):
     """A member of a shard: of which sample, its name after the key, and where its bytes stand."""
 
     key: str
@@ -146,13 +146,13 @@ def _indexed(
     return EnergonShard(name, shard.split or Split.TRAIN, len(keys))
 
 
-def _part(member: str, offset: int, size: int) -> _Part:
+def _part(member: str, offset: int, size: int) -> _EnergonMember:
     """A member by its sample: the key ends at the first dot of the last part of its path."""
     path, slash, last = member.rpartition("/")
     stem, dot, name = last.partition(".")
     if not (stem and dot):
         raise DeadInput("no_key", f"{member} has no key and extension")
-    return _Part(f"{path}{slash}{stem}", name, offset, size)
+    return _EnergonMember(f"{path}{slash}{stem}", name, offset, size)
 
 
 def _describe(folder: ExportFolder, listed: list[EnergonShard], index: bytes) -> None:

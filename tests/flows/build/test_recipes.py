@@ -108,13 +108,13 @@ def test_a_file_wins_over_a_name_and_a_folder_does_not(
     assert load_recipe(Path("fmacaps"), []).corpus.name == "mine"
     for wrong in ("musicbanch", "musicbench.toml", "musicbench/x"):
         with pytest.raises(
-            UsageError, match=f"recipe {wrong}: .*; ready recipes are fmacaps, musicbench"
+            UsageError, match=f"recipe {wrong}: .*; ready recipes are attm, fmacaps, musicbench"
         ):
             load_recipe(Path(wrong), [])
 
 
 def test_a_build_takes_the_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="ready recipes are fmacaps, musicbench"):
+    with pytest.raises(UsageError, match="ready recipes are attm, fmacaps, musicbench"):
         CliRunner().invoke(
             app, ["plan", str(tmp_path), "--recipe", "nosuch"], catch_exceptions=False
         )

@@ -146,6 +146,18 @@ def test_what_was_set_right_is_sure_says_who_and_moves_with_the_audio() -> None:
     assert moved.chords.origin is Origin.MOVED
 
 
+def test_labels_that_are_right_stay_and_are_sure() -> None:
+    found = edited(kind="confirmed")
+    assert found.beats.times_s == labels().beats.times_s
+    assert (found.beats.downbeat_confidence, found.tempo.confidence) == (1.0, 1.0)
+    assert found.key.key == labels().key.key
+    assert found.chords.segments == labels().chords.segments
+    assert found.chords.origin is found.key.origin is Origin.CORRECTED
+    silent = labels().replaced(chords=Chords(**HOW))
+    said = correction(CLIP, silent, parsed_edit({"kind": "confirmed"}), BY)
+    assert said.chords is None
+
+
 def test_the_last_that_was_set_holds_and_the_rest_stays() -> None:
     kinds: list[Any] = [
         {"kind": "key", "key": "A minor"},

@@ -248,7 +248,11 @@ const review = (() => {
     });
   }
 
-  // -- what is no music, and what was set right
+  // -- what is right, what is no music, and what was set right
+
+  function confirm() {
+    edit({ kind: "confirmed" });
+  }
 
   function leftOut() {
     const ask = (reason) => edit({ kind: "not_music", reason });
@@ -256,6 +260,7 @@ const review = (() => {
     return make(
       "div",
       { class: "tools" },
+      button("All right", "All labels are right as they are (y)", confirm, "confirm"),
       make(
         "label",
         {},
@@ -320,6 +325,7 @@ const review = (() => {
       d: () => edit({ kind: "doubled" }),
       D: () => edit({ kind: "halved" }),
       o: oneHere,
+      y: confirm,
       s: () => edit({ kind: "split", at_s: sound.position() }),
     });
     page.help.push(
@@ -327,6 +333,7 @@ const review = (() => {
       ["d, D", "twice as fast, half as fast"],
       ["o", "the beat where it stands is a one"],
       ["s", "split the chord where it stands"],
+      ["y", "all labels are right as they are"],
     );
     byId("order").value = "unsure";
     sound.listen(() => {
