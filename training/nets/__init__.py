@@ -4,6 +4,7 @@ from typing import Annotated, Final, Protocol
 
 import torch
 from pydantic import Tag
+from torch import nn
 
 from schemas.kinds import kind_or
 from training.conditions.net_shape import NetShape
@@ -24,10 +25,8 @@ NetConfig = Annotated[
     | Annotated[ReleasedConfig, Tag("released")],
     kind_or("munet"),
 ]
-# parts that are gathered by themselves where processes hold shares of a net
-SHARED_PARTS: Final = (UNetLayer, DitBlock)
-# parts that are compiled by themselves
-COMPILED_PARTS: Final = (ResBlock, AttentionSite, DitBlock)
+_SHARED: Final = (UNetLayer, DitBlock)
+_COMPILED: Final = (ResBlock, AttentionSite, DitBlock)
 
 
 class Net(Protocol):
@@ -65,3 +64,21 @@ def net_of(config: NetConfig, *, checkpointing: bool = False) -> MuNet | Dit | R
     if isinstance(config, ReleasedConfig):
         return ReleasedNet(config, checkpointing=checkpointing)
     return MuNet(config, checkpointing=checkpointing)
+
+
+def shared_parts(model: nn.Module) -> list[nn.Module]:
+    """Parts of a model that are gathered by themselves where processes hold shares of it."""
+    return _parts(model, _SHARED)
+
+
+def compiled_parts(model: nn.Module) -> list[nn.Module]:
+    """Parts of a model that are compiled by themselves."""
+    return _parts(model, _COMPILED)
+
+
+def _parts(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[nn.Module]:
+    """Parts of our own kinds, and the blocks of a released net, whose kinds are its library's."""
+    blocks = {
+        id(one) for net in model.modules() if isinstance(net, ReleasedNet) for one in net.blocks
+    }
+    return [one for one in model.modules() if isinstance(one, kinds) or id(one) in blocks]

@@ -87,10 +87,13 @@ class ReleasedNet(nn.Module):
             self.silence_C = nn.Parameter(torch.zeros(config.latent_channels * config.latent_bands))
         if checkpointing:
             self.base.enable_gradient_checkpointing()
-        blocks = self.base.get_submodule(
-            "transformer_blocks" if config.family is Family.STABLE_AUDIO else "layers"
-        )
-        self.rows = TransformerRows(cast(nn.ModuleList, blocks), config) if config.rows else None
+        self.rows = TransformerRows(self.blocks, config) if config.rows else None
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer's own blocks, in their order."""
+        name = "transformer_blocks" if self.config.family is Family.STABLE_AUDIO else "layers"
+        return cast(nn.ModuleList, self.base.get_submodule(name))
 
     def forward(
         self,

@@ -23,7 +23,7 @@ from training.conditions.beats import MAX_BEATS, BeatBatch
 from training.conditions.chords import MAX_CHORDS, ChordBatch
 from training.conditions.tokens import Tokens, padded_length
 from training.diffusion.model import Conditions
-from training.nets import COMPILED_PARTS
+from training.nets import compiled_parts
 
 _GRAPHS: Final = 128  # of one kind of part: by default 8, and widths and lengths make more
 _TEXT_LENGTHS: Final = (64, 128, 256)
@@ -35,9 +35,8 @@ def compile_parts(model: nn.Module) -> None:
     if not os.environ.get(_CACHE):
         os.environ[_CACHE] = str(_own_cache())
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _GRAPHS)
-    for module in model.modules():
-        if isinstance(module, COMPILED_PARTS):
-            module.compile(dynamic=False)  # a graph for each width: one for all would be slower
+    for part in compiled_parts(model):
+        part.compile(dynamic=False)  # a graph for each width: one for all would be slower
 
 
 def _own_cache() -> Path:

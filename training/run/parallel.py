@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from training.errors import TrainingError
-from training.nets import SHARED_PARTS
+from training.nets import shared_parts
 from training.run.recipe import Parallel, Precision
 
 T = TypeVar("T")
@@ -185,7 +185,6 @@ def wrapped(
         device_ids = [world.device.index] if world.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=device_ids, gradient_as_bucket_view=True)
     mesh = init_device_mesh(world.device.type, (world.ranks,))
-    parts = [module for module in model.modules() if isinstance(module, SHARED_PARTS)]
     # inputs stay as they are: times in bf16 would be off by tens of milliseconds
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if precision is Precision.BF16 else None,
@@ -193,7 +192,7 @@ def wrapped(
         cast_forward_inputs=False,
     )
     # the children too: sampling calls them by themselves
-    for module in (*parts, *model.children(), model):
+    for module in (*shared_parts(model), *model.children(), model):
         fully_shard(module, mesh=mesh, mp_policy=policy)
     return model
 

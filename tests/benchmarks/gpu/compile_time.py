@@ -1,7 +1,7 @@
 """How long the first step of a compiled net takes: the whole net as one graph, or its blocks by
 themselves; at the first start, and at the next one, as of a job that is queued again.
 
-    python -m tests.benchmarks.gpu.compile_time [--preset tiny]
+    python -m tests.benchmarks.gpu.compile_time [--preset tiny] [--modes blocks none]
 
 Compiled for a CPU: on a GPU tracing takes as long, and code is made by Triton rather than g++.
 """
@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from training.nets import COMPILED_PARTS
+from training.nets import compiled_parts
 from training.run.presets import ready_recipe
 from training.run.throughput import stand_in
 
@@ -32,9 +32,8 @@ def first_step_s(preset: str, mode: str) -> float:
     inputs = stand_in(recipe, shape, "cpu")
     if mode == "whole":
         inputs.model.get_submodule(inputs.model.kind).compile()
-    for module in inputs.model.modules():
-        if mode == "blocks" and isinstance(module, COMPILED_PARTS):
-            module.compile(dynamic=False)
+    for part in compiled_parts(inputs.model) if mode == "blocks" else ():
+        part.compile(dynamic=False)
     before = time.perf_counter()
     inputs.predicted().sum().backward()  # type: ignore[no-untyped-call]
     return time.perf_counter() - before
@@ -44,12 +43,13 @@ def main() -> None:
     """Print a row for each way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--modes", nargs="+", choices=_MODES, default=_MODES)
     parser.add_argument("--mode", default="", help="used by the processes themselves")
     chosen = parser.parse_args()
     if chosen.mode:
         print(json.dumps(first_step_s(chosen.preset, chosen.mode)))
         return
-    for mode in _MODES:
+    for mode in chosen.modes:
         with tempfile.TemporaryDirectory() as cache:
             environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": cache}
             command = [sys.executable, "-m", "tests.benchmarks.gpu.compile_time", "--mode", mode]

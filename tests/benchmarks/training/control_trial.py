@@ -6,7 +6,8 @@
 `unseen`: progressions drawn at random, of which no training song of SHARDS has one, each beside
 itself reversed: one chord a bar, two, one a beat, changes off the beat, sevenths, slash chords, in
 3/4 and 4/4, at 60 to 180 BPM; and captions as people write them. Judged against the asked timeline
-by our annotators and by an ear that labelled nothing.
+by our annotators and by an ear that labelled nothing. Beside them what both ears hear in held-out
+recordings, against their own labels.
 
 `curves`: dynamics and melody of held-out recordings, asked for all of the time and for half of it,
 and not at all, which says what beats and chords give away; and of another song, whose curve has to
@@ -36,6 +37,7 @@ from schemas.recipe import Recipe
 from schemas.sample import Sample
 from training.conditions import Condition
 from training.conditions.clip_controls import ALWAYS, ClipControls, ControlCurves, Known, Span
+from training.evaluation.ceilings import read_ceilings
 from training.evaluation.clips import MadeClip
 from training.evaluation.estimated import EstimatedClip, estimate
 from training.evaluation.judges.hearing import judged
@@ -116,6 +118,9 @@ def unseen(run: str, shards: str, each: int, judge: str) -> None:
     pieces += list(_captioned(generator))
     with temporary_folder() as folder:
         made = _played(generator, pieces, Path(folder))
+        recorded = _recorded(shards, 4 * each, Path(folder))
+        pieces += [one for one, _ in recorded]
+        made += [clip for _, clip in recorded]
         ours = [
             Heard(asked, sounding_spans(one.labels) if one.labels else ())
             for asked, one in zip(pieces, estimate(made, Recipe()), strict=True)
@@ -255,6 +260,18 @@ def _played(generator: Generator, pieces: Sequence[Asked], folder: Path) -> list
         GenerationRequest(one.name, one.caption, ClipControls(one.labels)) for one in pieces
     ]
     return _written(generator, requests, folder)
+
+
+def _recorded(shards: str, most: int, folder: Path) -> list[tuple[Asked, MadeClip]]:
+    """Held-out recordings, asked for what their labels say."""
+    samples = list(_songs(shards, most))
+    clips = [
+        MadeClip(one.key, "", PromptControls(), "", timing_of(one.labels), reference=one.key)
+        for one in samples
+    ]
+    found = read_ceilings(clips, shards, folder, Recipe()).recordings
+    asked = {one.key: Asked(one.key, "held-out recordings", "", one.labels) for one in samples}
+    return [(asked[key], one.made) for key, one in found.items()]
 
 
 def _written(

@@ -2,7 +2,7 @@
 data.
 
     python -m tests.benchmarks.training.net_trial SHARDS --out OUT [--nets tiny tiny-dit]
-        [--minutes 12] [--seeds 0 1 2] [--samples 25600] [--set run.precision=fp32]
+        [--minutes 12] [--seeds 0 1 2] [--samples 25600] [--prompts 50] [--set run.precision=fp32]
 
 SHARDS is a build with latents (`obbligato encode`). Each preset is timed first, for as many steps
 as fit in the CPU time of `--minutes`; with `--samples` each sees that many instead, whatever time
@@ -62,6 +62,7 @@ class Bench(NamedTuple):
     shards: str
     out: Path
     settings: Sequence[str]
+    prompts: int  # written from labels of held-out songs, for each control
 
     def cost(self, name: str, *arguments: str) -> Cost:
         """What a command of ours takes; if it is done already, what it took."""
@@ -88,7 +89,7 @@ class Bench(NamedTuple):
         """How a trained net fares by the annotators."""
         out = self.out / f"{name}-report"
         run = str(self.out / name)
-        prompts = ("--prompts-from", "labels")
+        prompts = ("--prompts-from", "labels", "--prompts", str(self.prompts), "--no-ceilings")
         self.cost(f"{name}-report", "evaluate", run, self.shards, *prompts, "--out", str(out))
         found: dict[str, Any] = json.loads((out / "report.json").read_text())
         return found
@@ -167,10 +168,11 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", default=["tiny", "tiny-dit"])
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--samples", type=int)
+    parser.add_argument("--prompts", type=int, default=50)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", dest="settings", action="append", default=[])
     given = parser.parse_args()
-    bench = Bench(given.shards, given.out, given.settings)
+    bench = Bench(given.shards, given.out, given.settings, given.prompts)
     steps = _steps(bench, given.minutes, given.samples)
     rows: list[tuple[str, dict[str, float]]] = []
     for net in given.nets:

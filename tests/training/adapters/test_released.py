@@ -22,7 +22,7 @@ from training.conditions import Condition
 from training.conditions.rows import row_width
 from training.conditions.tokens import Tokens
 from training.errors import TrainingError
-from training.nets import net_of
+from training.nets import compiled_parts, net_of, shared_parts
 from training.released.config import Family, ReleasedConfig
 from training.released.net import ReleasedNet
 from training.run.presets import ready_recipe
@@ -159,6 +159,15 @@ def test_fresh_rows_and_low_rank_changes_leave_the_released_net_as_it_is(
         assert torch.allclose(released.predicted(net, released.rows), expected, atol=1e-6)
         prepare(net.base, ATTENTION, dict(net.base.named_parameters()))
         assert torch.allclose(released.predicted(net, released.rows), expected, atol=1e-6)
+
+
+def test_its_blocks_are_gathered_and_compiled_by_themselves(released: Released) -> None:
+    net = released.net()
+    blocks = [
+        one for one in net.base.modules() if one.__class__.__name__.endswith(("Block", "Layer"))
+    ]
+    assert len(blocks) == 2
+    assert shared_parts(nn.Sequential(net)) == compiled_parts(nn.Sequential(net)) == blocks
 
 
 def test_operations_of_a_released_net_are_counted_seconds_and_rows_among_its_inputs(
