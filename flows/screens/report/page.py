@@ -31,7 +31,6 @@ def review_html(title: str) -> str:
     """The page on which labels are set right: it asks the server that it came from for its parts,
     and nobody else for anything; nothing of a build stands in it.
     """
-    scripts = ("ask", *SCRIPTS[:-1], "review", SCRIPTS[-1])
     return "".join(
         _html(title, {"review": True}, REVIEW_SCRIPTS, "review.css", "", "connect-src 'self'; ")
     )
