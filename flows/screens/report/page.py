@@ -13,6 +13,7 @@ from flows.screens.report.parts import script_json
 SCRIPTS: Final = (
     "dom", "parts", "sound", "spectrum", "lanes", "captions", "clip", "list", "facts", "main",
 )  # fmt: skip
+REVIEW_SCRIPTS: Final = ("ask", *SCRIPTS[:-1], "review", SCRIPTS[-1])  # where labels are set right
 MARK: Final = '<meta name="generator" content="Obbligato report">'  # by which a page is ours
 _SOURCES: Final = files("flows") / "screens" / "report" / "web"
 
@@ -30,9 +31,8 @@ def review_html(title: str) -> str:
     """The page on which labels are set right: it asks the server that it came from for its parts,
     and nobody else for anything; nothing of a build stands in it.
     """
-    scripts = (*SCRIPTS[:-1], "review", SCRIPTS[-1])
     return "".join(
-        _html(title, {"review": True}, scripts, "review.css", "", "connect-src 'self'; ")
+        _html(title, {"review": True}, REVIEW_SCRIPTS, "review.css", "", "connect-src 'self'; ")
     )
 
 

@@ -20,7 +20,7 @@ const parts = (() => {
     arrived.set(name, waiting);
     const value = embedded(name);
     if (value !== undefined) waiting.resolve(value);
-    else if (about.review) asked(`part/${name}`).then(waiting.resolve, waiting.reject);
+    else if (about.review) ask.server(`part/${name}`).then(waiting.resolve, waiting.reject);
     else fetchScript(name, waiting);
     if (!keep)
       waiting.promise.then(
@@ -42,42 +42,11 @@ const parts = (() => {
     document.head.append(script);
   }
 
-  const TOKEN = "X-Obbligato-Token";
-
-  /** Who may ask: what the address holds behind `#`, which is kept for this tab, and shown no more. */
-  function token() {
-    const given = /^#token=([\w-]+)$/.exec(location.hash);
-    if (given) {
-      sessionStorage.setItem(TOKEN, given[1]);
-      history.replaceState(null, "", "#");
-    }
-    return sessionStorage.getItem(TOKEN) || "";
-  }
-
-  /** A promise of what the review's server answers; what is sent is JSON. */
-  async function asked(path, sent) {
-    const headers = { [TOKEN]: token() };
-    const options = { headers, cache: "no-store", credentials: "omit", redirect: "error" };
-    if (sent !== undefined) {
-      headers["Content-Type"] = "application/json";
-      Object.assign(options, { method: "POST", body: JSON.stringify(sent) });
-    }
-    let answer;
-    try {
-      answer = await fetch(`/${path}`, options);
-    } catch {
-      throw new Error("`obbligato review` has ended: start it again, and open its new address");
-    }
-    const value = await answer.json();
-    if (!answer.ok) throw new Error(value.message);
-    return value;
-  }
-
   function receive(name, text) {
     const waiting = arrived.get(name);
     if (waiting) waiting.resolve(JSON.parse(text));
   }
 
-  return { about, load, receive, asked };
+  return { about, load, receive };
 })();
 const receive = parts.receive; // what scripts beside the page call

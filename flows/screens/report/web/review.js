@@ -40,7 +40,7 @@ const review = (() => {
     const name = clipName();
     if (!name) return;
     try {
-      take(name, await parts.asked(`clip/${name}`, value));
+      take(name, await ask.server(`clip/${name}`, value));
       say(`Kept. ${counted(state.waiting, "song")} to be built anew`);
       byId("message").classList.add("done");
     } catch (error) {
@@ -52,7 +52,7 @@ const review = (() => {
     state = null;
     endTapping(false);
     if (!parts.about.review) return;
-    parts.asked(`clip/${shown.name}`).then(
+    ask.server(`clip/${shown.name}`).then(
       (answer) => take(shown.name, answer),
       (error) => say(error.message),
     );

@@ -78,6 +78,8 @@ def drag(page: Page, selector: str, by_px: float) -> None:
 
 def opened_clip(page: Page, reviewed: Reviewed, key: str) -> None:
     page.open(reviewed.server.address)
+    # a wide window opens the first clip, whose address stands by then
+    page.wait_for("innerWidth < 800 || document.querySelector('.tools')")
     page.value(f"(location.hash = 'clip={key}', null)")
     page.wait_for(f"clip.sample().key === '{key}' && document.querySelector('.tools')")
 
