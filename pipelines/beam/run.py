@@ -171,7 +171,7 @@ def _unwrapped(error: BaseException, stages: Sequence[Stage]) -> Exception:
         )
     cause = first_cause(str(error) or type(error).__name__)
     if cause.startswith(_OURS):  # a worker's, which names its stage and bucket
-        return PipelineError(cause.removeprefix(_OURS))
+        return PipelineError(_RUNNING.sub("", cause.removeprefix(_OURS)))
     return PipelineError(f"{_named(stages)} failed: {cause}")
 
 
@@ -196,7 +196,7 @@ def first_cause(message: str) -> str:
         cause = causes[-1].removeprefix("Caused by: ") if causes else lines[0]
     if "Channel closed prematurely" in cause:
         return "a worker has died, or lost its connection; what it has finished is kept: run again"
-    return _RUNNING.sub("", cause)
+    return cause
 
 
 def _unheard(record: logging.LogRecord) -> bool:
