@@ -346,7 +346,7 @@ def test_workers_from_the_wheel_alone_give_the_same_bytes_with_real_annotators(
         str(constraints),
     ]
     subprocess.run([*pip, "setuptools", "wheel"], check=True)
-    subprocess.run([*pip, torch, wheel], check=True)
+    subprocess.run([*pip, torch, f"{wheel}[beam]"], check=True)
     with portable.servers(tmp_path / "cluster", python=str(python), path="") as servers:
         building.finish(
             building.started(built.sources, tmp_path / "out", built.recipe, *servers.options)
