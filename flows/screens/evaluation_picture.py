@@ -21,7 +21,7 @@ from training.evaluation.chroma import Chroma
 from training.metrics.timing import SoundingChord, Timing
 
 _INK: Final = (37, 99, 176)  # of the chroma: a blue that can be seen on white and on near black
-_LEFT, _WIDTH = 56, 900  # px: names of lanes and notes, then time
+LEFT, WIDTH = 56, 900  # px: names of lanes and notes, then time
 _ROW: Final = 11  # px a pitch class
 _LANE: Final = 20  # px a lane of chords
 _TICKS: Final = 11
@@ -57,20 +57,21 @@ def picture(chroma: Chroma, labels: Labels, timing: Timing) -> str:
         if times_s:
             parts += _beat_lane(name, times_s, downbeats_s, bottom, span_s)
             bottom += _TICKS + 3
-    parts += _seconds(bottom, span_s)
-    size = f'viewBox="0 0 {_LEFT + _WIDTH + 18} {bottom + 16}"'
+    parts += second_marks(bottom, span_s)
+    size = f'viewBox="0 0 {LEFT + WIDTH + 18} {bottom + 16}"'
     return (
         f'<svg class="clip" {size} role="img" aria-label="chroma '
         f'with chords and beats">{"".join(parts)}</svg>'
     )
 
 
-def _x(time_s: float, span_s: float) -> float:
-    return round(_LEFT + _WIDTH * min(time_s, span_s) / span_s, 1)
+def position(time_s: float, span_s: float) -> float:
+    """Where a time stands in a picture of so many seconds, in px."""
+    return round(LEFT + WIDTH * min(max(time_s, 0.0), span_s) / span_s, 1)
 
 
 def _lane_name(name: str, y: float) -> str:
-    return f'<text class="lane" x="{_LEFT - 6}" y="{y}" text-anchor="end">{name}</text>'
+    return f'<text class="lane" x="{LEFT - 6}" y="{y}" text-anchor="end">{name}</text>'
 
 
 def _chord_lane(
@@ -79,7 +80,7 @@ def _chord_lane(
     """Chord names from where each begins; a name that has no room is in its tooltip alone."""
     yield _lane_name(name, top + 14)
     for text, at_s, end_s in chords:
-        left, right = _x(at_s, span_s), _x(end_s, span_s)
+        left, right = position(at_s, span_s), position(end_s, span_s)
         if right <= left:
             continue
         title = escape(text)
@@ -99,15 +100,15 @@ def _chroma_image(chroma: Chroma, top: int, span_s: float) -> Iterator[str]:
     for row, pitch in enumerate(range(11, -1, -1)):
         if pitch in (0, 2, 4, 5, 7, 9, 11):
             yield (
-                f'<text class="pitch" x="{_LEFT - 6}" y="{top + row * _ROW + 9}" '
+                f'<text class="pitch" x="{LEFT - 6}" y="{top + row * _ROW + 9}" '
                 f'text-anchor="end">{spell(pitch)}</text>'
             )
     columns = min(chroma.levels.shape[1], max(1, round(span_s * chroma.frames_per_s)))
-    width = _x(columns / chroma.frames_per_s, span_s) - _LEFT
+    width = position(columns / chroma.frames_per_s, span_s) - LEFT
     image = base64.b64encode(png(chroma.levels[::-1, :columns])).decode()
-    yield f'<rect class="back" x="{_LEFT}" y="{top}" width="{_WIDTH}" height="{12 * _ROW}"/>'
+    yield f'<rect class="back" x="{LEFT}" y="{top}" width="{WIDTH}" height="{12 * _ROW}"/>'
     yield (
-        f'<image x="{_LEFT}" y="{top}" width="{width:.1f}" height="{12 * _ROW}" '
+        f'<image x="{LEFT}" y="{top}" width="{width:.1f}" height="{12 * _ROW}" '
         f'preserveAspectRatio="none" href="data:image/png;base64,{image}"/>'
     )
 
@@ -118,8 +119,8 @@ def _boundaries(
     for _, at_s, _ in chords:
         if 0 < at_s < span_s:
             yield (
-                f'<line class="boundary" x1="{_x(at_s, span_s)}" '
-                f'x2="{_x(at_s, span_s)}" y1="{top}" y2="{bottom}"/>'
+                f'<line class="boundary" x1="{position(at_s, span_s)}" '
+                f'x2="{position(at_s, span_s)}" y1="{top}" y2="{bottom}"/>'
             )
 
 
@@ -131,18 +132,19 @@ def _beat_lane(
     for time_s in times_s:
         if time_s <= span_s:
             high = _TICKS if time_s in downbeats else _TICKS / 2
-            x = _x(time_s, span_s)
+            x = position(time_s, span_s)
             yield (
                 f'<line class="beat {name}" x1="{x}" x2="{x}" '
                 f'y1="{top + 2}" y2="{top + 2 + high}"/>'
             )
 
 
-def _seconds(top: int, span_s: float) -> Iterator[str]:
+def second_marks(top: int, span_s: float) -> Iterator[str]:
+    """Seconds below what ends at `top`, at most twelve of them."""
     step = next(step for step in (1, 2, 5, 10, 20) if span_s / step <= 12)
     for second in range(0, int(span_s) + 1, step):
         yield (
-            f'<text class="note" x="{_x(second, span_s)}" y="{top + 13}" '
+            f'<text class="note" x="{position(second, span_s)}" y="{top + 13}" '
             f'text-anchor="middle">{second} s</text>'
         )
 

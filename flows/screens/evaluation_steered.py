@@ -10,14 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from flows.screens.evaluation_picture import png
+from flows.screens.evaluation_picture import LEFT, WIDTH, png, position, second_marks
 from schemas.controls import CONTROL_RATE_HZ, NO_PITCH
 from schemas.pitch import spell
 from training.evaluation.report import ClipReport
 from training.generation.steered_facts import Matrix, SteeredFacts
 from training.timed_controls.steer_options import SteerWay
 
-_LEFT, _WIDTH = 56, 900  # px, as the picture of chroma below
 _OUTLINE: Final = 56  # px high
 _LEVELS: Final = 110
 _TONE: Final = 8  # px a pitch class
@@ -61,8 +60,8 @@ def _pictures(clip: ClipReport, facts: SteeredFacts) -> Iterator[str]:
     if not top:
         return
     own = list(_recorded(facts, top, span_s))
-    parts = [*own, *parts, *_joins(facts.joins_s, top, span_s), *_seconds(top, span_s)]
-    size = f'viewBox="0 0 {_LEFT + _WIDTH + 18} {top + 18}"'
+    parts = [*own, *parts, *_joins(facts.joins_s, top, span_s), *second_marks(top, span_s)]
+    size = f'viewBox="0 0 {LEFT + WIDTH + 18} {top + 18}"'
     if asked is not None or own:
         recorded = "; grey ground: the recording" if own else ""
         yield f'<p class="facts">Broad: asked; fine: heard{recorded}.</p>'
@@ -72,24 +71,20 @@ def _pictures(clip: ClipReport, facts: SteeredFacts) -> Iterator[str]:
     )
 
 
-def _x(time_s: float, span_s: float) -> float:
-    return round(_LEFT + _WIDTH * min(max(time_s, 0.0), span_s) / span_s, 1)
-
-
 def _lane(name: str, y: float) -> str:
-    return f'<text class="lane" x="{_LEFT - 6}" y="{y:g}" text-anchor="end">{name}</text>'
+    return f'<text class="lane" x="{LEFT - 6}" y="{y:g}" text-anchor="end">{name}</text>'
 
 
 def _outline(outline: Sequence[float], top: int) -> Iterator[str]:
     """The wave's magnitudes, mirrored."""
-    middle, step = top + _OUTLINE / 2, _WIDTH / max(1, len(outline))
+    middle, step = top + _OUTLINE / 2, WIDTH / max(1, len(outline))
     highest = max(*outline, 1e-3)
     up = [
-        f"{_LEFT + (index + 0.5) * step:.1f},{middle - value / highest * _OUTLINE / 2:.1f}"
+        f"{LEFT + (index + 0.5) * step:.1f},{middle - value / highest * _OUTLINE / 2:.1f}"
         for index, value in enumerate(outline)
     ]
     down = [
-        f"{_LEFT + (index + 0.5) * step:.1f},{middle + value / highest * _OUTLINE / 2:.1f}"
+        f"{LEFT + (index + 0.5) * step:.1f},{middle + value / highest * _OUTLINE / 2:.1f}"
         for index, value in reversed(list(enumerate(outline)))
     ]
     yield _lane("wave", middle + 4)
@@ -107,12 +102,12 @@ def _levels(
 
     for level in (-50, -30, -10):
         at = f'y1="{y(level)}" y2="{y(level)}"'
-        yield f'<line class="grid" x1="{_LEFT}" x2="{_LEFT + _WIDTH}" {at}/>'
+        yield f'<line class="grid" x1="{LEFT}" x2="{LEFT + WIDTH}" {at}/>'
         yield _lane(f"{level} dB", y(level) + 4)
     for name, values in (("asked", asked), ("heard", heard)):
         for run in _runs(values[:_MOST_CURVE]):
             points = " ".join(
-                f"{_x((at + 0.5) / CONTROL_RATE_HZ, span_s)},{y(value)}" for at, value in run
+                f"{position((at + 0.5) / CONTROL_RATE_HZ, span_s)},{y(value)}" for at, value in run
             )
             title = f"<title>{name}</title>"
             yield f'<polyline class="curve {name}" points="{points}">{title}</polyline>'
@@ -132,7 +127,7 @@ def _tones(
     """Pitch classes from B down to C: broad boxes asked for, bars heard within them."""
     for pitch in (0, 2, 4, 5, 7, 9, 11):
         yield (
-            f'<text class="pitch" x="{_LEFT - 6}" y="{top + (11 - pitch) * _TONE + _TONE}" '
+            f'<text class="pitch" x="{LEFT - 6}" y="{top + (11 - pitch) * _TONE + _TONE}" '
             f'text-anchor="end">{spell(pitch)}</text>'
         )
     for name, values, inset in (("asked", asked, 0), ("heard", heard, 2)):
@@ -140,7 +135,9 @@ def _tones(
         for value, run in groupby(values[:_MOST_CURVE]):
             length = len(list(run))
             if value is not None and value != NO_PITCH:
-                left, right = (_x(frame / CONTROL_RATE_HZ, span_s) for frame in (at, at + length))
+                left, right = (
+                    position(frame / CONTROL_RATE_HZ, span_s) for frame in (at, at + length)
+                )
                 yield (
                     f'<rect class="tone {name}" x="{left}" width="{right - left:.1f}" '
                     f'y="{top + (11 - value) * _TONE + inset}" height="{_TONE - 2 * inset}"/>'
@@ -153,7 +150,7 @@ def _recorded(facts: SteeredFacts, bottom: int, span_s: float) -> Iterator[str]:
     first, last = facts.new_s
     for start_s, end_s in ((0.0, first), (last, span_s)):
         if end_s - start_s > 1 / CONTROL_RATE_HZ:
-            left, right = _x(start_s, span_s), _x(end_s, span_s)
+            left, right = position(start_s, span_s), position(end_s, span_s)
             yield (
                 f'<rect class="own" x="{left}" width="{right - left:.1f}" y="0" height="{bottom}">'
                 "<title>the recording</title></rect>"
@@ -163,18 +160,9 @@ def _recorded(facts: SteeredFacts, bottom: int, span_s: float) -> Iterator[str]:
 def _joins(joins_s: Sequence[float], bottom: int, span_s: float) -> Iterator[str]:
     for at_s in joins_s:
         if 0 < at_s < span_s:
-            x = _x(at_s, span_s)
+            x = position(at_s, span_s)
             yield f'<line class="join" x1="{x}" x2="{x}" y1="0" y2="{bottom}"/>'
             yield f'<text class="join" x="{x + 3}" y="10">join</text>'
-
-
-def _seconds(top: int, span_s: float) -> Iterator[str]:
-    step = next(step for step in (1, 2, 5, 10, 20) if span_s / step <= 12)
-    for second in range(0, int(span_s) + 1, step):
-        yield (
-            f'<text class="note" x="{_x(second, span_s)}" y="{top + 12}" '
-            f'text-anchor="middle">{second} s</text>'
-        )
 
 
 def _forms(clip: ClipReport, facts: SteeredFacts) -> Iterator[str]:

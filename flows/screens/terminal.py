@@ -74,28 +74,32 @@ console: Final = Screen()
 stderr_console: Final = Screen(stderr=True)  # for progress where standard output is for a program
 
 
-@contextmanager
-def watching(screen: Screen = console) -> Iterator[Watch]:
-    """A progress bar per stage; where there is no terminal, one line per finished stage."""
-    from flows.build.order import STEPS  # what a build needs: see above
-
-    columns = (
-        TextColumn(f"{{task.description:>{max(map(len, STEPS))}}}", markup=False),
+def _bars(screen: Screen, width: int = 0, *, transient: bool = False) -> Progress:
+    """Progress with time left, names to the right within a width; nothing without a terminal."""
+    return Progress(
+        TextColumn(
+            f"{{task.description:>{width}}}" if width else "{task.description}", markup=False
+        ),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left", markup=False),
         TimeRemainingColumn(),
-    )
-    # Not redirected: rich would read colours out of what others print meanwhile.
-    shown = Progress(
-        *columns,
         console=screen,
         disable=not screen.is_terminal,
+        # rich would read colours out of what others print meanwhile
         redirect_stdout=False,
         redirect_stderr=False,
+        transient=transient,
     )
-    with shown as bars:
+
+
+@contextmanager
+def watching(screen: Screen = console) -> Iterator[Watch]:
+    """A progress bar per stage; where there is no terminal, one line per finished stage."""
+    from flows.build.order import STEPS  # what a build needs: see above
+
+    with _bars(screen, max(map(len, STEPS))) as bars:
         tasks: dict[str, TaskID] = {}
         finished: set[str] = set()
 
@@ -124,23 +128,7 @@ def counting(what: str, total: int, screen: Screen = console) -> Callable[[int],
 @contextmanager
 def tries(screen: Screen = console) -> Iterator[Callable[[int, int], None]]:
     """Shows, on a terminal, how much of a piece is done and how long the rest takes."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left", markup=False),
-        TimeRemainingColumn(),
-    )
-    shown = Progress(
-        *columns,
-        console=screen,
-        disable=not screen.is_terminal,
-        redirect_stdout=False,
-        redirect_stderr=False,
-        transient=True,
-    )
-    with shown as bars:
+    with _bars(screen, transient=True) as bars:
         task = bars.add_task("played", total=None, visible=False)
 
         def watch(done: int, total: int) -> None:

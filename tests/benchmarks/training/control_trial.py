@@ -35,13 +35,14 @@ from schemas.labels import ChordSegment, Labels
 from schemas.pitch import Key
 from schemas.recipe import Recipe
 from schemas.sample import Sample
+from tests.benchmarks.training.held_out_songs import first_text, held_out_songs
 from training.conditions import Condition
 from training.conditions.clip_controls import ALWAYS, ClipControls, ControlCurves, Known, Span
 from training.evaluation.ceilings import read_ceilings
 from training.evaluation.clips import MadeClip
 from training.evaluation.estimated import EstimatedClip, estimate
 from training.evaluation.judges.hearing import judged
-from training.evaluation.originals import held_out, originals
+from training.evaluation.originals import originals
 from training.generation.generate import GenerationRequest, Generator
 from training.metrics.controls import PromptControls
 from training.metrics.intervals import mean_interval
@@ -264,7 +265,7 @@ def _played(generator: Generator, pieces: Sequence[Asked], folder: Path) -> list
 
 def _recorded(shards: str, most: int, folder: Path) -> list[tuple[Asked, MadeClip]]:
     """Held-out recordings, asked for what their labels say."""
-    samples = list(_songs(shards, most))
+    samples = list(held_out_songs(shards, most))
     clips = [
         MadeClip(one.key, "", PromptControls(), "", timing_of(one.labels), reference=one.key)
         for one in samples
@@ -319,7 +320,7 @@ MASKS: Final = (
 def curves(run: str, shards: str, songs: int) -> None:
     """The table of curves."""
     generator = Generator.of(run)
-    samples = list(_songs(shards, songs))
+    samples = list(held_out_songs(shards, songs))
     print("| curve | asked | clips | as asked | as the other |")
     print("|---|---|---:|---:|---:|")
     for condition in (Condition.DYNAMICS, Condition.MELODY):
@@ -327,15 +328,6 @@ def curves(run: str, shards: str, songs: int) -> None:
             with temporary_folder() as folder:
                 heard = _heard_curves(generator, samples, condition, mask, Path(folder))
             print(_curve_rows(samples, heard, condition, mask))
-
-
-def _songs(shards: str, songs: int) -> Iterator[Sample]:
-    chosen, _ = held_out(find_shards(shards).shards)
-    seen: set[str] = set()
-    for _, sample in originals(chosen):
-        if sample and sample.song_id not in seen and len(seen) < songs:
-            seen.add(sample.song_id)
-            yield sample
 
 
 def _heard_curves(
@@ -350,17 +342,13 @@ def _heard_curves(
     requests = [
         GenerationRequest(
             one.key,
-            _text(one),
+            first_text(one),
             ClipControls(one.labels, _only(other.controls, condition), known),
         )
         for one, other in zip(samples, asked, strict=True)
     ]
     wanted = [AskedCurves(dynamics_db=one.controls.dynamics_db) for one in samples]
     return list(estimate(_written(generator, requests, folder, wanted), Recipe()))
-
-
-def _text(sample: Sample) -> str:
-    return sample.captions[0].text if sample.captions else ""
 
 
 def _only(controls: AudioControls, condition: Condition) -> ControlCurves:

@@ -21,7 +21,7 @@ are 95 %, by bootstrap over clips.
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
@@ -30,16 +30,15 @@ from typing import Any, Final, NamedTuple
 import soundfile
 import torch
 
-from pipelines.shards.find import find_shards
 from pipelines.storage.temporary import temporary_folder
 from schemas.recipe import Recipe
 from schemas.sample import Sample
+from tests.benchmarks.training.held_out_songs import first_text, held_out_songs
 from training.conditions.clip_controls import ClipControls
 from training.evaluation.clips import MadeClip
 from training.evaluation.estimated import estimate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.generated import generate_clips
-from training.evaluation.originals import held_out, originals
 from training.evaluation.targets import target_prompts
 from training.generation.generate import GenerationRequest, Generator, Wave
 from training.metrics.controls import PromptControls
@@ -146,7 +145,7 @@ def _stored(one: Figure) -> list[float]:
 def _seconds(generator: Generator, shards: str) -> float:
     """Of one clip at a time, sound and all."""
     spent = []
-    for one in _songs(shards, TIMED):
+    for one in held_out_songs(shards, TIMED):
         before = time.perf_counter()
         generator.play([GenerationRequest(one.key, "A calm song", ClipControls(one.labels))])
         spent.append(time.perf_counter() - before)
@@ -177,7 +176,7 @@ def steered(given: argparse.Namespace) -> None:
     """The table of optimised intensity."""
     student = Generator.of(given.student, "cpu")
     rows = Rows(given.out, "steered")
-    songs = list(_songs(given.shards, given.songs))
+    songs = list(held_out_songs(given.shards, given.songs))
     found = []
     for index, one in enumerate(songs):
         other = songs[(index + 1) % len(songs)]
@@ -194,7 +193,7 @@ def _steered(
     student: Generator, song: Sample, other: Sample, given: argparse.Namespace
 ) -> dict[str, Any]:
     """A clip without and with its noise moved towards another's dynamics, as it is heard."""
-    request = GenerationRequest(song.key, _text(song), ClipControls(song.labels))
+    request = GenerationRequest(song.key, first_text(song), ClipControls(song.labels))
     frames, asked_db = len(song.controls.dynamics_db), other.controls.dynamics_db
     wanted_db = list(asked_db)[:frames] + [asked_db[-1]] * max(0, frames - len(asked_db))
     played = _jumps(student, given.played)
@@ -233,20 +232,6 @@ def _heard(
     found = dynamics_figures(wanted_db, heard.controls.dynamics_db)
     assert found is not None
     return {"error": found.error_db**2, "correlation": found.correlation or 0.0}
-
-
-def _songs(shards: str, count: int) -> Iterator[Sample]:
-    """The first sample of each of so many held-out songs."""
-    chosen, _ = held_out(find_shards(shards).shards)
-    seen: set[str] = set()
-    for _, sample in originals(chosen):
-        if sample and sample.song_id not in seen and len(seen) < count:
-            seen.add(sample.song_id)
-            yield sample
-
-
-def _text(sample: Sample) -> str:
-    return sample.captions[0].text if sample.captions else ""
 
 
 def _mean(values: Sequence[float]) -> str:
