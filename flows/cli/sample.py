@@ -125,7 +125,7 @@ def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
     from pipelines.labels.lead_sheet import heading, lead_sheet
 
     request = asking.request(caption)
-    labels = request.piece.controls.labels
+    labels = request.labels
     output.say("\n".join((*request.lines, f"     {heading(labels)}", *lead_sheet(labels))))
     jobs = [PieceJob(request, asking.seed, str(number)) for number in range(output.pieces)]
     played = list(_played(asking.generator, jobs, output))

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 from flows.build.recipe_files import validated_as
+from pipelines.labels.transform import cut
+from schemas.labels import Labels
 from schemas.recipe import Recipe
 from training.conditions import Condition
 from training.control_predictors.predictors import Predictors
@@ -15,6 +17,7 @@ from training.generation.steered import (
     SteerAsk,
     Ways,
     needs_steering,
+    return_frames,
     sampling_of,
     way_lines,
 )
@@ -45,6 +48,7 @@ class SamplingRequest(NamedTuple):
     piece: AskedPiece
     sampling: SamplingConfig
     lines: tuple[str, ...]
+    labels: Labels  # of what will be heard: of a loop without its beginning once more
     # what is asked beside controls; none where the model plays it at once, as it is told
     ask: SteerAsk | None = None
 
@@ -106,8 +110,11 @@ def sampling_request(
         *untaken_notes(piece, config, ways),
         *way_lines(ways),
     )
-    needs = needs_steering(ask, ways, piece.controls.labels.duration_s, generator)
-    return SamplingRequest(piece, sampling, lines, ask if needs else None)
+    labels = piece.controls.labels
+    needs = needs_steering(ask, ways, labels.duration_s, generator)
+    again_s = return_frames(generator) / generator.codec.facts.frames_per_s if ask.loop else 0.0
+    heard = cut(labels, labels.duration_s - again_s)
+    return SamplingRequest(piece, sampling, lines, heard, ask if needs else None)
 
 
 class Asking(NamedTuple):

@@ -62,6 +62,7 @@ def played(model: Path, out: Path, *arguments: object) -> tuple[GeneratedPiece, 
     sheet = GeneratedPiece.model_validate_json(Path(file).with_suffix(".json").read_text())
     wave, _ = soundfile.read(file, dtype="float32")
     assert sheet.labels.duration_s == pytest.approx(len(wave) / RATE, abs=1e-3)
+    assert answer["labels"]["duration_s"] == pytest.approx(len(wave) / RATE, abs=1e-3)
     return sheet, wave, answer
 
 
