@@ -3,7 +3,7 @@
     python -m tests.benchmarks.training.student_trial kept TEACHER STUDENT SHARDS --out FOLDER
         [--prompts 50] [--steps 1 2 4 8] [--gammas 0 0.25 0.5 1]
     python -m tests.benchmarks.training.student_trial steered STUDENT SHARDS --out FOLDER
-        [--songs 50] [--most 70] [--jumps 1] [--played 4]
+        [--songs 50] [--most 40] [--jumps 4] [--played 4]
 
 `kept`: the same prompts of held-out samples, played by the teacher as its recipe says and in as few
 steps as the student, and by the student in so many steps with so much fresh noise; the control
@@ -255,10 +255,10 @@ def main() -> None:
     other.add_argument("student")
     other.add_argument("shards")
     other.add_argument("--songs", type=int, default=50)
-    other.add_argument("--most", type=int, default=70)
-    other.add_argument("--jumps", type=int, default=1)
+    other.add_argument("--most", type=int, default=40)
+    other.add_argument("--jumps", type=int, default=4)
     other.add_argument("--played", type=int, default=4)
-    other.add_argument("--lr", type=float, default=5e-3)
+    other.add_argument("--lr", type=float, default=OptimiseConfig().lr)
     other.set_defaults(run=steered)
     for one in (table, other):
         one.add_argument("--out", type=Path, required=True)

@@ -139,7 +139,7 @@ def test_it_ends_where_it_is_enough() -> None:
 
 
 def test_a_loss_that_is_not_a_number_is_told() -> None:
-    with pytest.raises(TrainingError, match=r"the loss of step 0 is not a number: lower lr 0.005"):
+    with pytest.raises(TrainingError, match=r"the loss of step 0 is not a number: lower lr 0.05"):
         optimised(
             ideal(FLOW),
             drawn(1, 2, 4, 3),
