@@ -94,6 +94,7 @@ def test_no_file_names_a_forgotten_song_but_the_ledger(built: Built, tmp_path: P
     assert after == {name: before[name] for name in before if not name.startswith(song_id)}
 
 
+@pytest.mark.slow  # two builds more than the one above
 def test_the_rest_is_whole_stays_as_it_is_and_the_song_stays_out_until_it_is_let_in(
     built: Built, tmp_path: Path
 ) -> None:
