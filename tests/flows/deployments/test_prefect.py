@@ -178,6 +178,7 @@ def test_a_run_whose_machine_is_gone_is_found_by_its_silence_and_resumes(
     ]
 
 
+@pytest.mark.slow  # a minute and a half; a scheduled build is tried above
 def test_nightly_does_nothing_where_nothing_is_new_and_publishes_a_version_where_something_is(
     server: Server, corpus: Corpus
 ) -> None:
