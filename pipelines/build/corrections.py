@@ -4,7 +4,7 @@ They are an input of their bucket, as audio is: what depends on labels reads the
 `annotations_in_force`, and has them in its fingerprint by `corrections_seen`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipelines.build.outputs import Job
@@ -68,9 +68,14 @@ def corrections_seen(job: Job) -> Any:
     return {clip: edit.model_dump(mode="json") for clip, edit in sorted(found.items())}
 
 
-def annotations_in_force(job: Job) -> list[Annotation]:
-    """A bucket's annotations, with what people set right in place of what was heard."""
-    edits = corrections_of(job)
+def annotations_in_force(
+    job: Job, corrections: Mapping[str, Correction] | None = None
+) -> list[Annotation]:
+    """A bucket's annotations, with what people set right in place of what was heard.
+
+    `corrections` are those of `corrections_of`, for whoever has read them.
+    """
+    edits = corrections_of(job) if corrections is None else corrections
     return [
         row.replaced(labels=corrected(row.labels, edits[row.clip_key]))
         if row.clip_key in edits

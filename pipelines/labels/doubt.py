@@ -10,15 +10,18 @@ def all_right(labels: Labels) -> float:
     """The chance that all labels are right, if each is so by itself: what is low is looked at
     first.
     """
-    return chance_of_all(
-        (
-            labels.key.confidence,
-            labels.tempo.confidence,
-            labels.meter.confidence,
-            labels.chords.confidence,
-            labels.beats.confidence,
-            labels.beats.downbeat_confidence,
-        )
+    return chance_of_all(confidences(labels))
+
+
+def confidences(labels: Labels) -> tuple[float, ...]:
+    """The chance of each label to be right: key, tempo, meter, chords, beats, downbeats."""
+    return (
+        labels.key.confidence,
+        labels.tempo.confidence,
+        labels.meter.confidence,
+        labels.chords.confidence,
+        labels.beats.confidence,
+        labels.beats.downbeat_confidence,
     )
 
 

@@ -155,9 +155,9 @@ def _known(store: Store, song: str) -> SoughtSong:
     song_id = song_id or next(iter(ids))
     before = entries[song_id].inputs if song_id in entries else ()
     names = {row["member"] or row["uri"] for row in rows}
-    shared = _shared(store, names, song_id)
+    shared, taken = _of_others(store, names, song_id)
     own = sorted(name for name in names - shared if name)
-    files = {name.rpartition("/")[2] for name in own} - _files_of_others(store, song_id)
+    files = {_file_of(name) for name in own} - taken
     inputs = tuple(dict.fromkeys([*before, *(row["row"] for row in rows)]))
     return SoughtSong(song_id, inputs, tuple(dict.fromkeys([*own, *sorted(files)])))
 
@@ -195,18 +195,27 @@ def _inputs(store: Store, song_id: str, name: str) -> Iterator[dict[str, str]]:
             yield row
 
 
-def _shared(store: Store, names: set[str], song_id: str) -> set[str]:
-    """Names of files that other songs come from, too, such as a shard."""
-    return {
-        row["member"] or row["uri"]
-        for row in _listed(store)
-        if row["song_id"] != song_id and (row["member"] or row["uri"]) in names
-    }
+def _of_others(store: Store, names: set[str], song_id: str) -> tuple[set[str], set[str]]:
+    """Which of these names other songs come from, too, such as a shard's; and of the names of files
+    in them, which files of others have.
+    """
+    files = {_file_of(name) for name in names}
+    shared, taken = set[str](), set[str]()
+    for row in _listed(store):
+        if row["song_id"] != song_id:
+            name = row["member"] or row["uri"]
+            shared |= names & {name}
+            taken |= files & {_file_of(name)}
+    return shared, taken
 
 
-def _files_of_others(store: Store, song_id: str) -> set[str]:
-    rows = (row for row in _listed(store) if row["song_id"] != song_id)
-    return {(row["member"] or row["uri"]).rpartition("/")[2] for row in rows}
+def _file_of(name: str) -> str:
+    """The last part of a path or a URL.
+
+    >>> _file_of("s3://music/a/song.flac")
+    'song.flac'
+    """
+    return name.rpartition("/")[2]
 
 
 def _in_clips(store: Store, song_id: str) -> bool:

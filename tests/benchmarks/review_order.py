@@ -23,7 +23,7 @@ from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import ANNOTATIONS, CLIPS
 from pipelines.labels.agreement import agreement
-from pipelines.labels.doubt import all_right
+from pipelines.labels.doubt import all_right, confidences
 from pipelines.labels.transform import clip_labels
 from pipelines.storage.store import Store
 from pipelines.synthesis.recovery import clip_truth
@@ -66,14 +66,7 @@ def errors(right: LabelAgreement) -> int:
 
 def weakest(labels: Labels) -> float:
     """The chance that the least sure label is right."""
-    return min(
-        labels.key.confidence,
-        labels.tempo.confidence,
-        labels.meter.confidence,
-        labels.chords.confidence,
-        labels.beats.confidence,
-        labels.beats.downbeat_confidence,
-    )
+    return min(confidences(labels))
 
 
 def times_chance(clips: list[LookedAt], rank: Callable[[Labels], float], share: float) -> float:

@@ -136,8 +136,8 @@ def verdict(known: JudgedClip, recipe: FilterRecipe) -> Verdict:
 
 def filter_bucket(job: Job) -> Done:
     """A verdict on every annotated clip of a bucket."""
-    annotations = {row.clip_key: row for row in annotations_in_force(job)}
     held_out, corrections = _held_out_copies(job), corrections_of(job)
+    annotations = {row.clip_key: row for row in annotations_in_force(job, corrections)}
     known = (
         JudgedClip(
             clip,
