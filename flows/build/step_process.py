@@ -161,7 +161,7 @@ class StepProcess(ProcessGroup):
         step: str,
         share: str,
         order: StepOrder,
-        on_progress: Callable[[int, int], None],
+        on_progress: Callable[[str, int, int], None],
         on_line: Callable[[str], None],
     ) -> Any:
         """Take a step, or several of a chain with commas between, or a share of them.
@@ -186,7 +186,8 @@ class StepProcess(ProcessGroup):
                 continue
             answer = json.loads(line)
             if "progress" in answer:
-                on_progress(answer["progress"]["done"], answer["progress"]["total"])
+                state = answer["progress"]
+                on_progress(state["step"], state["done"], state["total"])
             if "error" in answer:
                 raise StepFailed(f"step {step}: {answer['error']}", final=answer["final"])
             if "reports" in answer:
@@ -225,7 +226,7 @@ class StepProcesses:
         step: str,
         share: str,
         order: StepOrder,
-        on_progress: Callable[[int, int], None],
+        on_progress: Callable[[str, int, int], None],
         on_line: Callable[[str], None],
     ) -> Any:
         """Take a step, or several of a chain, in an idle process or a new one; one in which it

@@ -31,22 +31,27 @@ _EVERY_S: Final = 5.0
 
 
 class StepProgressBar:
-    """The progress artifact of one step; a step that ends at once has none."""
+    """The progress artifact of one step, or of a chain of them together; what ends at once has
+    none.
+    """
 
-    def __init__(self, corpus: str, step: str) -> None:
-        self._key, self._step = key("progress", corpus, step), step
+    def __init__(self, corpus: str, steps: str) -> None:
+        self._key, self._steps = key("progress", corpus, steps), steps
+        self._parts: dict[str, tuple[int, int]] = {}  # by step: done, and of how many
         self._artifact: UUID | None = None
         self._shown_at = time.monotonic()
 
-    def show(self, done: int, total: int) -> None:
-        """Show that so many of all inputs or clips are done."""
+    def show(self, step: str, done: int, total: int) -> None:
+        """Show that so many of all inputs or clips are done by a step."""
+        self._parts[step] = (done, total)
+        done, total = map(sum, zip(*self._parts.values(), strict=True))
         ended = done >= total
         if not total or (
             time.monotonic() - self._shown_at < _EVERY_S and not (ended and self._artifact)
         ):
             return
         self._shown_at, percent = time.monotonic(), round(100.0 * done / total, 1)
-        description = f"{self._step}: {done} of {total}"
+        description = f"{self._steps}: {done} of {total}"
         if self._artifact is None:
             made = create_progress_artifact(percent, key=self._key, description=description)
             self._artifact = made if isinstance(made, UUID) else None

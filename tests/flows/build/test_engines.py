@@ -148,7 +148,7 @@ def test_shares_taken_side_by_side_by_warm_processes_give_the_same_bytes(
                         ",".join(chain),
                         part,
                         order,
-                        lambda _done, _total: None,
+                        lambda _step, _done, _total: None,
                         lambda _line: None,
                     )
                     for process, part in zip(processes, parts)
