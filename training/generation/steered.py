@@ -19,13 +19,14 @@ from training.errors import TrainingError
 from training.generation.generate import GenerationRequest, Generator
 from training.generation.nearness import JudgedSound, Nearness, nearness
 from training.generation.strip import SoundAround, Strip, looped_sound
-from training.generation.windows import Window, controls_within, windows
+from training.generation.windows import Window, windows
 from training.nets import NetConfig
 from training.samplers.config import SamplingConfig
 from training.steering.asked import AskedForm, FormSoFar, SteerAim, WindowAsk, asked_loss
 from training.steering.listening import Ear
 from training.steering.optimise import OptimiseConfig, Steering
 from training.steering.steer import KnownLatents, KnownWay, SteerPlan
+from training.timed_controls.joining import controls_within
 from training.timed_controls.steer_options import SteerWay
 
 _RETURN_S: Final = 1.0  # of a loop's beginning is played once more behind its end

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from pipelines.labels.transform import excerpt
-from training.conditions.clip_controls import ClipControls, KeySpan, Span
 from training.errors import TrainingError
 
 
@@ -53,26 +51,3 @@ def windows(known_T: torch.Tensor, most: int, overlap: int) -> tuple[Window, ...
         found.append(Window(start, known[start : start + size].clone()))
         known[start : start + size] = True
     return tuple(found)
-
-
-def controls_within(controls: ClipControls, start_s: float, end_s: float) -> ClipControls:
-    """The controls of a part of a piece, in its own time: beats, bars and chords go on in it where
-    they stand in the piece.
-    """
-    length_s = end_s - start_s
-    known = {
-        condition: tuple(
-            Span(max(0.0, one.start_s - start_s), min(length_s, one.end_s - start_s))
-            for one in spans
-            if one.start_s < end_s and one.end_s > start_s
-        )
-        for condition, spans in controls.known.items()
-    }
-    keys = tuple(
-        KeySpan(max(0.0, one.start_s - start_s), min(length_s, one.end_s - start_s), one.key)
-        for one in controls.keys
-        if one.start_s < end_s and one.end_s > start_s
-    )
-    curves = controls.curves._replace(start_s=controls.curves.start_s - start_s)
-    labels = excerpt(controls.labels, start_s, end_s)
-    return ClipControls(labels, curves, known, keys)

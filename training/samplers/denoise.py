@@ -76,8 +76,12 @@ class _Walk:
         """Where a jump ends that leads to a point: there, or before, where noise is drawn anew;
         of other samplers none.
         """
-        if self._sampler is not Sampler.JUMP or not self._gamma:
-            return there if self._sampler is Sampler.JUMP else None
+        return self._before(there) if self._sampler is Sampler.JUMP else None
+
+    def _before(self, there: PathPoint) -> PathPoint:
+        """Where a jump ends for a point at which so much noise is drawn anew."""
+        if not self._gamma:
+            return there
         return self._objective.less_noisy(there, math.sqrt(1 - self._gamma**2))
 
     def said(
@@ -112,7 +116,7 @@ class _Walk:
             case Sampler.HEUN:
                 return self._heun(here, there, said)
             case Sampler.JUMP if self._gamma and there.sigma > 0:
-                end = self._objective.less_noisy(there, math.sqrt(1 - self._gamma**2))
+                end = self._before(there)
                 return renewed(straight(end, said), end, there, self._drawn(number))
             case Sampler.DDIM | Sampler.EULER | Sampler.JUMP:
                 return straight(there, said)

@@ -7,14 +7,13 @@ from itertools import pairwise
 from statistics import median
 from typing import Final, NamedTuple
 
-from pipelines.labels.transform import cut
 from schemas.labels import TIME_DECIMALS, Labels
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, Span
 from training.prompt_controls.grid import Grid
 from training.prompt_controls.requested import read_requested
 from training.timed_controls.asked import AskedPiece
-from training.timed_controls.joining import joined_controls
+from training.timed_controls.joining import controls_within, joined_controls
 from training.timed_controls.options import ControlOptions
 
 _LAST_BEATS: Final = 9  # of which the tempo is taken
@@ -142,25 +141,12 @@ def with_around(new: AskedPiece, around: HeardAround, chords_asked: bool) -> Ask
 
 def looped_piece(piece: AskedPiece, overlap_s: float) -> AskedPiece:
     """A piece with its own beginning behind it, for as long."""
-    again = _beginning(piece.controls, overlap_s)
+    again = controls_within(piece.controls, 0.0, overlap_s)
     length_s = piece.controls.labels.duration_s
     end_s = round(length_s + overlap_s, TIME_DECIMALS)
     common = piece.controls.labels.replaced(duration_s=end_s)
     spans = (Span(0.0, length_s), Span(length_s, end_s))
     return piece._replace(controls=joined_controls([piece.controls, again], spans, common))
-
-
-def _beginning(controls: ClipControls, end_s: float) -> ClipControls:
-    known = {
-        condition: tuple(
-            Span(one.start_s, min(one.end_s, end_s)) for one in spans if one.start_s < end_s
-        )
-        for condition, spans in controls.known.items()
-    }
-    keys = tuple(
-        one._replace(end_s=min(one.end_s, end_s)) for one in controls.keys if one.start_s < end_s
-    )
-    return ClipControls(cut(controls.labels, end_s), controls.curves, known, keys)
 
 
 def as_of_recording(

@@ -1,8 +1,9 @@
-"""The controls of parts, each in its own time, as those of one piece."""
+"""The controls of parts, each in its own time, as those of one piece; and back."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from pipelines.labels.transform import excerpt
 from schemas.labels import Claim, Labels
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, KeySpan, Known, Span
@@ -135,3 +136,26 @@ def _joined_curve(
         for place, frame in enumerate(frames_between(span, len(out))):
             out[frame] = curve[place] if place < len(curve) else None
     return tuple(out)
+
+
+def controls_within(controls: ClipControls, start_s: float, end_s: float) -> ClipControls:
+    """The controls of a part of a piece, in its own time: beats, bars and chords go on in it where
+    they stand in the piece.
+    """
+    length_s = end_s - start_s
+    known = {
+        condition: tuple(
+            Span(max(0.0, one.start_s - start_s), min(length_s, one.end_s - start_s))
+            for one in spans
+            if one.start_s < end_s and one.end_s > start_s
+        )
+        for condition, spans in controls.known.items()
+    }
+    keys = tuple(
+        KeySpan(max(0.0, one.start_s - start_s), min(length_s, one.end_s - start_s), one.key)
+        for one in controls.keys
+        if one.start_s < end_s and one.end_s > start_s
+    )
+    curves = controls.curves._replace(start_s=controls.curves.start_s - start_s)
+    labels = excerpt(controls.labels, start_s, end_s)
+    return ClipControls(labels, curves, known, keys)

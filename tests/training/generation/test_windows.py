@@ -8,8 +8,9 @@ from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, KeySpan, Span
 from training.conditions.rows import FrameGrid, frame_rows
 from training.errors import TrainingError
-from training.generation.windows import controls_within, windows
+from training.generation.windows import windows
 from training.prompt_controls.resolve import resolve_controls
+from training.timed_controls.joining import controls_within
 
 
 def known(*spans: tuple[int, int], frames: int) -> torch.Tensor:
