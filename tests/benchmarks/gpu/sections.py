@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import group_norm, scaled_dot_product_attention, silu
 
 from tests.benchmarks.gpu.batches import drawn, flan_shaped, rehearsed
+from tests.benchmarks.gpu.steering_step import PRESETS, noise_gradient
 from training.diffusion.sampling import sampled_latents
 from training.diffusion.text_encoder import TextCache
 from training.munet.attention import FeedForward
@@ -283,6 +284,18 @@ def play(bench: Bench) -> Iterator[Row]:
         }
 
 
+def steered(bench: Bench) -> Iterator[Row]:
+    """One step of optimised noise, a piece at a time: a gradient through steps of the sampler."""
+    for name in PRESETS:
+        recipe = _with(name, micro=1, compiled=False)
+        recipe = rehearsed(recipe) if bench.rehearsal else recipe
+        for steps in (2, 10):
+            bench.empty()
+            gradient = noise_gradient(recipe, bench.device, steps, narrow=bench.rehearsal)
+            spent = bench.median_s(gradient, times=3, warm=1)
+            yield {"what": f"{name}, {steps} steps", "s": spent, "peak_gib": bench.peak_gib()}
+
+
 class Section(NamedTuple):
     """A part of the measurement, and its share of the time."""
 
@@ -295,9 +308,10 @@ SECTIONS: Final = {
     "attention": Section(25, attention),
     "layouts": Section(15, layouts),
     "eager": Section(60, eager),
-    "compiled": Section(150, compiled),
+    "compiled": Section(130, compiled),
     "optimizer": Section(25, optimizer),
     "smaller": Section(90, smaller),
-    "play": Section(60, play),
+    "play": Section(50, play),
+    "steered": Section(40, steered),
     "profile": Section(30, profile),
 }
