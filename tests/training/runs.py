@@ -93,7 +93,7 @@ def recipe(shards: Path, net: NetConfig = NET, /, **knobs: object) -> TrainRecip
         "optim__warmup_steps": 2,
         "optim__ema": 0.5,
     }
-    preset = "tiny-dit" if isinstance(net, DitConfig) else "tiny"
+    preset = "tiny" if isinstance(net, DitConfig) else "tiny-munet"
     made = ready_recipe(preset).replaced(model=net)
     for section, values in settings(**(small | knobs)).items():
         made = made.replaced(**{section: getattr(made, section).replaced(**values)})

@@ -40,7 +40,7 @@ class DitConfig(FrameNetShape):
         return self
 
 
-# For minutes on a CPU, as the MuNet `tiny`, beside which it stands.
+# For minutes on a CPU: the preset `tiny`.
 TINY_DIT: Final = DitConfig(
     latent_channels=64,
     latent_bands=8,

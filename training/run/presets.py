@@ -39,12 +39,14 @@ _FLOW: Final = FlowConfig()
 # Mustango: 200 steps, guidance 3
 _PUBLISHED: Final = SamplingConfig(sampler=Sampler.DDIM, steps=200)
 
-# Minutes on a CPU, without any download.
+# Minutes on a CPU, without any download. In equal time, and of equal data, it has learned more than
+# the MuNet beside it.
 _TINY: Final = TrainRecipe(
-    model=preset(Preset.TINY),
-    objective=_OURS,
+    model=TINY_DIT,
+    objective=_FLOW,
     prompts=_PROMPTS,
-    sampling=_SAMPLING.replaced(steps=25),
+    # asks the net 25 times, and ends nearer to where endless steps would than 25 of Euler's
+    sampling=_SAMPLING.replaced(sampler=Sampler.HEUN, steps=13),
     run=RunRecipe(steps=1600, checkpoint_every=200, validate_every=200, play_every=800),
     data=DataRecipe(batch=16, micro_batch=16, workers=1),
     text=TextRecipe(cache_mb=1500),
@@ -65,11 +67,8 @@ _SMALL: Final = TrainRecipe(
 
 READY: Final = {
     "tiny": _TINY,
-    "tiny-dit": _TINY.replaced(
-        model=TINY_DIT,
-        objective=_FLOW,
-        # asks the net 25 times, and ends nearer to where endless steps would than 25 of Euler's
-        sampling=_SAMPLING.replaced(sampler=Sampler.HEUN, steps=13),
+    "tiny-munet": _TINY.replaced(
+        model=preset(Preset.TINY), objective=_OURS, sampling=_SAMPLING.replaced(steps=25)
     ),
     "small": _SMALL,
     "small-dit": _SMALL.replaced(

@@ -1,7 +1,7 @@
 """Two nets side by side on one corpus: what each has learned after the same CPU time, or the same
 data.
 
-    python -m tests.benchmarks.training.net_trial SHARDS --out OUT [--nets tiny tiny-dit]
+    python -m tests.benchmarks.training.net_trial SHARDS --out OUT [--nets tiny tiny-munet]
         [--minutes 12] [--seeds 0 1 2] [--samples 25600] [--prompts 50] [--set run.precision=fp32]
 
 SHARDS is a build with latents (`obbligato encode`). Each preset is timed first, for as many steps
@@ -165,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("shards")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--nets", nargs="+", default=["tiny", "tiny-dit"])
+    parser.add_argument("--nets", nargs="+", default=["tiny", "tiny-munet"])
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--samples", type=int)
     parser.add_argument("--prompts", type=int, default=50)

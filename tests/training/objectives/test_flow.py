@@ -82,7 +82,7 @@ def test_times_of_a_diffusion_lead_back_to_their_steps(steps: int) -> None:
 
 
 def test_a_recipe_of_before_is_a_munet_that_learns_a_diffusion() -> None:
-    tiny = READY["tiny"]
+    tiny = READY["tiny-munet"]
     before = tiny.model_dump(mode="json")
     assert (before["model"].pop("kind"), before["objective"].pop("kind")) == ("munet", "diffusion")
     assert TrainRecipe.model_validate(before) == tiny

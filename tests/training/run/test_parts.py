@@ -161,7 +161,7 @@ def test_operations_of_a_pass_are_counted() -> None:
     """A net of convolutions alone, by hand: a product is two operations, and going back costs twice
     as much as going forward.
     """
-    recipe = ready_recipe("tiny")
+    recipe = ready_recipe("tiny-munet")
     one = flops_per_sample(recipe, 64, 80, 8)
     assert flops_per_sample(recipe, 64, 160, 8) > 1.9 * one
     wider = recipe.replaced(
