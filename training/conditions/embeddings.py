@@ -1,10 +1,10 @@
 """Numbers as vectors: the fundamental music embedding and the music positional encoding; the time
-of the way to noise.
+of the way to noise; frame rows.
 
 Z. Guo, J. Kang, D. Herremans, "A Domain-Knowledge-Inspired Music Embedding Space and a Novel
 Attention Mechanism for Symbolic Music Modeling", AAAI 2023 (arXiv 2212.00973).
 
-Shapes: B samples, D width.
+Shapes: B samples, D width, T frames, R frame rows, M channels that they are mixed into.
 """
 
 import math
@@ -180,3 +180,18 @@ class TimeEmbedding(nn.Module):
             sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights)
         )
         return time_BD + position_BD
+
+
+class RowMixer(nn.Module):
+    """Frame rows mixed along time, once for all blocks."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(rows, width, 3, padding=1)
+        self.second = nn.Conv1d(width, width, 3, padding=1)
+
+    def forward(self, rows_BTR: torch.Tensor) -> torch.Tensor:
+        """(B, T, R) to (B, M, T)."""
+        rows_BRT = rows_BTR.to(self.first.weight.dtype).transpose(1, 2)
+        mixed_BMT: torch.Tensor = self.second(silu(self.first(rows_BRT)))
+        return mixed_BMT

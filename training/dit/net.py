@@ -11,13 +11,12 @@ from torch import nn
 from torch.nn.functional import pad, silu
 from torch.utils.checkpoint import checkpoint
 
-from training.conditions.embeddings import Jump, TimeEmbedding
+from training.conditions.embeddings import Jump, RowMixer, TimeEmbedding
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context
 from training.dit.block import MODULATIONS, DitBlock, Surroundings, normed
 from training.dit.config import DitConfig
-from training.munet.blocks import RowMixer
 
 _TIME_WIDTH: Final = 256  # of an encoded time, as in DiT
 

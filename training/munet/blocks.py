@@ -1,7 +1,7 @@
 """What a level of the UNet is made of.
 
-Shapes: B samples, C channels, T frames, F bands, E width of the step's embedding, R frame rows, M
-channels that they are mixed into.
+Shapes: B samples, C channels, T frames, F bands, E width of the step's embedding, M channels of
+mixed frame rows.
 """
 
 from typing import Final
@@ -16,21 +16,6 @@ from training.munet.config import MuNetConfig
 
 # the step's embedding is four times as wide as the finest level, as in latent diffusion
 STEP_WIDER: Final = 4
-
-
-class RowMixer(nn.Module):
-    """Frame rows mixed along time, once for all blocks."""
-
-    def __init__(self, rows: int, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv1d(rows, width, 3, padding=1)
-        self.second = nn.Conv1d(width, width, 3, padding=1)
-
-    def forward(self, rows_BTR: torch.Tensor) -> torch.Tensor:
-        """(B, T, R) to (B, M, T)."""
-        rows_BRT = rows_BTR.to(self.first.weight.dtype).transpose(1, 2)
-        mixed_BMT: torch.Tensor = self.second(silu(self.first(rows_BRT)))
-        return mixed_BMT
 
 
 class ResBlock(nn.Module):

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import avg_pool1d, silu
 from torch.utils.checkpoint import checkpoint
 
-from training.conditions.embeddings import Jump, TimeEmbedding
+from training.conditions.embeddings import Jump, RowMixer, TimeEmbedding
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context
@@ -20,7 +20,6 @@ from training.munet.blocks import (
     STEP_WIDER,
     Downsample,
     ResBlock,
-    RowMixer,
     UNetLayer,
     Upsample,
 )

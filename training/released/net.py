@@ -14,12 +14,11 @@ from torch import nn
 from torch.nn.functional import avg_pool1d
 
 from training.conditions import Condition
-from training.conditions.embeddings import Jump
+from training.conditions.embeddings import Jump, RowMixer
 from training.conditions.net_shape import check_inputs
 from training.conditions.rows import row_width
 from training.conditions.tokens import Context, Tokens
 from training.errors import TrainingError
-from training.munet.blocks import RowMixer
 from training.released.config import Family, ReleasedConfig
 
 _TOLD: Final = 1000.0  # our objectives tell times in thousandths, released nets take them whole
