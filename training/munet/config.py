@@ -94,9 +94,9 @@ class MuNetConfig(NetShape):
 
 
 PRESETS: Final = {
-    # For minutes on a CPU (the preset `tiny-munet`): 3.3 M parameters. Takes `mel` latents (64 × 80 × 8 for 10 s) and
-    # MiniLM's states. Sites where a frame is 250 ms, which costs little and still tells beats
-    # apart; finer moments stand in the channels.
+    # For minutes on a CPU, as the preset `tiny-munet`: 3.3 M parameters. Takes `mel` latents
+    # (64 × 80 × 8 for 10 s) and MiniLM's states. Sites where a frame is 250 ms, which costs little
+    # and still tells beats apart; finer moments stand in the channels.
     Preset.TINY: MuNetConfig(
         latent_channels=64,
         widths=(80, 80, 80),
