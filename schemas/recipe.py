@@ -316,6 +316,19 @@ class AnnotateRecipe(Record):
         return self
 
 
+class ReviewRecipe(Record):
+    """What people who listened made of the labels, beside their corrections."""
+
+    calibration: str = Field(
+        "",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,39}$|^$",
+        description=(
+            "Name of a calibration that `obbligato review --refit` fitted: what people set right says "
+            "how far confidences can be trusted. Empty: those of the annotators."
+        ),
+    )
+
+
 class FilterRecipe(Record):
     """Rules that keep a clip from augmentation or from the corpus."""
 
@@ -669,6 +682,7 @@ class Recipe(Record):
     ingest: IngestRecipe = IngestRecipe()
     limits: LimitsRecipe = LimitsRecipe()
     annotate: AnnotateRecipe = AnnotateRecipe()
+    review: ReviewRecipe = ReviewRecipe()
     near_duplicates: NearRecipe = NearRecipe()
     filter: FilterRecipe = FilterRecipe()
     vary: VaryRecipe = VaryRecipe()

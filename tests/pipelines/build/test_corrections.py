@@ -9,7 +9,7 @@ from pipelines.build.corrections import (
     add_correction,
     annotations_in_force,
     corrections_file,
-    corrections_seen,
+    laid_over,
 )
 from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
@@ -101,7 +101,7 @@ def test_what_is_no_music_is_rejected_with_its_reason_until_that_is_withdrawn(
 
 def test_without_corrections_no_fingerprint_knows_of_them(built: Built) -> None:
     job, _, _ = a_clip(built.out)
-    assert corrections_seen(job) is None
+    assert laid_over(job) is None
     assert annotations_in_force(job) == ANNOTATIONS.read(job)
 
 
