@@ -15,6 +15,7 @@ from schemas.record import Confidence, Record
 
 Share = Confidence
 RENAMED_SECTIONS: Final = {"near": "near_duplicates"}
+CALIBRATION_NAME: Final = "[a-z0-9][a-z0-9-]{0,39}"
 
 
 class WindowMeaning(StrEnum):
@@ -321,10 +322,10 @@ class ReviewRecipe(Record):
 
     calibration: str = Field(
         "",
-        pattern=r"^[a-z0-9][a-z0-9-]{0,39}$|^$",
+        pattern=rf"^({CALIBRATION_NAME})?$",
         description=(
-            "Name of a calibration that `obbligato review --refit` fitted: what people set right says "
-            "how far confidences can be trusted. Empty: those of the annotators."
+            "Name of a calibration that `obbligato review --refit` fitted: what people set right "
+            "says how far confidences can be trusted. Empty: those of the annotators."
         ),
     )
 

@@ -1,17 +1,18 @@
 """`obbligato review --refit`: confidences learned anew from what people set right."""
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import typer
 
 from flows.cli.options import print_json
 from flows.errors import UsageError
+from schemas.recipe import CALIBRATION_NAME
 
 if TYPE_CHECKING:
     from pipelines.labels.refit import Refit
-
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+    from pipelines.storage.store import Store
+    from schemas.recipe import Recipe
 
 
 def refit(build: str, name: str, *, as_json: bool) -> None:
@@ -19,28 +20,17 @@ def refit(build: str, name: str, *, as_json: bool) -> None:
     build under a name.
     """
     from flows.build.run_step import stored_build
-    from pipelines.build.calibrations import add_calibration, calibration_file, calibration_names
-    from pipelines.build.corrections import judged_clips
-    from pipelines.build.outputs import Job
-    from pipelines.build.plans import read_plan
-    from pipelines.labels.refit import calibration_of, refitted
-    from pipelines.storage.lock import hold
+    from pipelines.build.calibrations import calibration_file, calibration_names
     from pipelines.storage.store import Store
 
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(CALIBRATION_NAME, name):
         raise UsageError(f"{name!r} is not a name: lower-case letters, digits and hyphens, to 40")
     sources, recipe = stored_build(build)
     store = Store(build)
     if name in calibration_names(store):
         raise UsageError(f"{build} has a calibration {name} already: choose another name")
-    with hold(store, "obbligato review"):
-        jobs = [Job(build, bucket, recipe) for bucket in read_plan(store).buckets]
-        refits = refitted([*judged_clips(jobs)])
-        _check(refits)
-        better = [one.label for one in refits if one.curve is not None]
-        if better:
-            add_calibration(store, name, calibration_of(refits))
-    file = calibration_file(name) if better else None
+    refits = _fitted(store, recipe, name)
+    file = calibration_file(name) if any(one.curve for one in refits) else None
     if as_json:
         print_json({"file": file, "labels": [_plain(one) for one in refits]})
         return
@@ -53,6 +43,24 @@ def refit(build: str, name: str, *, as_json: bool) -> None:
         f"written: {file}; `obbligato build {again} --out {build}`, with its recipe and "
         f"--set review.calibration={name}, goes by it"
     )
+
+
+def _fitted(store: "Store", recipe: "Recipe", name: str) -> list["Refit"]:
+    """What became of each label; kept where one is better."""
+    from pipelines.build.calibrations import add_calibration
+    from pipelines.build.corrections import judged_clips
+    from pipelines.build.outputs import Job
+    from pipelines.build.plans import read_plan
+    from pipelines.labels.refit import calibration_of, refitted
+    from pipelines.storage.lock import hold
+
+    with hold(store, "obbligato review"):
+        jobs = [Job(store.url, bucket, recipe) for bucket in read_plan(store).buckets]
+        refits = refitted([*judged_clips(jobs)])
+        _check(refits)
+        if any(one.curve for one in refits):
+            add_calibration(store, name, calibration_of(refits))
+    return refits
 
 
 def _check(refits: list["Refit"]) -> None:

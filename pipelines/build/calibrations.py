@@ -1,5 +1,5 @@
-"""Calibrations of a build: sealed files that `obbligato review --refit` fits to what people set right,
-each by its name. The recipe's `review.calibration` chooses one.
+"""Calibrations of a build: sealed files that `obbligato review --refit` fits to what people set
+right, each by its name. The recipe's `review.calibration` chooses one.
 """
 
 from collections.abc import Iterator
