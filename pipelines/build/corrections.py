@@ -54,7 +54,7 @@ def add_correction(store: Store, edit: Correction) -> None:
 def corrections_of(job: Job) -> dict[str, Correction]:
     """What is in force of the corrections of a bucket's clips, by clip."""
     store = job.store
-    known = set(corrected_songs(store))
+    known = set(corrected_songs(store)) if job.may_be_corrected else set()
     if not known:
         return {}
     clips = set(CLIPS.read_arrow(store, job.bucket, ["clip_key"]).column("clip_key").to_pylist())

@@ -105,6 +105,14 @@ def test_without_corrections_no_fingerprint_knows_of_them(built: Built) -> None:
     assert annotations_in_force(job) == ANNOTATIONS.read(job)
 
 
+def test_where_nobody_looks_for_corrections_none_are_found(built: Built, tmp_path: Path) -> None:
+    job, clip, heard = a_clip(copied(built, tmp_path / "out"))
+    edit = correction(clip.clip_key, heard.labels, NotMusic(kind="not_music"), BY)
+    add_correction(job.store, edit)
+    assert laid_over(job) == {clip.clip_key: edit.model_dump(mode="json")}
+    assert laid_over(job._replace(may_be_corrected=False)) is None
+
+
 def test_corrections_that_are_changed_or_lost_are_named_and_added_ones_are_not(
     built: Built, tmp_path: Path
 ) -> None:
