@@ -15,6 +15,7 @@ from schemas.record import Confidence, Record
 
 Share = Confidence
 RENAMED_SECTIONS: Final = {"near": "near_duplicates"}
+CALIBRATION_NAME: Final = "[a-z0-9][a-z0-9-]{0,39}"
 
 
 class WindowMeaning(StrEnum):
@@ -314,6 +315,19 @@ class AnnotateRecipe(Record):
     def _check(self) -> Self:
         _ascending("annotate.min_bpm", self.min_bpm, "annotate.max_bpm", self.max_bpm)
         return self
+
+
+class ReviewRecipe(Record):
+    """What people who listened made of the labels, beside their corrections."""
+
+    calibration: str = Field(
+        "",
+        pattern=rf"^({CALIBRATION_NAME})?$",
+        description=(
+            "Name of a calibration that `obbligato review --refit` fitted: what people set right "
+            "says how far confidences can be trusted. Empty: those of the annotators."
+        ),
+    )
 
 
 class FilterRecipe(Record):
@@ -669,6 +683,7 @@ class Recipe(Record):
     ingest: IngestRecipe = IngestRecipe()
     limits: LimitsRecipe = LimitsRecipe()
     annotate: AnnotateRecipe = AnnotateRecipe()
+    review: ReviewRecipe = ReviewRecipe()
     near_duplicates: NearRecipe = NearRecipe()
     filter: FilterRecipe = FilterRecipe()
     vary: VaryRecipe = VaryRecipe()

@@ -16,6 +16,7 @@ from flows.build.order import DIVIDING, STEPS
 from flows.errors import UsageError
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.build import plans
+from pipelines.build.corrections import corrected_songs
 from pipelines.build.outputs import Job
 from pipelines.build.tables import MARKER
 from pipelines.engine import bucket
@@ -184,7 +185,8 @@ class StageWork:
 
     def jobs(self, names: Iterable[str]) -> list[Job]:
         """The jobs of units."""
-        return [Job(self.store.url, name, self.recipe) for name in names]
+        may_be_corrected = bool(corrected_songs(self.store))
+        return [Job(self.store.url, name, self.recipe, may_be_corrected) for name in names]
 
     @property
     def is_local(self) -> bool:

@@ -18,6 +18,7 @@ from flows.build.run_stage import WHOLE, StepReport, UnitShare, Watch, chains_of
 from flows.errors import UsageError
 from pipelines.annotators import check_annotators
 from pipelines.beam.options import Engine, check_engine
+from pipelines.build.calibrations import check_calibration
 from pipelines.build.tables import BEGUN, RECIPE, SOURCES
 from pipelines.build.versions import altered_beginning, seal_beginning
 from pipelines.codecs.recipe_codec import codec_facts
@@ -51,6 +52,7 @@ def check(sources: Sequence[str], out: str, recipe: Recipe, engine: Engine) -> N
     check_engine(engine, out)
     check_folder(Store(out))
     check_annotators(recipe.annotate)
+    check_calibration(Store(out), recipe)
     if recipe.caption.paraphraser is Paraphraser.OPENAI:
         from pipelines.llm.openai_server import Server
 

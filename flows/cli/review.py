@@ -30,6 +30,14 @@ def review(
     licence: Annotated[
         str, typer.Option("--licence", help="Licence of the corrections.")
     ] = "LicenseRef-Own",
+    refit: Annotated[
+        str,
+        typer.Option(
+            "--refit",
+            metavar="NAME",
+            help="Open no page, but learn from corrections how sure labels are, and call it so.",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Open a page on which tempo, bars, chords and key are set right, least sure clips first.
@@ -37,7 +45,16 @@ def review(
     It is served to this machine alone, until Ctrl-C. Corrections go before all other labels and are
     kept in the build; the next `obbligato build` moves them to all variants and does again what
     depends on them, and nothing else.
+
+    With `--refit` they say how far each label's confidence can be trusted. A clip counts once all
+    that was heard in it was set or confirmed; nothing goes by the result until `--set
+    review.calibration=NAME` chooses it.
     """
+    if refit:
+        from flows.cli.refit import refit as refit_confidences
+
+        refit_confidences(build, refit, as_json=as_json)
+        return
     from flows.build.run_step import stored_build
     from flows.screens.report.material import of_build
     from flows.screens.report.parts import ServedParts
@@ -46,8 +63,8 @@ def review(
     from flows.screens.review.server import ReviewServer
     from pipelines.shards.chosen import choose
 
-    sources, _ = stored_build(build)
-    desk = ReviewDesk(build, _name(who), licence)
+    sources, recipe = stored_build(build)
+    desk = ReviewDesk(build, recipe, _name(who), licence)
     material = of_build(build, importlib.metadata.version("obbligato"))
     unsure = desk.unsure()
     choice = choose(material.found, clips, lambda name: (unsure.get(name, 2.0), name))

@@ -11,6 +11,7 @@ from pipelines.beam.exchange import exchanged
 from pipelines.beam.options import IN_MEMORY, Engine
 from pipelines.beam.quiet_import import PipelineOptions, beam
 from pipelines.beam.submitted import finish
+from pipelines.build.corrections import corrected_songs
 from pipelines.build.outputs import Job
 from pipelines.engine.pool import (
     BucketRun,
@@ -36,16 +37,19 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     others go on. None is begun once the run has ended.
     """
 
-    def __init__(self, stages: Sequence[Stage], out: str, recipe: Recipe, holder_id: str) -> None:
-        self._stages, self._out, self._recipe = stages, out, recipe
-        self._holder_id = holder_id
+    def __init__(self, stages: Sequence[Stage], store: Store, recipe: Recipe) -> None:
+        self._stages, self._out, self._recipe = stages, store.url, recipe
+        self._may_be_corrected = bool(corrected_songs(store))
+        holder = held_by(store)
+        self._holder_id = holder.holder_id if holder else ""
         self._turn: Turn | None = None  # a worker's own
 
     def process(self, bucket: str) -> Iterator[BucketRun]:
         """Yield what became of the bucket at each stage."""
         if self._turn is None:
             self._turn = Turn(Store(self._out), self._holder_id)
-        yield from chained(self._stages, Job(self._out, bucket, self._recipe), self._turn.check)
+        job = Job(self._out, bucket, self._recipe, self._may_be_corrected)
+        yield from chained(self._stages, job, self._turn.check)
 
 
 class AssignBuckets(beam.DoFn):  # type: ignore[misc]
@@ -97,8 +101,6 @@ def run_buckets(
     count = min(len(sizes), _MOST_WORKERS)
     assigned = f"{run_folder}/{stages[0].name}.deal.json"
     store.write_json(assigned, balanced(sizes, count))
-    holder = held_by(store)
-    holder_id = holder.holder_id if holder else ""
     # the error that counts is raised below, once
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     logging.getLogger().addFilter(_unheard)
@@ -110,7 +112,7 @@ def run_buckets(
         | "Share" >> beam.Reshuffle()
     )
     if stages[0].shuffle is None:
-        chain = RunBucket(stages, store.url, recipe, holder_id)
+        chain = RunBucket(stages, store, recipe)
         done = buckets | _named(stages) >> beam.ParDo(chain)
     else:
         [stage] = stages

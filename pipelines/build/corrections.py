@@ -1,16 +1,19 @@
 """Corrections of a build: a sealed file for each song, to which people add and nothing else does.
 
 They are an input of their bucket, as audio is: what depends on labels reads them by
-`annotations_in_force`, and has them in its fingerprint by `corrections_seen`.
+`annotations_in_force`, and has them in its fingerprint by `laid_over`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pipelines.build.calibrations import calibration_in_force
 from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, CORRECTIONS
 from pipelines.errors import Damaged
+from pipelines.labels.calibration import calibrated
 from pipelines.labels.corrected import corrected, folded
+from pipelines.labels.refit import Judged, judged
 from pipelines.storage.store import Store, digest
 from schemas.labels import Annotation, Correction, Corrections
 
@@ -51,7 +54,7 @@ def add_correction(store: Store, edit: Correction) -> None:
 def corrections_of(job: Job) -> dict[str, Correction]:
     """What is in force of the corrections of a bucket's clips, by clip."""
     store = job.store
-    known = set(corrected_songs(store))
+    known = set(corrected_songs(store)) if job.may_be_corrected else set()
     if not known:
         return {}
     clips = set(CLIPS.read_arrow(store, job.bucket, ["clip_key"]).column("clip_key").to_pylist())
@@ -60,28 +63,49 @@ def corrections_of(job: Job) -> dict[str, Correction]:
     return {clip: edit for clip, edit in folded(edits).items() if clip in clips}
 
 
-def corrections_seen(job: Job) -> Any:
-    """What a fingerprint says of a bucket's corrections; none where there are none."""
-    found = corrections_of(job)
-    if not found:
-        return None
-    return {clip: edit.model_dump(mode="json") for clip, edit in sorted(found.items())}
+def laid_over(job: Job) -> Any:
+    """What a fingerprint says of what is laid over a bucket's annotations, its corrections and the
+    build's calibration; none where there is neither.
+    """
+    edits, calibration = corrections_of(job), calibration_in_force(job)
+    found = {clip: edit.model_dump(mode="json") for clip, edit in sorted(edits.items())}
+    if calibration is not None:
+        found["calibration"] = calibration.model_dump(mode="json")
+    return found or None
 
 
 def annotations_in_force(
     job: Job, corrections: Mapping[str, Correction] | None = None
 ) -> list[Annotation]:
-    """A bucket's annotations, with what people set right in place of what was heard.
+    """A bucket's annotations: confidences by the recipe's calibration, and what people set right
+    in place of what was heard.
 
     `corrections` are those of `corrections_of`, for whoever has read them.
     """
     edits = corrections_of(job) if corrections is None else corrections
+    calibration = calibration_in_force(job)
+    rows = ANNOTATIONS.read(job)
+    if calibration is not None:
+        rows = [row.replaced(labels=calibrated(row.labels, calibration)) for row in rows]
     return [
         row.replaced(labels=corrected(row.labels, edits[row.clip_key]))
         if row.clip_key in edits
         else row
-        for row in ANNOTATIONS.read(job)
+        for row in rows
     ]
+
+
+def judged_clips(jobs: Iterable[Job]) -> Iterator[Judged]:
+    """Clips that somebody has set right or confirmed in all that was heard, with how far that was
+    right; `refit` learns from them.
+    """
+    for job in jobs:
+        edits = corrections_of(job)
+        for row in ANNOTATIONS.read(job) if edits else ():
+            edit = edits.get(row.clip_key)
+            right = judged(row.labels, edit) if edit is not None else None
+            if right is not None:
+                yield Judged(row.clip_key.partition("-")[0], row.labels, right)
 
 
 def tips(edits: Iterable[Correction]) -> Iterator[str]:

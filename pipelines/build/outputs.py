@@ -28,6 +28,9 @@ class Job(NamedTuple):
     out: str  # the build's folder, a URL
     bucket: str
     recipe: Recipe
+    # False where whoever shares out the work has found no corrections in the build: on an object
+    # store each look for them costs a request
+    may_be_corrected: bool = True
 
     @property
     def store(self) -> Store:

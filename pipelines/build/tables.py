@@ -74,6 +74,8 @@ VOCABULARY_INDEXES: Final = Output(
 VERSIONS: Final = Output(folder="versions", suffix=".json", partition=Partition.WHOLE)
 # what people set right, a file a song: an input, which no step writes
 CORRECTIONS: Final = "corrections"
+# what `obbligato review --refit` fitted to them, a file each: an input as well
+CALIBRATIONS: Final = "calibrations"
 # the ledger's table of inputs, and the marker that vouches for it and for where songs stand
 INPUTS: Final = "inputs"
 INPUT_LEDGER: Final = LEDGER.file(INPUTS)

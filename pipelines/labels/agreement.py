@@ -1,12 +1,12 @@
 """How far two sets of labels of the same audio agree: figures of verify and benchmarks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
 from schemas.agreement import LabelAgreement
-from schemas.chord import NO_CHORD, Chord, ChordQuality
+from schemas.chord import Chord, ChordQuality
 from schemas.labels import Chords, Labels
 
 BEAT_WINDOW_S: Final = 0.07  # what MIREX and mir_eval count as a hit
@@ -73,6 +73,19 @@ def majmin_overlap(reference: Chords, estimate: Chords) -> float | None:
     """Share of the reference's chord time (no-chord left out) in which the estimate has the same
     root and third.
     """
+    return _overlap(reference, estimate, _majmin)
+
+
+def sevenths_overlap(reference: Chords, estimate: Chords) -> float | None:
+    """Share of the reference's chord time (no-chord left out) in which the estimate has the same
+    root and quality, whatever the bass: what the confidence of chords is the expectation of.
+    """
+    return _overlap(reference, estimate, lambda chord: (chord.root, chord.quality))
+
+
+def _overlap(
+    reference: Chords, estimate: Chords, heard_as: Callable[[Chord], tuple[object, ...]]
+) -> float | None:
     edges = sorted(
         {
             time
@@ -83,18 +96,23 @@ def majmin_overlap(reference: Chords, estimate: Chords) -> float | None:
     )
     right = total = 0.0
     for start_s, end_s in pairwise(edges):
-        expected = _majmin(reference, (start_s + end_s) / 2)
+        expected = _chord_at(reference, (start_s + end_s) / 2)
         if expected is not None:
             total += end_s - start_s
-            right += (end_s - start_s) * (_majmin(estimate, (start_s + end_s) / 2) == expected)
+            found = _chord_at(estimate, (start_s + end_s) / 2)
+            if found is not None and heard_as(found) == heard_as(expected):
+                right += end_s - start_s
     return right / total if total else None
 
 
-def _majmin(chords: Chords, time_s: float) -> tuple[int, bool] | None:
+def _majmin(chord: Chord) -> tuple[int, bool]:
+    return chord.root, chord.quality in _MINOR
+
+
+def _chord_at(chords: Chords, time_s: float) -> Chord | None:
     for segment in chords.segments:
-        if segment.start_s <= time_s < segment.end_s and segment.label != NO_CHORD:
-            chord = Chord.parse(segment.label)
-            return chord.root, chord.quality in _MINOR
+        if segment.start_s <= time_s < segment.end_s:
+            return segment.chord
     return None
 
 

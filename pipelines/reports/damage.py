@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from pipelines.build.calibrations import damaged_calibrations
 from pipelines.build.markers import altered_files, invalidate, marker_name
 from pipelines.build.outputs import Document
 from pipelines.build.tables import (
@@ -162,7 +163,7 @@ def _documents(store: Store) -> Iterator[Damage]:
     """Damage in what is written for the build as a whole, which is written anew in any case, but
     for the inputs' ledger.
     """
-    altered = (altered_beginning, altered_corrections, altered_documents)
+    altered = (altered_beginning, altered_corrections, damaged_calibrations, altered_documents)
     for file, wrong in (found for of in altered for found in of(store)):
         yield Damage(
             file,

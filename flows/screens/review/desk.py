@@ -40,9 +40,9 @@ _MOST_CHOICES: Final = 24  # chords that are offered: a song has fewer
 class ReviewDesk:
     """A build whose labels somebody sets right. Threads may share one."""
 
-    def __init__(self, build: str, who: str, licence: str) -> None:
+    def __init__(self, build: str, recipe: Recipe, who: str, licence: str) -> None:
         self.store = Store(build)
-        self._url, self._who, self._licence = build, who, licence
+        self._url, self._recipe, self._who, self._licence = build, recipe, who, licence
         self._writing = threading.Lock()
         self.made = 0  # edits
         self._buckets = read_plan(self.store).buckets
@@ -56,7 +56,7 @@ class ReviewDesk:
         return keys
 
     def _job(self, bucket: str) -> Job:
-        return Job(self._url, bucket, Recipe())
+        return Job(self._url, bucket, self._recipe)
 
     def unsure(self) -> dict[str, float]:
         """Clips that are kept, and the chance that all labels of each are right."""

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipelines.audio import decode
-from pipelines.build.corrections import annotations_in_force, corrections_seen
+from pipelines.build.corrections import annotations_in_force, laid_over
 from pipelines.build.embeddings import ClipEmbedding
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
@@ -63,9 +63,9 @@ def _labels(job: Job) -> dict[str, Labels] | None:
     return {row.clip_key: row.labels for row in annotations_in_force(job)}
 
 
-def _corrections(job: Job) -> Any:
-    """What a fingerprint says of corrections where the embedder reads labels."""
-    return corrections_seen(job) if description(job.recipe).reads_labels else None
+def _laid_over(job: Job) -> Any:
+    """What a fingerprint says of corrections and calibration where the embedder reads labels."""
+    return laid_over(job) if description(job.recipe).reads_labels else None
 
 
 def _finite(key: str, made: EmbeddedClip) -> ClipEmbedding:
@@ -90,7 +90,7 @@ STAGE: Final = Stage(
     writes=(EMBEDDINGS,),
     knobs=("label.embedder", "label.model", "label.device", "label.batch"),
     run=embed_bucket,
-    extra_fingerprint=_corrections,
+    extra_fingerprint=_laid_over,
     tools=tools,
     enabled=lambda recipe: recipe.embeds,
 )

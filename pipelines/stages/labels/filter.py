@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from pipelines.build.corrections import annotations_in_force, corrections_of, corrections_seen
+from pipelines.build.corrections import annotations_in_force, corrections_of, laid_over
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, NEAR_DUPLICATES, VERDICTS
@@ -175,5 +175,5 @@ STAGE: Final = Stage(
     writes=(VERDICTS,),
     knobs=("filter",),
     run=filter_bucket,
-    extra_fingerprint=corrections_seen,
+    extra_fingerprint=laid_over,
 )

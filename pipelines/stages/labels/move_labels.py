@@ -5,7 +5,7 @@ A step of its own, so that another annotator makes no sound stale: `vary` reads 
 
 from typing import Final
 
-from pipelines.build.corrections import annotations_in_force, corrections_seen
+from pipelines.build.corrections import annotations_in_force, laid_over
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, MOVED_LABELS, VARIANTS
@@ -34,5 +34,5 @@ STAGE: Final = Stage(
     reads=(CLIPS, ANNOTATIONS, VARIANTS),
     writes=(MOVED_LABELS,),
     run=move_bucket,
-    extra_fingerprint=corrections_seen,
+    extra_fingerprint=laid_over,
 )

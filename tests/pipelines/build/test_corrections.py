@@ -9,7 +9,7 @@ from pipelines.build.corrections import (
     add_correction,
     annotations_in_force,
     corrections_file,
-    corrections_seen,
+    laid_over,
 )
 from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
@@ -101,8 +101,16 @@ def test_what_is_no_music_is_rejected_with_its_reason_until_that_is_withdrawn(
 
 def test_without_corrections_no_fingerprint_knows_of_them(built: Built) -> None:
     job, _, _ = a_clip(built.out)
-    assert corrections_seen(job) is None
+    assert laid_over(job) is None
     assert annotations_in_force(job) == ANNOTATIONS.read(job)
+
+
+def test_where_nobody_looks_for_corrections_none_are_found(built: Built, tmp_path: Path) -> None:
+    job, clip, heard = a_clip(copied(built, tmp_path / "out"))
+    edit = correction(clip.clip_key, heard.labels, NotMusic(kind="not_music"), BY)
+    add_correction(job.store, edit)
+    assert laid_over(job) == {clip.clip_key: edit.model_dump(mode="json")}
+    assert laid_over(job._replace(may_be_corrected=False)) is None
 
 
 def test_corrections_that_are_changed_or_lost_are_named_and_added_ones_are_not(

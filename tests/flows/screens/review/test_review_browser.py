@@ -37,7 +37,7 @@ class Reviewed(NamedTuple):
 @pytest.fixture
 def reviewed(built: Built, tmp_path: Path) -> Iterator[Reviewed]:
     out = copied(built, tmp_path / "out")
-    desk = ReviewDesk(str(out), HOSTILE, "CC0-1.0")
+    desk = ReviewDesk(str(out), built.recipe, HOSTILE, "CC0-1.0")
     material = of_build(str(out), "1")
     parts = ServedParts(tmp_path / "parts")
     about = write_parts(parts, material, choose(material.found, 0), lambda *_: lambda _done: None)

@@ -24,7 +24,7 @@ def server(built: Built, tmp_path: Path) -> Iterator[ReviewServer]:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "contents.json").write_text('{"name": "small"}')
     (tmp_path / "secret.json").write_text("{}")
-    desk = ReviewDesk(str(copied(built, tmp_path / "out")), "ann", "CC0-1.0")
+    desk = ReviewDesk(str(copied(built, tmp_path / "out")), built.recipe, "ann", "CC0-1.0")
     with ReviewServer(desk, tmp_path / "parts", "Review") as made:
         thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
         thread.start()
