@@ -29,8 +29,8 @@ class OptimiseConfig(Record):
         0.05,
         gt=0,
         description=(
-            "Adam's rate. DITTO: 5e-3; on `tiny`, ten times that gets there in a tenth of the "
-            "steps, and forty times that leads astray."
+            "Adam's rate. DITTO: 5e-3; on `tiny-munet`, ten times that gets there in a tenth of "
+            "the steps, and forty times that leads astray."
         ),
     )
     most_steps: int = Field(
