@@ -173,6 +173,23 @@ def variant_labels(extended: Labels, length_s: float, change: Change, duration_s
     )
 
 
+def mixed_labels(host: Labels, guest: Labels, chords: Chords) -> Labels:
+    """Labels of a mix: the host's beats, meter, tempo and key, which its guest was made to fit, and
+    chords of their own.
+
+    Each is no surer than the less sure of the two.
+    """
+    names = ("beats", "meter", "tempo", "key")
+    both = {name: _as_sure(getattr(host, name), getattr(guest, name)) for name in names}
+    downbeats = min(host.beats.downbeat_confidence, guest.beats.downbeat_confidence)
+    both["beats"] = both["beats"].replaced(downbeat_confidence=downbeats)
+    return host.replaced(**both, chords=chords)
+
+
+def _as_sure(label: L, other: L) -> L:
+    return _as_moved(label).replaced(confidence=min(label.confidence, other.confidence))
+
+
 def _as_moved(label: L) -> L:
     """A label that no longer says that it was extracted from this audio.
 
