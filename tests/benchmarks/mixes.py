@@ -1,12 +1,13 @@
 """Mixes, and whether their labels hold: labels extracted again from each mix beside its host's
 grid, the truth, and the grid of another mix, which is what chance gives.
 
-    python -m tests.benchmarks.mixes BUILD [--most 100]
+    python -m tests.benchmarks.mixes BUILD [--most 100] [--wide]
 
 BUILD is a finished build; nothing is written. Of composed pieces, the truth lies beside the audio.
 """
 
 import argparse
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -23,6 +24,7 @@ from pipelines.stages.labels.mix import (
     PlannedMix,
     as_heard,
     make_mixes,
+    mixable_clips,
     plan_mixes,
     request_of,
 )
@@ -35,6 +37,15 @@ from schemas.labels import Chords, Labels
 from schemas.recipe import MixRecipe, Recipe
 
 RESAMPLES: Final = 2000
+WIDE: Final = MixRecipe(  # for a build of few recordings, of which hardly two fit
+    mixes=8,
+    speed_max=0.25,
+    semitones_max=6,
+    min_beats_confidence=0.8,
+    min_downbeats_confidence=0.6,
+    min_meter_confidence=0.7,
+    min_key_confidence=0.5,
+)
 
 
 class Measured(NamedTuple):
@@ -47,21 +58,26 @@ class Measured(NamedTuple):
     guest_truth: Labels | None
 
 
-def measured(build: str, most: int) -> Iterator[Measured]:
-    """Mixes of a build's clips, the first by a hash of their keys."""
-    recipe = Recipe(mix=MixRecipe(mixes=1))
+def measured(build: str, recipe: Recipe, most: int) -> Iterator[Measured]:
+    """Mixes of a build's clips, all of them among themselves, the first by a hash of their keys."""
     jobs = [Job(build, name, recipe) for name in read_plan(Store(build)).buckets]
-    plans = [plan for job in jobs for plan in plan_mixes(job) if isinstance(plan, PlannedMix)]
+    clips = [clip for job in jobs for clip in mixable_clips(job)]
+    found = (plan for plan in plan_mixes(clips, recipe) if isinstance(plan, PlannedMix))
+    plans = [plan for plan in found if piece_of(plan.host.clip) != piece_of(plan.guest.clip)]
     plans.sort(key=lambda plan: stable_hash(plan.key))
     for plan in plans[:most]:
-        [made] = make_mixes(
-            [request_of(plan, plan.host.clip.source.uri, plan.guest.clip.source.uri)], recipe
-        )
+        paths = plan.host.clip.source.uri, plan.guest.clip.source.uri
+        [made] = make_mixes([request_of(plan, *paths)], recipe)
         if isinstance(made, Death):
             continue
         [again] = annotate_waves([as_heard(made.copy)], recipe.annotate)
         host, guest = plan.host.clip, plan.guest.clip
         yield Measured(plan, made.chords, again, _truth(host, host.end_s), _moved(plan, guest))
+
+
+def piece_of(clip: Clip) -> str:
+    """The piece that a file is an excerpt of: ``song`` of ``song_a.ogg`` and ``song_b.ogg``."""
+    return re.sub(r"_(a|b|lowrate)$", "", Path(clip.source.uri).stem)
 
 
 def _truth(clip: Clip, end_s: float) -> Labels | None:
@@ -181,10 +197,19 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("build")
     asked.add_argument("--most", type=int, default=100)
+    asked.add_argument("--wide", action="store_true", help="less sure, and further apart")
     options = asked.parse_args()
-    rows = list(measured(options.build, options.most))
-    songs = [row.planned.host.clip.song.song_id for row in rows]
+    recipe = Recipe(mix=WIDE if options.wide else MixRecipe(mixes=1))
+    rows = list(measured(options.build, recipe, options.most))
+    songs = [piece_of(row.planned.host.clip) for row in rows]
     print(f"{len(rows)} mixes of {len(set(songs))} songs")
+    for row in rows:
+        clips, figure = (
+            (row.planned.host.clip, row.planned.guest.clip),
+            f_measure(row.planned.host.own.beats.times_s, row.again.beats.times_s),
+        )
+        sure = min(one.labels.beats.confidence for one in (row.planned.host, row.planned.guest))
+        print(*map(piece_of, clips), f"sure {sure:.2f} F {figure:.3f}")
     for name, figures in beat_figures(rows).items():
         if figures:
             print(f"beats, against {name}: {interval(figures, songs[: len(figures)])}")

@@ -87,18 +87,22 @@ class MadeMix(NamedTuple):
 # -- who sounds with whom
 
 
-def plan_mixes(job: Job) -> Iterator[PlannedMix | Refused]:
-    """Each mix that the recipe asks for of a bucket's varied clips, or why there is none."""
+def mixable_clips(job: Job) -> list[LabelledClip]:
+    """Clips of a bucket that the filter lets be varied, with their labels in force."""
     labels = {row.clip_key: row.labels for row in annotations_in_force(job)}
     verdicts = {row.clip_key: row for row in VERDICTS.read(job)}
-    clips = [
+    return [
         LabelledClip(clip, labels[clip.clip_key])
         for clip in CLIPS.read(job)
         if clip.clip_key in verdicts and verdicts[clip.clip_key].vary
     ]
-    sure = [one for one in clips if not unsure(one.labels, job.recipe.mix)]
+
+
+def plan_mixes(clips: Sequence[LabelledClip], recipe: Recipe) -> Iterator[PlannedMix | Refused]:
+    """Each mix that the recipe asks for of clips among themselves, or why there is none."""
+    sure = [one for one in clips if not unsure(one.labels, recipe.mix)]
     for host in clips:
-        yield from _mixes_of(host, sure, job.recipe)
+        yield from _mixes_of(host, sure, recipe)
 
 
 def _mixes_of(
@@ -194,7 +198,7 @@ def mix_bucket(job: Job) -> Done:
     """Make every mix of a bucket into one tar, with an index beside it, and a table of those that
     found no guest.
     """
-    plans = list(plan_mixes(job))
+    plans = list(plan_mixes(mixable_clips(job), job.recipe))
     planned = [plan for plan in plans if isinstance(plan, PlannedMix)]
     refused = [plan for plan in plans if isinstance(plan, Refused)]
     made: list[Mixed] = []
