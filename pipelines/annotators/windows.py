@@ -75,25 +75,6 @@ def annotate_waves(waves: Sequence[Wave], recipe: AnnotateRecipe) -> list[Labels
     return [_gated(*row, recipe) for row in zip(waves, rhythms, chords, keys, strict=True)]
 
 
-def annotate_chords(
-    waves: Sequence[Wave], rhythms: Sequence[Rhythm], recipe: AnnotateRecipe
-) -> list[Chords]:
-    """Chords of mono float32 waves at 44.1 kHz whose beats are known; empty where too little speaks
-    for them.
-    """
-    if not waves:
-        return []
-    found = CHORDS.offer(recipe.chords).annotate_chords(WaveBatch(waves, recipe), [*rhythms])
-    return [_gated_chords(chords, recipe, audible=True) for chords in found]
-
-
-def _gated_chords(chords: Chords, recipe: AnnotateRecipe, *, audible: bool) -> Chords:
-    if audible and chords.confidence >= recipe.min_chords_confidence and chords.segments:
-        return chords
-    least = min(chords.confidence, recipe.min_chords_confidence)
-    return chords.replaced(segments=(), confidence=least if audible else 0)
-
-
 def _gated(
     wave: Wave, rhythm: Rhythm, chords: Chords, key: KeyLabel, recipe: AnnotateRecipe
 ) -> Labels:
@@ -111,7 +92,11 @@ def _gated(
             meter.replaced(beats_per_bar=None, confidence=0),
             tempo.replaced(bpm=None, confidence=0),
         )
-    chords = _gated_chords(chords, recipe, audible=audible)
+    if not audible or chords.confidence < recipe.min_chords_confidence or not chords.segments:
+        chords = chords.replaced(
+            segments=(),
+            confidence=min(chords.confidence, recipe.min_chords_confidence) if audible else 0,
+        )
     if not chords.segments or key.confidence < recipe.min_key_confidence:
         key = key.replaced(
             tonic=None, mode=None, confidence=key.confidence if chords.segments else 0

@@ -41,24 +41,23 @@ class Misfit(StrEnum):
 
 
 def unsure(labels: Labels, recipe: MixRecipe) -> str:
-    """The first label of a clip that is not sure enough for it to be mixed, with the figure; ""
-    where all are.
+    """The first label of a clip that is missing, or not sure enough for it to be mixed, with the
+    figure; "" where all are.
     """
     beats, meter, key = labels.beats, labels.meter, labels.key
+    bars = meter.beats_per_bar is not None
     asked = (
-        ("beats", beats.confidence if beats.times_s else 0.0, recipe.min_beats_confidence),
-        ("downbeats", beats.downbeat_confidence, recipe.min_downbeats_confidence),
-        ("meter", meter.confidence if meter.beats_per_bar else 0.0, recipe.min_meter_confidence),
-        ("key", key.confidence if key.key is not None else 0.0, recipe.min_key_confidence),
+        ("beats", bool(beats.times_s), beats.confidence, recipe.min_beats_confidence),
+        ("downbeats", bars, beats.downbeat_confidence, recipe.min_downbeats_confidence),
+        ("meter", bars, meter.confidence, recipe.min_meter_confidence),
+        ("key", key.key is not None, key.confidence, recipe.min_key_confidence),
     )
-    return next(
-        (
-            f"confidence of {name} {found:.2f}, limit {least:g}"
-            for name, found, least in asked
-            if found < least
-        ),
-        "",
-    )
+    for name, is_there, found, least in asked:
+        if not is_there:
+            return f"no {name}"
+        if found < least:
+            return f"confidence of {name} {found:.2f}, limit {least:g}"
+    return ""
 
 
 def paired(host: Labels, guest: Labels, recipe: MixRecipe) -> Pairing | Misfit:

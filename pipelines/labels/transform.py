@@ -173,16 +173,17 @@ def variant_labels(extended: Labels, length_s: float, change: Change, duration_s
     )
 
 
-def mixed_labels(host: Labels, guest: Labels, chords: Chords) -> Labels:
-    """Labels of a mix: the host's beats, meter, tempo and key, which its guest was made to fit, and
-    chords of their own.
+def mixed_labels(host: Labels, guest: Labels) -> Labels:
+    """Labels of a mix: the host's beats, meter, tempo and key, which its guest was made to fit,
+    each no surer than the less sure of the two.
 
-    Each is no surer than the less sure of the two.
+    It has no chords: four fifths of the time two different ones sound at once.
     """
     names = ("beats", "meter", "tempo", "key")
     both = {name: _as_sure(getattr(host, name), getattr(guest, name)) for name in names}
     downbeats = min(host.beats.downbeat_confidence, guest.beats.downbeat_confidence)
     both["beats"] = both["beats"].replaced(downbeat_confidence=downbeats)
+    chords = host.chords.replaced(segments=(), confidence=0, origin=Origin.MOVED)
     return host.replaced(**both, chords=chords)
 
 

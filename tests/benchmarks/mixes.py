@@ -14,7 +14,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
+from pipelines.audio.decode import Wave, decoded, resampled
 from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.engine.child_process import Death
@@ -22,12 +24,12 @@ from pipelines.labels.agreement import agreement, f_measure
 from pipelines.labels.transform import excerpt, sped_up, transposed
 from pipelines.stages.labels.mix import (
     PlannedMix,
-    as_heard,
     make_mixes,
     mixable_clips,
     plan_mixes,
     request_of,
 )
+from pipelines.stages.labels.vary import Copy
 from pipelines.storage.store import Store
 from schemas.agreement import LabelAgreement
 from schemas.chord import NO_CHORD, Chord
@@ -49,10 +51,9 @@ WIDE: Final = MixRecipe(  # for a build of few recordings, of which hardly two f
 
 
 class Measured(NamedTuple):
-    """A mix: what was planned, the labels that it carries, those extracted again, the truth."""
+    """A mix: what was planned, the labels that are extracted from it, and the truth of both."""
 
     planned: PlannedMix
-    chords: Chords
     again: Labels
     truth: Labels | None
     guest_truth: Labels | None
@@ -67,12 +68,18 @@ def measured(build: str, recipe: Recipe, most: int) -> Iterator[Measured]:
     plans.sort(key=lambda plan: stable_hash(plan.key))
     for plan in plans[:most]:
         paths = plan.host.clip.source.uri, plan.guest.clip.source.uri
-        [made] = make_mixes([request_of(plan, *paths)], recipe)
+        [made] = make_mixes([request_of(plan, *paths)], recipe.vary)
         if isinstance(made, Death):
             continue
-        [again] = annotate_waves([as_heard(made.copy)], recipe.annotate)
+        [again] = annotate_waves([_heard(made)], recipe.annotate)
         host, guest = plan.host.clip, plan.guest.clip
-        yield Measured(plan, made.chords, again, _truth(host, host.end_s), _moved(plan, guest))
+        yield Measured(plan, again, _truth(host, host.end_s), _moved(plan, guest))
+
+
+def _heard(copy: Copy) -> Wave:
+    """A copy's sound as shards give it back, at the annotators' rate."""
+    audio = decoded(copy.content)
+    return resampled(audio.wave, audio.rate_hz, RATE_HZ)
 
 
 def piece_of(clip: Clip) -> str:
@@ -153,7 +160,7 @@ def chord_time(row: Measured) -> ChordTime:
     for time_s in np.arange(step_s / 2, row.planned.host.own.duration_s, step_s):
         host = _majmin(row.truth.chords, time_s)
         guest = _majmin(row.guest_truth.chords, time_s - offset_s)
-        heard = _majmin(row.chords, time_s)
+        heard = _majmin(row.again.chords, time_s)
         if host is None or guest is None:
             continue
         if host == guest:
@@ -228,11 +235,14 @@ def main() -> None:
             f"the host's {total['as_host_s'] / total['two_s']:.3f}, "
             f"the guest's {total['as_guest_s'] / total['two_s']:.3f}"
         )
-    print(
-        "stated confidence of chords: "
-        f"{np.mean([row.chords.confidence for row in rows]):.3f}, "
-        f"empty in {sum(not row.chords.segments for row in rows)}"
-    )
+    for name, modes in (("one key", True), ("relative keys", False)):
+        keys = [
+            float(row.again.key.key == row.planned.host.own.key.key)
+            for row in rows
+            if (row.planned.guest.labels.key.mode is row.planned.host.own.key.mode) is modes
+        ]
+        if keys:
+            print(f"key as the host's label, of {name}: {np.mean(keys):.3f}, n = {len(keys)}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """Stage *mix*: two clips as one sound, in time and in key: a clip, the host, and another of its
 bucket, the guest, which is stretched and transposed to fit.
 
-A step of its own, so that `vary` reads no label. Each host looks for guests by itself: another label
-makes other mixes of those clips alone that it is about.
+A step of its own, so that `vary` reads no label. Each host looks for guests by itself: another
+label makes other mixes of those clips alone that it is about.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from pipelines.annotators import RATE_HZ, Rhythm
-from pipelines.annotators.windows import AnnotateWindow, annotate_chords
-from pipelines.annotators.windows import tools as annotator_tools
 from pipelines.audio import rubberband
-from pipelines.audio.decode import Wave, decoded, read_window, resampled
+from pipelines.audio.decode import Wave, read_window, resampled
 from pipelines.audio.mixing import mixed
 from pipelines.build.corrections import annotations_in_force, corrections_seen
 from pipelines.build.markers import Done
@@ -31,8 +28,8 @@ from pipelines.stages.labels.vary import Copy, packed, rendered
 from pipelines.storage.tar import TarWriter
 from schemas.corpus import Change, Clip, Guest, Mixed, Refused
 from schemas.identity import keyed_rng, sample_key, stable_hash
-from schemas.labels import Chords, Labels
-from schemas.recipe import Recipe
+from schemas.labels import Labels
+from schemas.recipe import Recipe, VaryRecipe
 
 UNSURE: Final = "unsure_labels"  # why there is no mix: the host's own labels,
 NO_GUEST: Final = "no_guest"  # or that no other clip of the bucket fits
@@ -67,21 +64,21 @@ class PlannedMix(NamedTuple):
         return sample_key(self.host.clip.clip_key, self.variant)
 
 
+class Window(NamedTuple):
+    """A piece of a local file."""
+
+    path: str
+    start_s: float
+    end_s: float
+
+
 class MixRequest(NamedTuple):
     """What a worker's child needs to make a mix."""
 
-    host: AnnotateWindow
-    guest: AnnotateWindow
+    host: Window
+    guest: Window
     pairing: Pairing
     share: float
-    rhythm: Rhythm
-
-
-class MadeMix(NamedTuple):
-    """A mix as made, and the chords that are heard in it."""
-
-    copy: Copy
-    chords: Chords
 
 
 # -- who sounds with whom
@@ -108,31 +105,50 @@ def plan_mixes(clips: Sequence[LabelledClip], recipe: Recipe) -> Iterator[Planne
 def _mixes_of(
     host: LabelledClip, sure: Sequence[LabelledClip], recipe: Recipe
 ) -> Iterator[PlannedMix | Refused]:
-    key, wanted = host.clip.clip_key, planned_mixes(host.clip, recipe)
-    why, rule = unsure(host.labels, recipe.mix), UNSURE
-    found: list[tuple[LabelledClip, Pairing]] = []
-    if wanted and not why:
-        others = [one for one in sure if one.clip.song.song_id != host.clip.song.song_id]
+    clip, wanted = host.clip, planned_mixes(host.clip, recipe)
+    if not wanted:
+        return
+    rule, guests = UNSURE, _Guests([], unsure(host.labels, recipe.mix))
+    if not guests.figure:
+        others = [one for one in sure if one.clip.song.song_id != clip.song.song_id]
         # by a hash of both: whoever else comes or goes, the order of two stays
-        others.sort(key=lambda one: stable_hash(recipe.corpus.seed, key, one.clip.clip_key))
-        misfits: Counter[Misfit] = Counter()
-        own = host.own
-        for other in others:
-            pairing = paired(own, other.labels, recipe.mix)
-            if isinstance(pairing, Misfit):
-                misfits[pairing] += 1
-            elif len(found) < len(wanted):
-                found.append((other, pairing))
-            if len(found) == len(wanted):
-                break
-        told = ", ".join(f"{misfits[misfit]} {misfit}" for misfit in Misfit if misfits[misfit])
-        why, rule = f"{len(found)} of {len(others)} other sure clips fit; not: {told}", NO_GUEST
+        others.sort(
+            key=lambda one: stable_hash(recipe.corpus.seed, clip.clip_key, one.clip.clip_key)
+        )
+        rule, guests = NO_GUEST, _guests_of(host, others, len(wanted), recipe)
     for number, variant in enumerate(wanted):
-        if number < len(found):
-            share = _share(sample_key(key, variant), recipe)
-            yield PlannedMix(variant, host, *found[number], share)
+        key = sample_key(clip.clip_key, variant)
+        if number < len(guests.found):
+            yield PlannedMix(variant, host, *guests.found[number], _share(key, recipe))
         else:
-            yield Refused(sample_key=sample_key(key, variant), rule=rule, figure=why)
+            yield Refused(sample_key=key, rule=rule, figure=guests.figure)
+
+
+class _Guests(NamedTuple):
+    """Clips that fit a host, and how; and what is to be said where they are too few."""
+
+    found: list[tuple[LabelledClip, Pairing]]
+    figure: str
+
+
+def _guests_of(
+    host: LabelledClip, others: Sequence[LabelledClip], most: int, recipe: Recipe
+) -> _Guests:
+    """The first clips that fit."""
+    found: list[tuple[LabelledClip, Pairing]] = []
+    misfits: Counter[Misfit] = Counter()
+    own = host.own
+    for other in others:
+        pairing = paired(own, other.labels, recipe.mix)
+        if isinstance(pairing, Misfit):
+            misfits[pairing] += 1
+            continue
+        found.append((other, pairing))
+        if len(found) == most:
+            break
+    figure = f"{len(found)} of {len(others)} other sure clips fit"
+    told = ", ".join(f"{misfits[misfit]} {misfit}" for misfit in Misfit if misfits[misfit])
+    return _Guests(found, f"{figure}; in the way: {told}" if told else figure)
 
 
 def _share(key: str, recipe: Recipe) -> float:
@@ -145,50 +161,31 @@ def _share(key: str, recipe: Recipe) -> float:
 # -- the sound
 
 
-def make_mixes(requests: Sequence[MixRequest], recipe: Recipe) -> list[MadeMix | Death]:
-    """Each mix, and its chords; runs in a worker's child."""
-    made: dict[int, Copy] = {}
-    results: dict[int, MadeMix | Death] = {}
-    for index, request in enumerate(requests):
-        try:
-            made[index] = _sound(request, recipe)
-        except DeadInput as error:
-            results[index] = Death(error.code, error.message, error.figure)
-    waves = [as_heard(copy) for copy in made.values()]
-    rhythms = [requests[index].rhythm for index in made]
-    for index, chords in zip(made, annotate_chords(waves, rhythms, recipe.annotate), strict=True):
-        results[index] = MadeMix(made[index], chords)
-    return [results[index] for index in range(len(requests))]
+def make_mixes(requests: Sequence[MixRequest], recipe: VaryRecipe) -> list[Copy | Death]:
+    """FLAC of each mix; runs in a worker's child."""
+    return [_made(request, recipe) for request in requests]
 
 
-def _sound(request: MixRequest, recipe: Recipe) -> Copy:
-    work_hz = rubberband.working_rate_hz(
-        recipe.vary.rate_hz, (*recipe.vary.semitones, request.pairing.semitones)
-    )
-    host, guest = (
-        _read(window, work_hz, stereo=recipe.vary.channels == 2)
-        for window in (request.host, request.guest)
-    )
+def _made(request: MixRequest, recipe: VaryRecipe) -> Copy | Death:
+    fit = request.pairing
+    work_hz = rubberband.working_rate_hz(recipe.rate_hz, (*recipe.semitones, fit.semitones))
+    try:
+        host, guest = (
+            _read(window, work_hz, stereo=recipe.channels == 2)
+            for window in (request.host, request.guest)
+        )
+    except DeadInput as error:
+        return Death(error.code, error.message, error.figure)
     fitted = rubberband.changed(
-        guest,
-        work_hz,
-        speed=request.pairing.speed,
-        semitones=request.pairing.semitones,
-        engine=recipe.vary.engine,
+        guest, work_hz, speed=fit.speed, semitones=fit.semitones, engine=recipe.engine
     )
-    both = mixed(host, fitted, work_hz, offset_s=request.pairing.offset_s, share=request.share)
-    return rendered(both, work_hz, recipe.vary)
+    both = mixed(host, fitted, work_hz, offset_s=fit.offset_s, share=request.share)
+    return rendered(both, work_hz, recipe)
 
 
-def _read(window: AnnotateWindow, rate_hz: int, *, stereo: bool) -> Wave:
+def _read(window: Window, rate_hz: int, *, stereo: bool) -> Wave:
     excerpt = read_window(window.path, window.start_s, window.end_s, stereo=stereo)
     return resampled(excerpt.wave, excerpt.rate_hz, rate_hz)
-
-
-def as_heard(copy: Copy) -> Wave:
-    """A copy's sound as shards give it back, at the annotators' rate."""
-    audio = decoded(copy.content)
-    return resampled(audio.wave, audio.rate_hz, RATE_HZ)
 
 
 # -- a bucket
@@ -209,18 +206,13 @@ def mix_bucket(job: Job) -> Done:
         MIXES.writer(job) as out,
     ):
         tar = TarWriter(out)
-        for batch in bucket.batches(planned, job.recipe.annotate.batch):
-            requests = [
-                request_of(plan, local(plan.host.clip.source), local(plan.guest.clip.source))
-                for plan in batch
-            ]
-            for plan, result in zip(
-                batch, child.run(make_mixes, requests, job.recipe), strict=True
-            ):
-                if isinstance(result, Death):
-                    dead.append((plan.key, result))
-                else:
-                    made.append(_packed(tar, plan, result, job.recipe))
+        for plan in planned:
+            request = request_of(plan, local(plan.host.clip.source), local(plan.guest.clip.source))
+            [copy] = child.run(make_mixes, [request], job.recipe.vary)
+            if isinstance(copy, Death):
+                dead.append((plan.key, copy))
+            else:
+                made.append(_packed(tar, plan, copy, job.recipe.vary))
         tar.close()
     bucket.progress(len(CLIPS.read(job)))
     files = [
@@ -234,19 +226,18 @@ def mix_bucket(job: Job) -> Done:
 
 def request_of(plan: PlannedMix, host_path: str, guest_path: str) -> MixRequest:
     """A planned mix of two local files, for a worker's child."""
-    host, guest, own = plan.host.clip, plan.guest.clip, plan.host.own
+    host, guest = plan.host.clip, plan.guest.clip
     return MixRequest(
-        AnnotateWindow(host.clip_key, host_path, host.start_s, host.end_s),
-        AnnotateWindow(guest.clip_key, guest_path, guest.start_s, guest.extended_end_s),
+        Window(host_path, host.start_s, host.end_s),
+        Window(guest_path, guest.start_s, guest.extended_end_s),
         plan.pairing,
         plan.share,
-        Rhythm(own.beats, own.meter, own.tempo),
     )
 
 
-def _packed(tar: TarWriter, plan: PlannedMix, made: MadeMix, recipe: Recipe) -> Mixed:
+def _packed(tar: TarWriter, plan: PlannedMix, copy: Copy, recipe: VaryRecipe) -> Mixed:
     host, clip = plan.host.clip, plan.guest.clip
-    row = packed(tar, host.clip_key, Change(variant=plan.variant), made.copy, recipe.vary)
+    row = packed(tar, host.clip_key, Change(variant=plan.variant), copy, recipe)
     guest = Guest(
         clip_key=clip.clip_key,
         source=clip.source,
@@ -255,13 +246,8 @@ def _packed(tar: TarWriter, plan: PlannedMix, made: MadeMix, recipe: Recipe) -> 
         share=plan.share,
         **plan.pairing._asdict(),
     )
-    labels = mixed_labels(plan.host.own, plan.guest.labels, made.chords)
+    labels = mixed_labels(plan.host.own, plan.guest.labels)
     return Mixed(**dict(row), guest=guest, labels=labels)
-
-
-def tools(recipe: Recipe) -> Mapping[str, str]:
-    """Versions of what makes the audio, and of what hears its chords."""
-    return {**vary.tools(recipe), **annotator_tools(recipe)}
 
 
 STAGE: Final = Stage(
@@ -269,9 +255,9 @@ STAGE: Final = Stage(
     version=1,
     reads=(CLIPS, ANNOTATIONS, VERDICTS),
     writes=(MIXES, REFUSED_MIXES),
-    knobs=("mix", "vary", "annotate"),
+    knobs=("mix", "vary"),
     run=mix_bucket,
-    tools=tools,
+    tools=vary.tools,
     enabled=lambda recipe: recipe.mixes,
     extra_fingerprint=corrections_seen,
 )

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.labels.pairing import Misfit, Pairing, paired, semitones_between, unsure
 from pipelines.labels.transform import mixed_labels, tempo_bpm
-from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Origin, Tempo
+from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Labels, Meter, Origin, Tempo
 from schemas.pitch import Key
 from schemas.recipe import MixRecipe
 
@@ -88,14 +88,14 @@ def test_an_unsure_clip_says_which_label_is_unsure() -> None:
     faint = labels(grid(0.2, 0.5, 9.9), sure=0.85)
     assert unsure(faint, RECIPE) == "confidence of beats 0.85, limit 0.9"
     unknown = HOST.replaced(key=KeyLabel(confidence=1, **HOW))
-    assert unsure(unknown, RECIPE) == "confidence of key 0.00, limit 0.7"
+    assert unsure(unknown, RECIPE) == "no key"
 
 
-def test_a_mix_has_its_hosts_labels_no_surer_than_its_guests_and_chords_of_its_own() -> None:
+def test_a_mix_has_its_hosts_labels_no_surer_than_its_guests_and_no_chords() -> None:
     guest = labels(grid(0.2, 0.52, 9.9), key="A minor", sure=0.9)
-    chords = Chords(confidence=0.4, **HOW)
-    both = mixed_labels(HOST, guest, chords)
+    segments = (ChordSegment(start_s=0, end_s=10, label="C:maj"),)
+    both = mixed_labels(HOST.replaced(chords=Chords(segments=segments, confidence=1, **HOW)), guest)
     assert (both.beats.times_s, both.key.key) == (HOST.beats.times_s, HOST.key.key)
     assert (both.beats.confidence, both.beats.downbeat_confidence) == (0.9, 0.9)
     assert {both.meter.origin, both.tempo.origin, both.beats.origin} == {Origin.MOVED}
-    assert both.chords == chords
+    assert (both.chords.segments, both.chords.confidence) == ((), 0)
