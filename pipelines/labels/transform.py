@@ -177,14 +177,20 @@ def mixed_labels(host: Labels, guest: Labels) -> Labels:
     """Labels of a mix: the host's beats, meter, tempo and key, which its guest was made to fit,
     each no surer than the less sure of the two.
 
-    It has no chords: four fifths of the time two different ones sound at once.
+    There is no key where the guest is in the host's relative: either may be heard. There are no
+    chords: four fifths of the time two different ones sound at once.
     """
     names = ("beats", "meter", "tempo", "key")
     both = {name: _as_sure(getattr(host, name), getattr(guest, name)) for name in names}
     downbeats = min(host.beats.downbeat_confidence, guest.beats.downbeat_confidence)
     both["beats"] = both["beats"].replaced(downbeat_confidence=downbeats)
-    chords = host.chords.replaced(segments=(), confidence=0, origin=Origin.MOVED)
-    return host.replaced(**both, chords=chords)
+    if host.key.mode is not guest.key.mode:
+        both["key"] = _left_out(host.key).replaced(tonic=None, mode=None)
+    return host.replaced(**both, chords=_left_out(host.chords).replaced(segments=()))
+
+
+def _left_out(label: L) -> L:
+    return label.replaced(confidence=0, origin=Origin.MOVED)
 
 
 def _as_sure(label: L, other: L) -> L:

@@ -8,6 +8,7 @@ BUILD is a finished build; nothing is written. Of composed pieces, the truth lie
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -235,14 +236,23 @@ def main() -> None:
             f"the host's {total['as_host_s'] / total['two_s']:.3f}, "
             f"the guest's {total['as_guest_s'] / total['two_s']:.3f}"
         )
-    for name, modes in (("one key", True), ("relative keys", False)):
-        keys = [
-            float(row.again.key.key == row.planned.host.own.key.key)
-            for row in rows
-            if (row.planned.guest.labels.key.mode is row.planned.host.own.key.mode) is modes
-        ]
-        if keys:
-            print(f"key as the host's label, of {name}: {np.mean(keys):.3f}, n = {len(keys)}")
+    for is_one, name in ((True, "one key"), (False, "relative keys")):
+        heard = Counter(_key_heard(row) for row in rows if _of_one_mode(row.planned) is is_one)
+        print(f"key that is heard in mixes of {name}: {dict(heard)}")
+
+
+def _of_one_mode(plan: PlannedMix) -> bool:
+    return plan.host.labels.key.mode is plan.guest.labels.key.mode
+
+
+def _key_heard(row: Measured) -> str:
+    """Whose key is heard in a mix, of the host's and its relative."""
+    heard, host = row.again.key.key, row.planned.host.own.key.key
+    if heard is None or host is None:
+        return "none"
+    if heard == host:
+        return "the host's"
+    return "its relative" if heard == host.relative() else "another"
 
 
 if __name__ == "__main__":

@@ -92,10 +92,15 @@ def test_an_unsure_clip_says_which_label_is_unsure() -> None:
 
 
 def test_a_mix_has_its_hosts_labels_no_surer_than_its_guests_and_no_chords() -> None:
-    guest = labels(grid(0.2, 0.52, 9.9), key="A minor", sure=0.9)
+    guest = labels(grid(0.2, 0.52, 9.9), key="D major", sure=0.9)
     segments = (ChordSegment(start_s=0, end_s=10, label="C:maj"),)
     both = mixed_labels(HOST.replaced(chords=Chords(segments=segments, confidence=1, **HOW)), guest)
     assert (both.beats.times_s, both.key.key) == (HOST.beats.times_s, HOST.key.key)
     assert (both.beats.confidence, both.beats.downbeat_confidence) == (0.9, 0.9)
     assert {both.meter.origin, both.tempo.origin, both.beats.origin} == {Origin.MOVED}
     assert (both.chords.segments, both.chords.confidence) == ((), 0)
+
+
+def test_a_mix_with_a_guest_in_the_relative_key_has_none() -> None:
+    both = mixed_labels(HOST, labels(grid(0.2, 0.52, 9.9), key="F# minor"))
+    assert (both.key.key, both.key.confidence) == (None, 0)
