@@ -119,7 +119,11 @@ def test_a_mix_is_of_two_clips_of_one_split_and_names_both_sources(mixes: Path) 
         assert one.guest
         host = found[one.key.replace("-m1", "-orig")]
         assert one.guest.clip_key.split("-")[0] != one.song_id
-        assert (one.beats.times_s, one.key_label.key) == (host.beats.times_s, host.key_label.key)
+        assert one.beats.times_s == host.beats.times_s
+        guest = found[f"{one.guest.clip_key}-orig"]
+        # copies of one piece may be heard in the one or the other of two relative keys
+        is_one_mode = guest.key_label.mode is host.key_label.mode
+        assert one.key_label.key == (host.key_label.key if is_one_mode else None)
         assert one.beats.origin is Origin.MOVED
         assert one.chords.segments == ()
         speed, semitones, _ = CHANGED[name]
