@@ -75,10 +75,8 @@ def labelled_samples(job: Job) -> Iterator[LabelledSample]:
     bucket_clips = {clip.clip_key: clip for clip in CLIPS.read(job)}
     moved = {row.sample_key: row.labels for row in MOVED_LABELS.read(job)}
     for varied in sounds(job):
-        guest = varied.guest if isinstance(varied, Mixed) else None
-        yield LabelledSample(
-            varied,
-            bucket_clips[varied.clip_key],
-            moved[varied.sample_key],
-            guest and FittedGuest(guest, bucket_clips[guest.clip_key]),
-        )
+        guest = None
+        if isinstance(varied, Mixed):
+            guest = FittedGuest(varied.guest, bucket_clips[varied.guest.clip_key])
+        clip, labels = bucket_clips[varied.clip_key], moved[varied.sample_key]
+        yield LabelledSample(varied, clip, labels, guest)
