@@ -9,6 +9,7 @@ from schemas.caption import Caption
 from schemas.controls import AudioControls
 from schemas.errors import SchemaError
 from schemas.identity import ClipKey, SampleKey, SongId, Split
+from schemas.labels import Labels
 from schemas.record import PositiveSeconds, Record, Seconds
 
 
@@ -138,6 +139,23 @@ class Change(Record):
     gain_end: float = Field(default=1.0, gt=0, le=1.0)  # and at its end; straight between
 
 
+class Guest(Record):
+    """The clip that sounds with its host in a mix, and what was done to it to fit.
+
+    What is at second `t` of the clip is heard at ``offset_s + t / speed`` of the mix. `share` is
+    its part of the amplitude, both clips being as loud as the host before.
+    """
+
+    clip_key: ClipKey
+    source: Source
+    start_s: Seconds  # of the clip in its source
+    end_s: PositiveSeconds
+    speed: float = Field(gt=0)
+    semitones: int
+    offset_s: float
+    share: float = Field(gt=0, lt=1)
+
+
 class Dead(Record):
     """A clip or sample that a stage could not do."""
 
@@ -178,6 +196,21 @@ class Augmented(Record):
     offset: int
     bytes: int
     copies: tuple[AudioCopy, ...] = ()
+
+
+class Mixed(Augmented):
+    """One mix: its audio, what sounds with the host's clip, and the labels of both together."""
+
+    guest: Guest
+    labels: Labels
+
+
+class Refused(Record):
+    """A sample that was planned and not made: the rule that its clip broke, and the figure."""
+
+    sample_key: SampleKey
+    rule: str
+    figure: str
 
 
 class Encoded(Record):

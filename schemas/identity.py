@@ -27,10 +27,10 @@ ClipKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}-\d+-\d+$")]
 SampleKey = Annotated[
     str,
     StringConstraints(
-        pattern=r"^[0-9a-f]{16}-\d+-\d+-(orig|pd[1-9]\d*|pu[1-9]\d*|s[1-9]\d*|v[1-9]\d*)$"
+        pattern=r"^[0-9a-f]{16}-\d+-\d+-(orig|pd[1-9]\d*|pu[1-9]\d*|s[1-9]\d*|v[1-9]\d*|m[1-9]\d*)$"
     ),
 ]
-_VARIANT: Final = re.compile(r"^(?:orig|(pd|pu|s|v)([1-9]\d*))$")
+_VARIANT: Final = re.compile(r"^(?:orig|(pd|pu|s|v|m)([1-9]\d*))$")
 _BUCKET: Final = re.compile(r"^(train|validation|test)(?:-g(\d{4}))?-(\d{5})$")
 
 
@@ -49,16 +49,27 @@ class VariantKind(StrEnum):
     PITCH = "pitch"
     SPEED = "speed"
     VOLUME = "volume"
+    MIX = "mix"  # another clip sounds with it
+
+
+_KINDS: Final = {
+    None: VariantKind.ORIGINAL,
+    "pd": VariantKind.PITCH,
+    "pu": VariantKind.PITCH,
+    "s": VariantKind.SPEED,
+    "v": VariantKind.VOLUME,
+    "m": VariantKind.MIX,
+}
 
 
 def variant_kind(variant: str) -> VariantKind:
-    """Kind of a variant's name: ``orig``, ``pd3`` … ``pu3``, ``s1`` …, ``v1``."""
+    """Kind of a variant's name: ``orig``, ``pd3`` … ``pu3``, ``s1`` …, ``v1``, ``m1``."""
     found = _VARIANT.fullmatch(variant)
     if not found:
-        raise SchemaError(f"{variant!r} is not a variant: expected orig, pd1…, pu1…, s1… or v1…")
-    return {None: VariantKind.ORIGINAL, "s": VariantKind.SPEED, "v": VariantKind.VOLUME}.get(
-        found[1], VariantKind.PITCH
-    )
+        raise SchemaError(
+            f"{variant!r} is not a variant: expected orig, pd1…, pu1…, s1…, v1… or m1…"
+        )
+    return _KINDS[found[1]]
 
 
 def variant_semitones(variant: str) -> int:

@@ -431,6 +431,48 @@ class VaryRecipe(Record):
         return self
 
 
+class MixRecipe(Record):
+    """Mixes of two clips in time and in key: a host, and a guest of its bucket that is made to
+    fit.
+    """
+
+    mixes: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description=(
+            "Mixes of each varied clip, each with another guest of its own bucket. "
+            "0: none. MusicLDM mixes two clips at their beats."
+        ),
+    )
+    speed_max: float = Field(
+        0.15,
+        gt=0,
+        lt=0.5,
+        description="Largest change of the guest's speed. Meta's automix: under 15 %.",
+    )
+    semitones_max: int = Field(
+        3,
+        ge=0,
+        le=6,
+        description=(
+            "Semitones that the guest may be shifted by to the host's key or its relative. "
+            "Meta's automix: 3."
+        ),
+    )
+    share_beta: float = Field(
+        5.0,
+        gt=0,
+        description="The guest's share of the amplitude is drawn from Beta(a, a). MusicLDM: 5.",
+    )
+    min_beats_confidence: Confidence = Field(
+        0.9, description="No mix of a clip whose beats are less sure than this, host or guest."
+    )
+    min_downbeats_confidence: Confidence = Field(0.8, description="Nor its downbeats.")
+    min_meter_confidence: Confidence = Field(0.8, description="Nor its meter.")
+    min_key_confidence: Confidence = Field(0.7, description="Nor its key.")
+
+
 class EncodeRecipe(Record):
     """Latents: each sample's audio as a latent-diffusion model learns it, in the shards as
     <key>.latent.npy.
@@ -687,6 +729,7 @@ class Recipe(Record):
     near_duplicates: NearRecipe = NearRecipe()
     filter: FilterRecipe = FilterRecipe()
     vary: VaryRecipe = VaryRecipe()
+    mix: MixRecipe = MixRecipe()
     encode: EncodeRecipe = EncodeRecipe()
     caption: CaptionRecipe = CaptionRecipe()
     llm: LlmRecipe = LlmRecipe()
@@ -725,6 +768,11 @@ class Recipe(Record):
     def embeds(self) -> bool:
         """Whether clips are embedded."""
         return self.finds_copies or self.pack.embeddings
+
+    @property
+    def mixes(self) -> bool:
+        """Whether clips are mixed."""
+        return self.mix.mixes > 0
 
     @property
     def encodes(self) -> bool:

@@ -1,10 +1,12 @@
 """The sample contract: what stands in the JSON beside each audio file of a shard."""
 
-from typing import Final
+from typing import Any, Final
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from schemas.caption import Caption
 from schemas.controls import AudioControls
-from schemas.corpus import Change, Source
+from schemas.corpus import Change, Guest, Source
 from schemas.identity import ClipKey, SampleKey, SongId, Split
 from schemas.labels import Beats, Chords, KeyLabel, Labels, Meter, Tempo
 from schemas.pseudo_label import PseudoLabel
@@ -19,7 +21,8 @@ SCHEMA_VERSION: Final = (
 class Sample(Record):
     """One training sample. Every field is always present, in a fact every field of its kind.
 
-    Unknown metadata is one JSON string.
+    Unknown metadata is one JSON string. Only a mix has a `guest`: where there is none, the key is
+    left out, as in shards from before there were mixes.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -45,6 +48,19 @@ class Sample(Record):
     # length of the whole source; none in shards from before schema version 5
     song_s: PositiveSeconds | None = None
     anchor: bool = False  # whether its source is curated, as `pack.anchor_column` says
+    guest: Guest | None = None  # what sounds with `source` in a mix, and under which licence
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        if self.guest is None:
+            del written["guest"]
+        return written
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where its audio comes from: one source, or the two of a mix, the host's first."""
+        return (self.source,) if self.guest is None else (self.source, self.guest.source)
 
     @property
     def labels(self) -> Labels:

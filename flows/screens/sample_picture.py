@@ -332,5 +332,6 @@ def _text_px(text: str, size: float) -> float:
 
 def _source(sample: Sample, caption: Caption | None, y: int) -> str:
     kind = f"{caption.kind.value} caption · " if caption else "no caption · "
-    line = f"{kind}{sample.key} · {sample.source.licence or 'licence unknown'}"
+    licences = " and ".join(source.licence or "licence unknown" for source in sample.sources)
+    line = f"{kind}{sample.key} · {licences}"
     return f'<text class="small soft" x="{LEFT}" y="{y}">{escape(plain(line[:120]))}</text>'

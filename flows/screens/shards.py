@@ -14,7 +14,7 @@ from pipelines.shards.find import ShardProblem
 from pipelines.shards.pick import Picked
 from pipelines.shards.stats import ShardRow
 from schemas.chord import Chord
-from schemas.corpus import Change
+from schemas.corpus import Change, Guest
 from schemas.fact import BpmFact, ChordsFact, Fact, KeyFact, MeterFact, TimeFact
 from schemas.identity import VariantKind, variant_kind
 from schemas.labels import Beats, Claim, Labels
@@ -134,6 +134,10 @@ def _provenance(sample: Sample) -> Table:
         if value := getattr(source, name):
             grid.add_row(Text(name, style="cyan"), plain(value))
     grid.add_row(Text("licence", style="cyan"), plain(source.licence or "unknown"))
+    if (guest := sample.guest) is not None:
+        grid.add_row(Text("mixed with", style="cyan"), plain(guest_text(guest)))
+        licence = plain(guest.source.licence or "unknown")
+        grid.add_row(Text("its licence", style="cyan"), licence)
     if source.metadata not in ("", "{}"):
         grid.add_row(Text("metadata", style="cyan"), plain(source.metadata))
     title = "labels"
@@ -215,7 +219,24 @@ def change_text(change: Change) -> str:
             if rises
             else f"decrescendo to {change.gain_end:.2g}"
         )
-    return "original"
+    return "mix" if kind is VariantKind.MIX else "original"
+
+
+def guest_text(guest: Guest) -> str:
+    """What sounds with a mix's host, and what was done to it.
+
+    >>> from schemas.corpus import Source
+    >>> source = Source(uri="b.wav")
+    >>> how = dict(clip_key="00112233445566aa-0-10000", source=source, start_s=0, end_s=10)
+    >>> guest_text(Guest(speed=0.95, semitones=-2, offset_s=0.5, share=0.4, **how))
+    'b.wav, 0–10 s, at speed × 0.95, pitch -2, from 0.5 s, share 0.4'
+    """
+    member = f" in {guest.source.member}" if guest.source.member else ""
+    return (
+        f"{guest.source.uri}{member}, {guest.start_s:g}–{guest.end_s:g} s, "
+        f"at speed × {guest.speed:.3g}, pitch {guest.semitones:+d}, from {guest.offset_s:g} s, "
+        f"share {guest.share:.2g}"
+    )
 
 
 def fact_text(fact: Fact, key: Key | None) -> str:

@@ -351,6 +351,14 @@ def resampled(wave: Wave, from_hz: int, to_hz: int) -> Wave:
     return out
 
 
+def within_scale(wave: Wave) -> Wave:
+    """A wave that stretching, resampling or adding may have taken over full scale: scaled down
+    rather than clipped.
+    """
+    peak = float(np.abs(wave).max(initial=0.0))
+    return wave / peak if peak > 1 else wave
+
+
 def quantised(wave: Wave) -> Wave:
     """A wave as 16-bit FLAC gives it back; samples beyond full scale are clipped."""
     return _pcm(wave).astype(np.float32) / np.float32(32768)

@@ -7,6 +7,7 @@ over 16-bit files, so quiet detail is lost.
 
 import importlib.metadata
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -40,6 +41,17 @@ def changed(
     return _shifted(
         out, round(_EARLY * _window_samples(rate_hz) * (2 ** (semitones / 12) / speed - 1))
     )
+
+
+def working_rate_hz(rate_hz: int, semitones: Sequence[int]) -> int:
+    """Lowest rate at which the largest downward shift still fills the band of `rate_hz`, in steps
+    of 8 kHz.
+
+    >>> working_rate_hz(16_000, (-3, 3)), working_rate_hz(16_000, (1,))
+    (24000, 16000)
+    """
+    needed = rate_hz * 2 ** (max(0, -min(semitones, default=0)) / 12)
+    return max(rate_hz, -(-int(needed) // 8000) * 8000 if needed > rate_hz else rate_hz)
 
 
 def _in_process(wave: Wave, rate_hz: int, speed: float, semitones: int) -> Wave:

@@ -103,16 +103,14 @@ def read_checked(store: Store, folder: str, bucket: str, name: str) -> bytes:
 
 
 def invalidate(store: Store, folder: str, bucket: str) -> None:
-    """Make the next run do a bucket of a stage again, and first the one whose files only that
-    bucket still held.
+    """Make the next run do a bucket of a stage again, and first those whose files only that bucket
+    still held.
     """
     store.delete(marker_name(folder, bucket))
-    before = TAKEN_OVER.get(folder)
-    if before is None:
-        return
-    with suppress(FileNotFoundError, Damaged):
-        if any(facts.dropped for facts in read_marker(store, before, bucket).files.values()):
-            store.delete(marker_name(before, bucket))
+    for before in TAKEN_OVER.get(folder, ()):
+        with suppress(FileNotFoundError, Damaged):
+            if any(facts.dropped for facts in read_marker(store, before, bucket).files.values()):
+                store.delete(marker_name(before, bucket))
 
 
 def write_marker(folder: str, job: Job, expected: str, done: Done) -> None:

@@ -20,7 +20,9 @@ from schemas.corpus import (
     Forgotten,
     InputRow,
     LedgerRow,
+    Mixed,
     Probed,
+    Refused,
     SampleCaptions,
     Verdict,
 )
@@ -45,6 +47,8 @@ EMBEDDINGS: Final = ClipEmbeddings(folder="embeddings")
 NEAR_DUPLICATES: Final = Table(folder="twins", record=NearDuplicate)
 VERDICTS: Final = Table(folder="verdicts", record=Verdict)
 VARIANTS: Final = Tar(folder="variants", record=Augmented)
+MIXES: Final = Tar(folder="mixes", record=Mixed)
+REFUSED_MIXES: Final = Table(folder="mixes", suffix=".refused.parquet", record=Refused)
 MOVED_LABELS: Final = Table(folder="moved_labels", record=MovedLabels)
 LATENTS: Final = Tar(folder="latents", record=Encoded)
 CAPTIONS: Final = Table(folder="captions", record=SampleCaptions)
@@ -98,7 +102,8 @@ CARD: Final = "README.md"
 OUTPUTS: Final[tuple[Output, ...]] = tuple(
     value for value in list(globals().values()) if isinstance(value, Output)
 )
-TAKEN_OVER: Final = {SHARDS.folder: VARIANTS.folder}  # folders that hold what another has dropped
+# folders that hold what others have dropped
+TAKEN_OVER: Final = {SHARDS.folder: (VARIANTS.folder, MIXES.folder)}
 
 
 def folders_of(partition: Partition) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ def unconfirmed(
     """The kind of the first fact of a text that no sure label confirms, or none.
 
     Confirmed is what a label says that is sure enough to be put in words
-    (`caption.min_…_confidence`). Dynamics are let be, but on a copy whose volume was changed.
+    (`caption.min_…_confidence`). Dynamics are let be, but on a copy whose volume was changed, and
+    in a mix.
 
     >>> from schemas.labels import Beats, Chords, KeyLabel, Meter, Tempo
     >>> how = dict(confidence=1, tool="t", version="1", licence="CC0")
@@ -38,6 +39,6 @@ def unconfirmed(
 
 def _is_confirmed(fact: Fact, labels: Labels, change: Change, sure: frozenset[Attribute]) -> bool:
     if fact.kind is FactKind.DYNAMICS:
-        return variant_kind(change.variant) is not VariantKind.VOLUME
+        return variant_kind(change.variant) not in (VariantKind.VOLUME, VariantKind.MIX)
     # of a time: what happens then is not known
     return ATTRIBUTE_OF.get(fact.kind) in sure and not contradiction(fact, labels)

@@ -84,6 +84,20 @@ def read_metadata(source: Source, recipe: CaptionRecipe) -> Metadata:
     )
 
 
+def together(one: Metadata, other: Metadata) -> Metadata:
+    """What holds of two sounds at once: the instruments of both, the moods and genres that both
+    have.
+
+    >>> band, choir = Metadata(("drums",), ("calm", "warm")), Metadata(("voices",), ("warm",))
+    >>> together(band, choir)[:2]
+    (('drums', 'voices'), ('warm',))
+    """
+    instruments = tuple(dict.fromkeys((*one.instruments, *other.instruments)))[:MAX_ITEMS]
+    moods = tuple(mood for mood in one.moods if mood in other.moods)
+    genres = tuple(genre for genre in one.genres if genre in other.genres)
+    return Metadata(instruments, moods, genres)
+
+
 def metadata_sentences(
     metadata: Metadata,
     recipe: CaptionRecipe,

@@ -173,6 +173,30 @@ def variant_labels(extended: Labels, length_s: float, change: Change, duration_s
     )
 
 
+def mixed_labels(host: Labels, guest: Labels) -> Labels:
+    """Labels of a mix: the host's beats, meter, tempo and key, which its guest was made to fit,
+    each no surer than the less sure of the two.
+
+    There is no key where the guest is in the host's relative: either may be heard. There are no
+    chords: four fifths of the time two different ones sound at once.
+    """
+    names = ("beats", "meter", "tempo", "key")
+    both = {name: _as_sure(getattr(host, name), getattr(guest, name)) for name in names}
+    downbeats = min(host.beats.downbeat_confidence, guest.beats.downbeat_confidence)
+    both["beats"] = both["beats"].replaced(downbeat_confidence=downbeats)
+    if host.key.mode is not guest.key.mode:
+        both["key"] = _left_out(host.key).replaced(tonic=None, mode=None)
+    return host.replaced(**both, chords=_left_out(host.chords).replaced(segments=()))
+
+
+def _left_out(label: L) -> L:
+    return label.replaced(confidence=0, origin=Origin.MOVED)
+
+
+def _as_sure(label: L, other: L) -> L:
+    return _as_moved(label).replaced(confidence=min(label.confidence, other.confidence))
+
+
 def _as_moved(label: L) -> L:
     """A label that no longer says that it was extracted from this audio.
 

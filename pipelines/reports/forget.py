@@ -49,6 +49,7 @@ from pipelines.build.versions import (
 from pipelines.engine.stage import Stage
 from pipelines.errors import Damaged, WrongArgument
 from pipelines.reports.forget_files import (
+    Leaving,
     Rewritten,
     names_song,
     rows_of,
@@ -224,7 +225,7 @@ def _in_clips(store: Store, song_id: str) -> bool:
 
 def _holds(store: Store, bucket: str, song_id: str) -> bool:
     table = CLIPS.read_arrow(store, bucket, ["clip_key"])
-    return bool(pc.any(rows_of(table, song_id)).as_py())
+    return bool(pc.any(rows_of(table, Leaving(song_id))).as_py())
 
 
 def _check_some_stay(store: Store, ids: set[str]) -> None:
@@ -313,7 +314,7 @@ def _whole(store: Store, one: SoughtSong) -> None:
     for name in ASSIGNED.names(store):
         file = ASSIGNED.file(name)
         table = read_table(store, file)
-        kept = table.filter(pc.invert(rows_of(table, one.song_id)))
+        kept = table.filter(pc.invert(rows_of(table, Leaving(one.song_id))))
         if kept.num_rows < table.num_rows:
             files |= _vouched(write_rows(store, ASSIGNED, file, kept), files)
     rows = [

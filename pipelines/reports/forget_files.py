@@ -14,12 +14,15 @@ from pipelines.build.outputs import Job, Output, Partition, Table
 from pipelines.build.tables import (
     LATENTS,
     LEDGER,
+    MIXES,
     NEAR_DUPLICATES,
     OUTPUTS,
+    REFUSED_MIXES,
     SHARDS,
     VARIANTS,
     VERDICTS,
 )
+from pipelines.stages.labels.mix import NO_GUEST
 from pipelines.storage.arrow import read_table
 from pipelines.storage.store import Published, Store, arrow_schema, parquet_bytes
 from pipelines.storage.tar import TarWriter, read_members, sample_offsets
@@ -44,31 +47,58 @@ class Rewritten(NamedTuple):
     removed: Counter[str]
 
 
+class Leaving(NamedTuple):
+    """A song that goes, and the samples of others in which it sounds."""
+
+    song_id: str
+    mixes: frozenset[str] = frozenset()
+
+    def names(self, member: str) -> bool:
+        """Whether a sample's key, or a file of it, is one that goes."""
+        return member.startswith(self.song_id) or member.partition(".")[0] in self.mixes
+
+
+def leaving(job: Job, song_id: str) -> Leaving:
+    """A song, and the mixes of a bucket whose guest it is."""
+    rows = MIXES.read(job) if MIXES.exists(job) else []
+    mixes = (row.sample_key for row in rows if row.guest.clip_key.startswith(song_id))
+    return Leaving(song_id, frozenset(mixes))
+
+
+def _looking(job: Job, gone: Leaving) -> int:
+    """How many mixes of others look for a guest again, or say how many clips they looked at."""
+    left = sum(not key.startswith(gone.song_id) for key in gone.mixes)
+    refused = REFUSED_MIXES.read(job) if REFUSED_MIXES.exists(job) else []
+    return left + sum(row.rule == NO_GUEST for row in refused)
+
+
 def without_song(job: Job, song_id: str) -> Rewritten:
     """Rewrite every file of a bucket that names a song, without it."""
-    done = Rewritten({}, set(), Counter())
+    gone = leaving(job, song_id)
+    done = Rewritten({}, set(), Counter({"guests": _looking(job, gone)}))
     for output in OUTPUTS:
         if output.partition is not Partition.BUCKETS:
             continue
         if output.folder == SHARDS.folder:
-            _shard(job, song_id, done)
+            _shard(job, gone, done)
             continue
         for table in (output, output.dead):
-            _table(job.store, table, table.path(job), song_id, done)
-    for tar in (VARIANTS, LATENTS):
-        _tar(job, tar, song_id, done)
+            _table(job.store, table, table.path(job), gone, done)
+    for tar in (VARIANTS, MIXES, LATENTS):
+        _tar(job, tar, gone, done)
     return done
 
 
-def _table(store: Store, output: Output, name: str, song_id: str, done: Rewritten) -> None:
+def _table(store: Store, output: Output, name: str, gone: Leaving, done: Rewritten) -> None:
     if not output.suffix.endswith(".parquet") or not store.exists(name):
         return
     table = read_table(store, name)
-    kept = table.filter(pc.invert(rows_of(table, song_id)))
-    out = reworded(kept, song_id)
+    out_of_it = rows_of(table, gone)
+    kept = table.filter(pc.invert(out_of_it))
+    out = reworded(kept, gone.song_id)
     if out.num_rows == table.num_rows and out.equals(table):
         return
-    _count(output, table.filter(rows_of(table, song_id)), done.removed)
+    _count(output, table.filter(out_of_it), done.removed)
     if out.num_rows == 0 and output.suffix == ".dead.parquet":  # a bucket without any has none
         store.delete(name)
         done.gone.add(name)
@@ -108,15 +138,18 @@ def _count(output: Output, rows: pa.Table, removed: Counter[str]) -> None:
                 removed["samples_rejected" if is_rejected else "samples_dead"] += 1
 
 
-def rows_of(table: pa.Table, song_id: str) -> pa.Array:
-    """Which rows are of a song, by the columns that name one."""
+def rows_of(table: pa.Table, gone: Leaving) -> pa.Array:
+    """Which rows are of a song, by the columns that name one, or of a mix that it sounds in."""
     found = pa.array([False] * table.num_rows, pa.bool_())
+    mixes = pa.array(sorted(gone.mixes), pa.string())
     for name in _KEYS:
         if name in table.column_names and pa.types.is_string(table.schema.field(name).type):
-            found = pc.or_(found, pc.starts_with(table.column(name), song_id).combine_chunks())
+            column = table.column(name)
+            named = pc.or_(pc.starts_with(column, gone.song_id), pc.is_in(column, mixes))
+            found = pc.or_(found, named.combine_chunks())
     if "song" in table.column_names:
         ids = pc.struct_field(table.column("song"), "song_id")
-        found = pc.or_(found, pc.equal(ids, song_id).combine_chunks())
+        found = pc.or_(found, pc.equal(ids, gone.song_id).combine_chunks())
     return found
 
 
@@ -138,14 +171,13 @@ def names_song(job: Job, song_id: str) -> bool:
     for output in (NEAR_DUPLICATES, VERDICTS, LEDGER):
         if output.exists(job):
             table = read_table(job.store, output.path(job))
-            if pc.any(rows_of(table, song_id)).as_py() or not reworded(table, song_id).equals(
-                table
-            ):
+            named = pc.any(rows_of(table, Leaving(song_id))).as_py()
+            if named or not reworded(table, song_id).equals(table):
                 return True
     return False
 
 
-def _tar(job: Job, output: Any, song_id: str, done: Rewritten) -> None:
+def _tar(job: Job, output: Any, gone: Leaving, done: Rewritten) -> None:
     """An archive without a song's members, and its table with the new offsets."""
     if output.path(job) not in done.files or not output.archive.exists(job):
         return
@@ -154,7 +186,7 @@ def _tar(job: Job, output: Any, song_id: str, done: Rewritten) -> None:
     with job.store.open(name) as opened, job.store.writer(name) as out:
         tar = TarWriter(out)
         for member in [*read_members(opened)]:
-            if not member.name.startswith(song_id):
+            if not gone.names(member.name):
                 opened.seek(member.offset)
                 offsets[member.name] = tar.add(member.name, opened.read(member.size))
         tar.close()
@@ -174,26 +206,26 @@ def _moved(row: Any, offsets: dict[str, int]) -> Any:
     return row.replaced(offset=offsets[audio_name(row.sample_key)], copies=copies)
 
 
-def _shard(job: Job, song_id: str, done: Rewritten) -> None:
+def _shard(job: Job, gone: Leaving, done: Rewritten) -> None:
     """A shard without a song's samples; the bytes of the others are copied as they stand."""
     name, index_name = SHARDS.path(job), SHARDS.index.path(job)
     if not SHARDS.exists(job) or name in done.files or name in done.gone:
         return
     index = SHARDS.read_index(job)
-    kept = [key for key in index.keys if not key.startswith(song_id)]
+    kept = [key for key in index.keys if not gone.names(key)]
     if len(kept) == index.count:
         return
     done.removed[SHARDS.folder] += index.count - len(kept)
     if not kept:
-        for gone in (name, index_name):
-            job.store.delete(gone)
-            done.gone.add(gone)
+        for file in (name, index_name):
+            job.store.delete(file)
+            done.gone.add(file)
         return
     with job.store.open(name) as opened:
-        seconds = _seconds(opened, song_id)
+        seconds = _seconds(opened, gone)
         offsets = index.offsets or tuple(sample_offsets(opened))
         spans = zip(index.keys, offsets[:-1], offsets[1:], strict=True)
-        own = [(start, end) for key, start, end in spans if not key.startswith(song_id)]
+        own = [(start, end) for key, start, end in spans if not gone.names(key)]
         starts = [0]
         with job.store.writer(name) as out:
             for start, end in own:
@@ -214,11 +246,11 @@ def _shard(job: Job, song_id: str, done: Rewritten) -> None:
     done.files[index_name] = SHARDS.write_index(job, fresh)
 
 
-def _seconds(opened: IO[bytes], song_id: str) -> float:
+def _seconds(opened: IO[bytes], gone: Leaving) -> float:
     """Length of the samples that stay, as `pack` adds it up."""
     found = 0.0
     for member in [*read_members(opened)]:
-        if member.name.endswith(".json") and not member.name.startswith(song_id):
+        if member.name.endswith(".json") and not gone.names(member.name):
             opened.seek(member.offset)
             found += json.loads(opened.read(member.size))["duration_s"]
     return round(found, 3)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pipelines.build.markers import marker_name, read_marker
 from pipelines.build.outputs import Job, Partition, Table
 from pipelines.build.plans import sizes_of
-from pipelines.build.tables import CLIPS, LISTING, VERIFIED, folders_of
+from pipelines.build.tables import CLIPS, LISTING, MIXES, VERIFIED, folders_of
 from pipelines.engine.stage import Stage, fingerprints
 from pipelines.errors import Damaged, PipelineError
 from pipelines.reports.forget_files import Rewritten
@@ -31,6 +31,7 @@ _COUNTS: Final[Mapping[str, Mapping[str, str]]] = {
         "clips": "verdicts", "rejected": "rejected", "original_only": "original_only",
     },
     "vary": {"clips": "kept", "samples": "variants", "dead": "variants.dead"},
+    "mix": {"samples": "mixes", "rejected": "mixes.refused", "dead": "mixes.dead"},
     "move_labels": {"samples": "moved_labels"},
     "encode": {"clips": "clips", "encoded": "latents", "dead": "latents.dead"},
     "pack": {
@@ -118,8 +119,11 @@ class Marks:
         own = next((files[file].sha256 for file in files), "") if stage is None else ""
         if stage is not None and name in self._current[stage.name]:
             own = self._one_fingerprint(stage, job)
-        # labels of the song that were extracted again are missing: `verify` chooses others
-        is_short = folder == VERIFIED.folder and done.removed["verified"] > 0
+        # labels of the song that were extracted again are missing: `verify` chooses others; and
+        # mixes in which it was the guest: `mix` looks for others
+        is_short = (folder == VERIFIED.folder and done.removed["verified"] > 0) or (
+            folder == MIXES.folder and done.removed["guests"] > 0
+        )
         self._store.write_sealed(
             marker_name(folder, name),
             marker.replaced(

@@ -120,7 +120,7 @@ def _estimated(
     totals: Counter[str], sampled: int, seconds: Mapping[str, float], recipe: Recipe
 ) -> BuildPlan:
     train = 1.0 if recipe.vary.all_splits else 1 - recipe.ingest.validation - recipe.ingest.test
-    copies = 1 + train * len(varied(recipe.vary))
+    copies = 1 + train * (len(varied(recipe.vary)) + recipe.mix.mixes)
     clips_s = seconds.get("clips", 0.0)
     tens = clips_s / 10
     cpu_s = tens * (ANNOTATE_S * recipe.ingest.extend + (copies - 1) * VARY_S + copies * WRITE_S)

@@ -1,23 +1,26 @@
-"""The audio of a bucket's samples, as FLAC: where vary put it, or, where a recipe dropped that, in
-the bucket's shard; their latents.
+"""The audio of a bucket's samples, as FLAC: where vary or mix put it, or, where a recipe dropped
+that, in the bucket's shard; their latents.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 from pipelines.build.markers import marker_name
-from pipelines.build.outputs import Job
-from pipelines.build.tables import LATENTS, SHARDS, VARIANTS
+from pipelines.build.outputs import Job, Tar
+from pipelines.build.tables import LATENTS, MIXES, SHARDS, VARIANTS
 from pipelines.errors import Damaged, PipelineError
 from pipelines.storage.tar import read_members
-from schemas.corpus import Augmented
+from schemas.corpus import Augmented, Mixed
 from schemas.sample import audio_name
 
 
 class VariantFile(NamedTuple):
-    """A file of audio in the tar of variants: its name, and where its bytes stand."""
+    """A file of audio in a tar of variants or mixes: that tar's folder, its name, and where its
+    bytes stand.
+    """
 
+    folder: str
     name: str
     offset: int
     bytes: int
@@ -25,28 +28,37 @@ class VariantFile(NamedTuple):
 
 def pieces(row: Augmented) -> Iterator[VariantFile]:
     """A sample's audio, and its copies at lower rates."""
-    yield VariantFile(audio_name(row.sample_key), row.offset, row.bytes)
+    folder = MIXES.folder if isinstance(row, Mixed) else VARIANTS.folder
+    yield VariantFile(folder, audio_name(row.sample_key), row.offset, row.bytes)
     yield from (
-        VariantFile(audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes)
+        VariantFile(folder, audio_name(row.sample_key, copy.rate_hz), copy.offset, copy.bytes)
         for copy in row.copies
     )
 
 
 @contextmanager
 def read_audio(job: Job) -> Iterator[Callable[[VariantFile], bytes]]:
-    """A function from a piece of audio to its FLAC: from the variants, or, where a recipe dropped
-    them, from the shard itself.
+    """A function from a piece of audio to its FLAC: from the variants or mixes, or, where a recipe
+    dropped them, from the shard itself.
 
     Raises `PipelineError` where they were dropped and the shard is not whole.
     """
-    kept = VARIANTS.archive.exists(job)
+    tars = (VARIANTS, *((MIXES,) if job.recipe.mixes else ()))
+    with ExitStack() as opened:
+        readers = {tar.folder: opened.enter_context(_reading(job, tar)) for tar in tars}
+        yield lambda piece: readers[piece.folder](piece)
+
+
+@contextmanager
+def _reading(job: Job, tar: Tar[Any]) -> Iterator[Callable[[VariantFile], bytes]]:
+    kept = tar.archive.exists(job)
     if not kept and not _whole(job):
-        job.store.delete(marker_name(VARIANTS.folder, job.bucket))
+        job.store.delete(marker_name(tar.folder, job.bucket))
         raise PipelineError(
-            f"{job.bucket}: its variants were dropped and its shard "
+            f"{job.bucket}: its {tar.folder} were dropped and its shard "
             "is damaged or gone; build again, and both are made anew"
         )
-    with job.store.open((VARIANTS.archive if kept else SHARDS).path(job)) as opened:
+    with job.store.open((tar.archive if kept else SHARDS).path(job)) as opened:
         offsets = {} if kept else {member.name: member.offset for member in read_members(opened)}
 
         def read(piece: VariantFile) -> bytes:

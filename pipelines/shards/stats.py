@@ -194,7 +194,7 @@ def _count_ours(stats: Stats, sample: Sample) -> None:
         stats.chords_s[symbol] = stats.chords_s.get(symbol, 0.0) + segment.end_s - segment.start_s
     stats.uncaptioned += not sample.captions
     _count_captions(stats, ((caption.kind.value, caption.text) for caption in sample.captions))
-    stats.licences[sample.source.licence or UNKNOWN] += 1
+    stats.licences.update({source.licence or UNKNOWN for source in sample.sources})
     stats.labels.add((one.form, one.text) for one in sample.pseudo_labels)
 
 

@@ -28,7 +28,7 @@ def test_a_clip_key_holds_song_start_and_length_in_whole_milliseconds() -> None:
 
 def test_a_sample_key_adds_the_variant_and_reads_as_one() -> None:
     clip = clip_key(SONG, 10.0, 10.0)
-    for variant in ("orig", "pd3", "pu1", "s4", "v1", "pu12"):
+    for variant in ("orig", "pd3", "pu1", "s4", "v1", "pu12", "m2"):
         assert (
             TypeAdapter(SampleKey).validate_python(sample_key(clip, variant))
             == f"{SONG}-10000-10000-{variant}"
@@ -36,7 +36,7 @@ def test_a_sample_key_adds_the_variant_and_reads_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "variant", ["", "ORIG", "pd0", "p1", "s", "s0", "v01", "orig ", "orig\n", "x1", "pd-1"]
+    "variant", ["", "ORIG", "pd0", "p1", "s", "s0", "v01", "orig ", "orig\n", "x1", "pd-1", "m0"]
 )
 def test_a_name_that_is_no_variant_is_refused_by_name(variant: str) -> None:
     with pytest.raises(SchemaError) as refused:
@@ -52,6 +52,7 @@ def test_a_name_that_is_no_variant_is_refused_by_name(variant: str) -> None:
         ("pu2", "pitch", 2),
         ("s1", "speed", 0),
         ("v1", "volume", 0),
+        ("m1", "mix", 0),
         ("pu12", "pitch", 12),
     ],
 )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pipelines.storage.store import arrow_schema
 from schemas.caption import Caption
 from schemas.controls import AudioControls
-from schemas.corpus import Change, Clip, InputRow, Song, Source
+from schemas.corpus import Change, Clip, Guest, InputRow, Song, Source
 from schemas.errors import SchemaError
 from schemas.fact import FactKind
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
@@ -68,6 +68,16 @@ def sample() -> Sample:
                 model_licence="Apache-2.0",
             ),
         ),
+        guest=Guest(
+            clip_key=KEY,
+            source=Source(uri="/b.wav", licence="CC-BY-4.0"),
+            start_s=10,
+            end_s=20,
+            speed=1.02,
+            semitones=-1,
+            offset_s=-0.25,
+            share=0.4,
+        ),
     )
 
 
@@ -119,6 +129,15 @@ def test_every_field_is_written_even_where_it_is_empty() -> None:
         None,
         [],
     )
+
+
+def test_only_a_mix_names_a_guest_and_states_both_sources() -> None:
+    mix = sample()
+    alone = mix.replaced(guest=None)
+    assert mix.model_dump(mode="json").keys() - alone.model_dump(mode="json").keys() == {"guest"}
+    assert "guest" not in alone.model_dump_json()
+    assert [source.licence for source in mix.sources] == ["CC0-1.0", "CC-BY-4.0"]
+    assert Sample.model_validate_json(alone.model_dump_json()) == alone
 
 
 def test_labels_of_a_sample_are_its_own() -> None:

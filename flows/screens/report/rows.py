@@ -118,8 +118,9 @@ def _tags(sample: Sample) -> Iterator[str]:
     for one in sample.pseudo_labels:
         if one.form is Form.SHORT:
             yield plain(one.text.lower())[:60]
-    if sample.source.licence:
-        yield plain(sample.source.licence)[:60]
+    for source in sample.sources:
+        if source.licence:
+            yield plain(source.licence)[:60]
 
 
 def strip(chords: Sequence[ShownChord], duration_s: float) -> str:

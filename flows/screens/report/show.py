@@ -17,7 +17,7 @@ from flows.screens.report.records import (
     ShownSample,
 )
 from flows.screens.sample_picture import ABOUT
-from flows.screens.shards import change_text, fact_text
+from flows.screens.shards import change_text, fact_text, guest_text
 from pipelines.captioning.marking import marked, standing
 from pipelines.labels.lead_sheet import symbol
 from pipelines.shards.chosen import ChosenSample
@@ -203,6 +203,8 @@ def _figures(sample: Sample, shard: str) -> Iterator[ShownFigure]:
         ("audio", f"{sample.duration_s:g} s, {sample.rate_hz / 1000:g} kHz {channels}"),
         ("cut from", f"{source.uri}{member}, {sample.start_s:g}–{sample.end_s:g} s"),
         ("licence", source.licence or "unknown"),
+        ("mixed with", guest_text(sample.guest) if sample.guest else ""),
+        ("its licence", (sample.guest.source.licence or "unknown") if sample.guest else ""),
         *((name, getattr(source, name)) for name in ("artist", "album", "genre")),
         ("metadata", "" if source.metadata == "{}" else source.metadata),
         *(_pseudo_labels(sample)),

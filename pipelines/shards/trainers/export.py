@@ -113,6 +113,9 @@ def _with_audio(
         if split not in (None, entry.sample.split):
             export.left_out["sample_of_another_split"] += 1
             continue
+        if entry.sample.guest is not None:  # two titles, two artists: a trainer's fields hold one
+            export.left_out["sample_that_is_a_mix"] += 1
+            continue
         parts = spans(entry.sample.labels, most_s)
         yield _Waiting(entry, entry.raw.shard, parts, _content(entry, parts))
 

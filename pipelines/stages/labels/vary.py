@@ -3,14 +3,14 @@ controls of each.
 """
 
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from pipelines.audio import decode, rubberband
 from pipelines.audio.controls import controls_of
-from pipelines.audio.decode import Wave, flac, quantised, read_window, resampled
+from pipelines.audio.decode import Wave, flac, quantised, read_window, resampled, within_scale
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
 from pipelines.build.tables import CLIPS, VARIANTS, VERDICTS
@@ -74,17 +74,6 @@ def _sampled_change(key: str, variant: str, recipe: Recipe) -> Change:
     return Change(variant=variant, semitones=variant_semitones(variant))
 
 
-def working_rate_hz(rate_hz: int, semitones: Sequence[int]) -> int:
-    """Lowest rate at which the largest downward shift still fills the band of `rate_hz`, in steps
-    of 8 kHz.
-
-    >>> working_rate_hz(16_000, (-3, 3)), working_rate_hz(16_000, (1,))
-    (24000, 16000)
-    """
-    needed = rate_hz * 2 ** (max(0, -min(semitones, default=0)) / 12)
-    return max(rate_hz, -(-int(needed) // 8000) * 8000 if needed > rate_hz else rate_hz)
-
-
 def make_copies(orders: Sequence[AugmentRequest], recipe: VaryRecipe) -> list[list[Copy] | Death]:
     """FLAC of every variant of each clip; runs in a worker's child."""
     return [_copies(order, recipe) for order in orders]
@@ -97,7 +86,7 @@ def _copies(order: AugmentRequest, recipe: VaryRecipe) -> list[Copy] | Death:
         )
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
-    work_hz = working_rate_hz(recipe.rate_hz, recipe.semitones)
+    work_hz = rubberband.working_rate_hz(recipe.rate_hz, recipe.semitones)
     wave = resampled(excerpt.wave, excerpt.rate_hz, work_hz)
     own_samples = round(order.length_s * work_hz)
     return [_copy(wave, own_samples, work_hz, change, recipe) for change in order.changes]
@@ -114,11 +103,15 @@ def _copy(wave: Wave, own_samples: int, work_hz: int, change: Change, recipe: Va
             augmented = rubberband.changed(
                 augmented, work_hz, speed=1.0, semitones=change.semitones, engine=recipe.engine
             )[:own_samples]
-    shaped = _faded(_ramped(augmented, change), work_hz, cut=change.speed < 1)
-    final = quantised(_within_scale(resampled(shaped, work_hz, recipe.rate_hz)))
-    lower = tuple(
-        flac(_within_scale(resampled(shaped, work_hz, hz)), hz) for hz in recipe.copies_hz
+    return rendered(
+        _faded(_ramped(augmented, change), work_hz, cut=change.speed < 1), work_hz, recipe
     )
+
+
+def rendered(wave: Wave, work_hz: int, recipe: VaryRecipe) -> Copy:
+    """A sample's sound as shards hold it, at the recipe's rates."""
+    final = quantised(within_scale(resampled(wave, work_hz, recipe.rate_hz)))
+    lower = tuple(flac(within_scale(resampled(wave, work_hz, hz)), hz) for hz in recipe.copies_hz)
     return Copy(
         flac(final, recipe.rate_hz),
         round(len(final) / recipe.rate_hz, 6),
@@ -142,12 +135,6 @@ def _faded(wave: Wave, rate_hz: int, *, cut: bool) -> Wave:
     fade = np.ones(len(wave), np.float32)
     fade[-size:] = np.linspace(1, 0, size, dtype=np.float32)
     return wave * (fade if wave.ndim == 1 else fade[:, None])
-
-
-def _within_scale(wave: Wave) -> Wave:
-    """Stretching and resampling may overshoot full scale: scale down rather than clip."""
-    peak = float(np.abs(wave).max(initial=0.0))
-    return wave / peak if peak > 1 else wave
 
 
 def vary_bucket(job: Job) -> Done:
@@ -182,33 +169,34 @@ def vary_bucket(job: Job) -> Done:
                     (sample_key(clip.clip_key, change.variant), copies) for change in changes
                 )
             else:
-                made.extend(_packed(tar, clip.clip_key, changes, copies, job.recipe.vary))
+                made += [
+                    packed(tar, clip.clip_key, change, copy, job.recipe.vary)
+                    for change, copy in zip(changes, copies, strict=True)
+                ]
             bucket.progress(1)
         tar.close()
     files = [out.published(), VARIANTS.write(job, made), *bucket.write_dead(job, VARIANTS, dead)]
     return Done(files, {"clips": len(kept), "samples": len(made), "dead": len(dead)})
 
 
-def _packed(
-    tar: TarWriter, key: str, changes: Sequence[Change], copies: Sequence[Copy], recipe: VaryRecipe
-) -> Iterator[Augmented]:
-    for change, copy in zip(changes, copies, strict=True):
-        name = sample_key(key, change.variant)
-        offset = tar.add(audio_name(name), copy.content)
-        lower = tuple(
-            AudioCopy(rate_hz=hz, offset=tar.add(audio_name(name, hz), content), bytes=len(content))
-            for hz, content in zip(recipe.copies_hz, copy.lower, strict=True)
-        )
-        yield Augmented(
-            sample_key=name,
-            clip_key=key,
-            change=change,
-            duration_s=copy.duration_s,
-            controls=copy.controls,
-            offset=offset,
-            bytes=len(copy.content),
-            copies=lower,
-        )
+def packed(tar: TarWriter, key: str, change: Change, copy: Copy, recipe: VaryRecipe) -> Augmented:
+    """Write a sample's sound into a tar; gives where it stands, and what it is."""
+    name = sample_key(key, change.variant)
+    offset = tar.add(audio_name(name), copy.content)
+    lower = tuple(
+        AudioCopy(rate_hz=hz, offset=tar.add(audio_name(name, hz), content), bytes=len(content))
+        for hz, content in zip(recipe.copies_hz, copy.lower, strict=True)
+    )
+    return Augmented(
+        sample_key=name,
+        clip_key=key,
+        change=change,
+        duration_s=copy.duration_s,
+        controls=copy.controls,
+        offset=offset,
+        bytes=len(copy.content),
+        copies=lower,
+    )
 
 
 def tools(recipe: Recipe) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pipelines.engine.child_process import Death
 from pipelines.engine.stage import Stage
 from pipelines.plug_ins import stated
 from pipelines.samples.audio import pieces, read_audio
+from pipelines.samples.moved_labels import reads_mixes, sounds
 from pipelines.storage.tar import TarWriter
 from schemas.corpus import Encoded
 from schemas.recipe import Recipe
@@ -29,7 +30,7 @@ def encode_bucket(job: Job) -> Done:
     bucket alone.
     """
     recipe, total = job.recipe.encode, len(CLIPS.read(job))
-    rows = sorted(VARIANTS.read(job), key=lambda row: (row.duration_s, row.sample_key))
+    rows = sorted(sounds(job), key=lambda row: (row.duration_s, row.sample_key))
     made: list[Encoded] = []
     dead: list[tuple[str, Death]] = []
     reported = 0
@@ -72,6 +73,7 @@ STAGE: Final = Stage(
     name="encode",
     version=1,
     reads=(CLIPS, VARIANTS),
+    optional_reads=reads_mixes,
     writes=(LATENTS,),
     knobs=("encode.codec", "encode.source", "encode.device", "encode.batch"),
     run=encode_bucket,

@@ -20,8 +20,10 @@ from pipelines.build.tables import (
     LABELS,
     LATENTS,
     LEDGER,
+    MIXES,
     MOVED_LABELS,
     PARAPHRASES,
+    REFUSED_MIXES,
     SHARDS,
     TEXTS,
     VARIANTS,
@@ -32,7 +34,12 @@ from pipelines.engine import bucket
 from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
 from pipelines.samples.audio import pieces, read_audio, read_latents
-from pipelines.samples.moved_labels import LabelledSample, labelled_samples, planned_variants
+from pipelines.samples.moved_labels import (
+    LabelledSample,
+    labelled_samples,
+    planned_samples,
+    reads_mixes,
+)
 from pipelines.storage.arrow import npy_bytes
 from pipelines.storage.store import Published
 from pipelines.storage.tar import TarWriter
@@ -55,7 +62,7 @@ def pack_bucket(job: Job) -> Done:
     bucket_clips, varied = CLIPS.read(job), list(labelled_samples(job))
     samples = _encoded(job, varied)
     ledger = list(_missing(job, bucket_clips, {sample.varied.sample_key for sample in samples}))
-    planned = sum(len(planned_variants(clip, job.recipe.vary)) for clip in bucket_clips)
+    planned = sum(len(planned_samples(clip, job.recipe)) for clip in bucket_clips)
     if planned != len(samples) + len(ledger):
         raise PipelineError(
             f"{job.bucket}: {planned} samples planned, "
@@ -71,7 +78,9 @@ def pack_bucket(job: Job) -> Done:
         files += _write_shard(job, samples)
         # else the shard has not all of their audio
         if not job.recipe.pack.keep_variants and len(samples) == len(varied):
-            drop_file(job, VARIANTS.folder, VARIANTS.archive.path(job))
+            for tar in (VARIANTS, MIXES) if job.recipe.mixes else (VARIANTS,):
+                if tar.archive.exists(job):
+                    drop_file(job, tar.folder, tar.archive.path(job))
     else:
         for stale in (SHARDS, SHARDS.index):
             job.store.delete(stale.path(job))
@@ -113,7 +122,9 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
             key = labelled.varied.sample_key
             offsets.append(out.tell())
             if job.recipe.pack.embeddings:
-                tar.add(f"{key}.clap.npy", vectors[labelled.clip.clip_key])
+                # of a mix there is none: its host's says nothing of its guest
+                source = labelled.clip.clip_key if labelled.guest is None else ""
+                tar.add(f"{key}.clap.npy", vectors[source])
             if latents_of is not None:
                 tar.add(f"{key}.latent.npy", latents_of(key))
             for piece in pieces(labelled.varied):
@@ -163,20 +174,20 @@ def _texts(job: Job) -> dict[str, SampleTexts]:
 def _vectors(job: Job) -> dict[str, bytes]:
     """Embeddings of a bucket's clips as NumPy files, where the recipe wants them.
 
-    Of a clip that has none, zeros.
+    Of a clip that has none, zeros, and so under "".
     """
     if not job.recipe.pack.embeddings:
         return {}
     nothing = np.zeros(description(job.recipe).dimension, np.float16)
     vectors = {clip.clip_key: clip.vector.astype(np.float16) for clip in EMBEDDINGS.read(job)}
-    return {
-        clip.clip_key: npy_bytes(vectors.get(clip.clip_key, nothing)) for clip in CLIPS.read(job)
-    }
+    keys = ["", *(clip.clip_key for clip in CLIPS.read(job))]
+    return {key: npy_bytes(vectors.get(key, nothing)) for key in keys}
 
 
 def build_sample(labelled: LabelledSample, texts: SampleTexts, recipe: Recipe) -> Sample:
     """The record that stands beside a sample's audio."""
-    row, clip, labels = labelled
+    row, clip, labels, guest = labelled
+    sources = [clip.source, *([guest.clip.source] if guest else ())]
     channels = min(recipe.vary.channels, clip.song.channels)
     return Sample(
         key=row.sample_key,
@@ -199,7 +210,8 @@ def build_sample(labelled: LabelledSample, texts: SampleTexts, recipe: Recipe) -
         captions=texts.captions,
         pseudo_labels=texts.pseudo_labels,
         song_s=clip.song.duration_s,
-        anchor=_is_anchor(clip.source, recipe.pack),
+        anchor=all(_is_anchor(source, recipe.pack) for source in sources),
+        guest=guest.fitted if guest else None,
     )
 
 
@@ -214,6 +226,8 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
     """A ledger row for every planned sample that was not made."""
     verdicts = {row.clip_key: row for row in VERDICTS.read(job)}
     outputs: dict[str, Output] = {"annotate": ANNOTATIONS, "vary": VARIANTS}
+    if job.recipe.mixes:
+        outputs["mix"] = MIXES
     if job.recipe.encodes:
         outputs["encode"] = LATENTS
     deaths = {
@@ -221,14 +235,18 @@ def _missing(job: Job, bucket_clips: list[Clip], made: set[str]) -> Iterator[Led
         for stage, output in outputs.items()
         for row in bucket.read_dead(job, output)
     }
+    refused = {row.sample_key: row for row in REFUSED_MIXES.read(job)} if job.recipe.mixes else {}
     for clip in bucket_clips:
-        for variant in planned_variants(clip, job.recipe.vary):
+        for variant in planned_samples(clip, job.recipe):
             key = sample_key(clip.clip_key, variant)
             if key in made:
                 continue
             if (dead := deaths.get(clip.clip_key) or deaths.get(key)) is not None:
                 stage, row = dead
                 yield _ledger(key, clip, stage, Outcome.DEAD, row.code, row.figure, row.message)
+            elif (alone := refused.get(key)) is not None:
+                message = "not mixed"
+                yield _ledger(key, clip, "mix", Outcome.REJECTED, alone.rule, alone.figure, message)
             else:
                 found = verdicts[clip.clip_key]
                 if found.keep and (found.vary or variant == "orig"):
@@ -272,7 +290,7 @@ def _ledger(
 
 def _optional_reads(recipe: Recipe) -> tuple[Output, ...]:
     optional = ((EMBEDDINGS, recipe.embeds), (LABELS, recipe.labels), (LATENTS, recipe.encodes))
-    return tuple(output for output, reads in optional if reads)
+    return (*(output for output, reads in optional if reads), *reads_mixes(recipe))
 
 
 STAGE: Final = Stage(
@@ -280,7 +298,7 @@ STAGE: Final = Stage(
     version=6,
     reads=(CLIPS, ANNOTATIONS, VERDICTS, VARIANTS, MOVED_LABELS, CAPTIONS, PARAPHRASES, TEXTS),
     optional_reads=_optional_reads,
-    writes=(SHARDS, LEDGER, VARIANTS),
+    writes=(SHARDS, LEDGER, VARIANTS, MIXES),
     knobs=("vary", "pack"),
     run=pack_bucket,
 )

@@ -20,6 +20,7 @@ from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
 from pipelines.labels.agreement import agreement
 from pipelines.labels.corrected import only_heard
+from pipelines.samples.moved_labels import reads_mixes, sounds
 from pipelines.storage.store import sha256_of
 from pipelines.storage.tar import sample_offsets
 from schemas.agreement import Relabelled
@@ -184,7 +185,7 @@ def chosen_clips(job: Job) -> frozenset[str]:
     number split over the buckets.
     """
     plan = read_plan(job.store)
-    varied = sorted({row.clip_key for row in VARIANTS.read(job) if row.change.variant != "orig"})
+    varied = sorted({row.clip_key for row in sounds(job) if row.change.variant != "orig"})
     chosen_from = [name for name in plan.buckets if name.startswith("train")] or list(plan.buckets)
     if job.bucket not in chosen_from:
         return frozenset()
@@ -214,6 +215,7 @@ STAGE: Final = Stage(
     name="verify",
     version=1,
     reads=(CLIPS, VARIANTS, SHARDS),
+    optional_reads=reads_mixes,
     writes=(VERIFIED,),
     knobs=("verify", "annotate"),
     run=verify_bucket,

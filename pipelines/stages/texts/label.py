@@ -10,14 +10,14 @@ from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
 from pipelines.build.tables import CLIPS, FREQUENCIES, LABELS, MATCHES, MOVED_LABELS, VARIANTS
 from pipelines.captioning.confirmed import unconfirmed
-from pipelines.captioning.metadata import read_metadata
+from pipelines.captioning.metadata import read_metadata, together
 from pipelines.captioning.paraphrase import captioned
 from pipelines.captioning.splitting import clean_text, equal_chunks
 from pipelines.embedders import Description, minilm
 from pipelines.embedders.recipe_embedder import description, embedder_tools
 from pipelines.engine import bucket
 from pipelines.engine.stage import Stage
-from pipelines.samples.moved_labels import LabelledSample, labelled_samples
+from pipelines.samples.moved_labels import LabelledSample, labelled_samples, reads_mixes
 from pipelines.search.draw import sampled
 from schemas.caption import Caption, CaptionKind
 from schemas.corpus import Source
@@ -72,7 +72,7 @@ def label_sample(
     """A sample's labels: from each vocabulary as many as the recipe says, by its own generator."""
     key = sample.varied.sample_key
     by_vocabulary: dict[tuple[str, Form], list[CandidateText]] = defaultdict(list)
-    for candidate in pool.candidates.get(sample.clip.clip_key, ()):
+    for candidate in _candidates(sample, pool):
         if kind := unconfirmed(candidate.text, sample.labels, sample.varied.change, recipe.caption):
             denied.candidates[kind] += 1
         else:
@@ -92,6 +92,16 @@ def label_sample(
         pseudo_labels=tuple(_label(candidate, pool) for candidate in chosen),
         captions=captions,
     )
+
+
+def _candidates(sample: LabelledSample, pool: CandidatePool) -> Iterator[CandidateText]:
+    """Texts that lie near to a sample's clip, and in a mix near to both of its clips."""
+    found = pool.candidates.get(sample.clip.clip_key, ())
+    if sample.guest is None:
+        return iter(found)
+    near = pool.candidates.get(sample.guest.clip.clip_key, ())
+    entries = {candidate.entry for candidate in near}
+    return (candidate for candidate in found if candidate.entry in entries)
 
 
 def _label(candidate: CandidateText, pool: CandidatePool) -> PseudoLabel:
@@ -129,13 +139,17 @@ def _tags(
 
     What reads like an unconfirmed claim is left out.
     """
+    sources = [sample.clip.source]
     metadata = read_metadata(sample.clip.source, recipe.caption)
+    if sample.guest is not None:
+        sources.append(sample.guest.clip.source)
+        metadata = together(metadata, read_metadata(sources[-1], recipe.caption))
     terms = [candidate.text for candidate in chosen if candidate.form is Form.SHORT]
     terms += [
         *metadata.genres,
         *metadata.moods,
         *metadata.instruments,
-        *(_names(sample.clip.source) if recipe.label.title else ()),
+        *(name for source in sources if recipe.label.title for name in _names(source)),
     ]
     unique = list(dict.fromkeys(terms))
     order = keyed_rng(recipe.corpus.seed, sample.varied.sample_key, "tags").permutation(len(unique))
@@ -163,6 +177,7 @@ STAGE: Final = Stage(
     name="label",
     version=2,
     reads=(CLIPS, MOVED_LABELS, VARIANTS, MATCHES, FREQUENCIES),
+    optional_reads=reads_mixes,
     writes=(LABELS,),
     knobs=(
         "label.long_labels",

@@ -15,7 +15,7 @@ from pipelines.build.corrections import add_correction
 from pipelines.build.tables import FORGOTTEN
 from pipelines.errors import WrongArgument
 from pipelines.reports.forget import Taken, let_in
-from pipelines.reports.forget_files import reworded, rows_of
+from pipelines.reports.forget_files import Leaving, reworded, rows_of
 from pipelines.reports.ledger import ledger_rows
 from pipelines.stages.output.close import stated_dataset
 from pipelines.storage.store import Store
@@ -150,7 +150,7 @@ def test_a_song_that_was_copied_is_not_named_in_others_reasons() -> None:
             "figure": [f"0.93 of the fingerprint is {song}-0-8000's, in test", ""],
         }
     )
-    assert rows_of(table, song).to_pylist() == [False, True]
+    assert rows_of(table, Leaving(song)).to_pylist() == [False, True]
     assert reworded(table, song).column("figure")[0].as_py() == (
         "0.93 of the fingerprint is a song that was forgotten's, in test"
     )

@@ -21,6 +21,7 @@ def test_steps_are_taken_in_this_order() -> None:
         "near_duplicates",
         "filter",
         "vary",
+        "mix",
         "move_labels",
         "encode",
         "caption",
@@ -44,6 +45,7 @@ def test_a_recipe_leaves_out_what_it_does_not_ask_for() -> None:
     assert left_out == {
         "embed_audio",
         "near_duplicates",
+        "mix",
         "encode",
         "gather_vocabulary",
         "embed_vocabulary",

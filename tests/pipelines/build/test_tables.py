@@ -53,6 +53,7 @@ def test_folders_are_swept_by_what_they_hold_one_file_of() -> None:
         "twins",
         "verdicts",
         "variants",
+        "mixes",
         "moved_labels",
         "latents",
         "captions",

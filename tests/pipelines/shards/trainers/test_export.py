@@ -21,7 +21,7 @@ from pipelines.shards.trainers.formats import ExportForm
 from pipelines.shards.trainers.segments import CutAt, spans
 from pipelines.shards.trainers.texts import tokens_at_most
 from schemas.caption import Caption, CaptionKind
-from schemas.corpus import Source
+from schemas.corpus import Change, Guest, Source
 from schemas.identity import Split
 from schemas.labels import Beats, Chords, ChordSegment, KeyLabel, Meter, Tempo
 from schemas.recipe import Recipe
@@ -160,6 +160,25 @@ def test_what_labels_are_not_sure_of_is_absent(tmp_path: Path) -> None:
     ((_, known),) = read_stable_audio(tmp_path / "sat/train.json")
     assert set(known) == {"prompt"}
     assert known["prompt"] in ("jazz", "Jazz.")
+
+
+def test_a_mix_whose_fields_could_name_one_source_alone_is_left_out_and_counted(
+    tmp_path: Path,
+) -> None:
+    guest = Guest(
+        clip_key="00112233445566bb-0-40000",
+        source=Source(uri="/m/b.wav", artist="Bob"),
+        start_s=0,
+        end_s=40,
+        speed=1,
+        semitones=0,
+        offset_s=0,
+        share=0.5,
+    )
+    mix = waltz("00112233445566aa-0-40000-m1", change=Change(variant="m1"), guest=guest)
+    target = shard(tmp_path / "a.tar", waltz(), mix)
+    done = exported(ExportForm.MUSICGEN, target, tmp_path / "out")
+    assert (done.samples, done.left_out) == (1, {"sample_that_is_a_mix": 1})
 
 
 def test_a_bar_too_short_to_train_on_is_left_out_and_counted(tmp_path: Path) -> None:
