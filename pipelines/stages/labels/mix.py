@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from pipelines.audio import rubberband
 from pipelines.audio.decode import Wave, read_window, resampled
 from pipelines.audio.mixing import mixed
-from pipelines.build.corrections import annotations_in_force, corrections_seen
+from pipelines.build.corrections import annotations_in_force, laid_over
 from pipelines.build.markers import Done
 from pipelines.build.outputs import Job
 from pipelines.build.tables import ANNOTATIONS, CLIPS, MIXES, REFUSED_MIXES, VERDICTS
@@ -259,5 +259,5 @@ STAGE: Final = Stage(
     run=mix_bucket,
     tools=vary.tools,
     enabled=lambda recipe: recipe.mixes,
-    extra_fingerprint=corrections_seen,
+    extra_fingerprint=laid_over,
 )
