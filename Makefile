@@ -2,10 +2,11 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= out/demo
+ENGINE ?= flink# or spark, prism
 AT_ONCE ?= 3# files of tests: those that wait for servers leave their core to others
 export OBBLIGATO_VENV := $(VENV)
 
-.PHONY: demo test nightly setup
+.PHONY: demo test nightly cluster setup
 
 demo: setup ## compose a dozen pieces, build a corpus from them, say how well each label was recovered
 	$(BIN)/obbligato demo --out $(OUT) --workers 2
@@ -21,6 +22,9 @@ nightly: DURATIONS := --durations=25# of make test too: what a test costs is see
 nightly: test ## the long tests too, and what is known of holes in the packages
 	infra/audit.sh
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow $(DURATIONS)
+
+cluster: demo ## the demo's music again through a real engine on this machine, in a network namespace
+	infra/cluster/run.sh $(ENGINE) $(BIN)/obbligato build $(OUT)/songs/songs.csv --out $(OUT)/$(ENGINE)
 
 setup:
 	@infra/setup.sh

@@ -66,7 +66,7 @@ import essentia, s3fs, gcsfs, prefect_dask, prefect_docker, prefect_kubernetes, 
 
 print("imports from", pipelines.__path__[0], "with torch", torch.__version__)
 PYTHON
-    python3 -m apache_beam.runners.worker.worker_pool_main --help >/dev/null
+    python3 -m pipelines.beam.worker_pool --help >/dev/null
     python3 -m apache_beam.runners.portability.local_job_service_main --help >/dev/null
     prefect worker start --help >/dev/null
     rubberband --version >/dev/null 2>&1

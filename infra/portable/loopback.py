@@ -1,10 +1,10 @@
 """Runs a Python module with every gRPC server it opens bound to 127.0.0.1.
 
     python infra/portable/loopback.py \\
-        apache_beam.runners.worker.worker_pool_main --service_port=50000
+        apache_beam.runners.portability.local_job_service_main --port=8099
 
-Beam's worker pool and local job service listen on all interfaces ([::]) without authentication and
-have no option to change that.
+Beam's local job service listens on all interfaces ([::]) without authentication and has no option
+to change that.
 """
 
 import runpy

@@ -22,7 +22,7 @@ trap 'exit 130' INT TERM
 
 python "$here/loopback.py" apache_beam.runners.portability.local_job_service_main --port "$job_port" >"$logs/job-service" 2>&1 &
 pids+=($!)
-python "$here/loopback.py" apache_beam.runners.worker.worker_pool_main --service_port "$pool_port" >"$logs/worker-pool" 2>&1 &
+python -m pipelines.beam.worker_pool --port "$pool_port" >"$logs/worker-pool" 2>&1 &
 pids+=($!)
 
 open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }

@@ -48,7 +48,8 @@ _FOREIGN: Final = {  # what says that another runner was meant
     "job_endpoint": ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner"),
     "environment_type": _REMOTE,
     "environment_config": _REMOTE,
-    "flink_master": ("FlinkRunner",),
+    # beside a job server, it says where to look for slots, and where to end a job
+    "flink_master": ("FlinkRunner", "PortableRunner"),
     "spark_master_url": ("SparkRunner",),
     "dataflow_endpoint": ("DataflowRunner",),
 }
@@ -65,6 +66,15 @@ class Engine(NamedTuple):
 def engine_of(workers: int, runner: str, options: Sequence[str]) -> Engine:
     """An engine as the command line names it: "local" or a Beam runner, options as name=value."""
     return Engine(workers, runner, tuple(f"--{option.removeprefix('--')}" for option in options))
+
+
+def option(engine: Engine, name: str) -> str:
+    """A runner's own option as it was written; "" where it was not.
+
+    >>> option(engine_of(1, "FlinkRunner", ["flink_master=host:8081"]), "flink_master")
+    'host:8081'
+    """
+    return str(_given(engine).get(name, ""))
 
 
 def check_engine(engine: Engine, out: str) -> None:

@@ -1,16 +1,20 @@
 """A chain of stages over their buckets as a Beam pipeline that ends in one combined summary."""
 
 import logging
-import re
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
-import grpc
-
+from pipelines.beam.at_work import Signs, Silence
 from pipelines.beam.exchange import exchanged
-from pipelines.beam.options import IN_MEMORY, Engine
+from pipelines.beam.failures import WorkersLost, failure
+from pipelines.beam.flink import on_cluster
+from pipelines.beam.job_server import with_job_server
+from pipelines.beam.left_job import end_left, noted
+from pipelines.beam.options import IN_MEMORY, Engine, option
 from pipelines.beam.quiet_import import PipelineOptions, beam
-from pipelines.beam.submitted import finish
+from pipelines.beam.submitted import finish, resubmitted
 from pipelines.build.corrections import corrected_songs
 from pipelines.build.outputs import Job
 from pipelines.engine.pool import (
@@ -27,8 +31,6 @@ from pipelines.storage.lock import Turn, held_by
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
-_OURS: Final = f"{PipelineError.__module__}.{PipelineError.__name__}: "
-_RUNNING: Final = re.compile(r" \[while running '[^']*'\]")  # added by Beam: its own transform
 _MOST_WORKERS: Final = 256  # elements that a pipeline starts from, however many buckets there are
 
 
@@ -37,19 +39,29 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     others go on. None is begun once the run has ended.
     """
 
-    def __init__(self, stages: Sequence[Stage], store: Store, recipe: Recipe) -> None:
-        self._stages, self._out, self._recipe = stages, store.url, recipe
-        self._may_be_corrected = bool(corrected_songs(store))
-        holder = held_by(store)
+    def __init__(self, chain: "_Chain") -> None:
+        self._stages, self._out, self._recipe = chain.stages, chain.store.url, chain.recipe
+        self._shown = chain.shown
+        self._may_be_corrected = bool(corrected_songs(chain.store))
+        holder = held_by(chain.store)
         self._holder_id = holder.holder_id if holder else ""
         self._turn: Turn | None = None  # a worker's own
+        self._signs: Signs | None = None  # likewise
 
     def process(self, bucket: str) -> Iterator[BucketRun]:
         """Yield what became of the bucket at each stage."""
-        if self._turn is None:
+        if self._turn is None or self._signs is None:
             self._turn = Turn(Store(self._out), self._holder_id)
-        job = Job(self._out, bucket, self._recipe, self._may_be_corrected)
-        yield from chained(self._stages, job, self._turn.check)
+            self._signs = Signs(Store(self._out), self._shown)
+        with self._signs.shown():
+            job = Job(self._out, bucket, self._recipe, self._may_be_corrected)
+            rows = chained(self._stages, job, self._turn.check)
+        yield from rows
+
+    def teardown(self) -> None:
+        """Show no more signs: the job is over."""
+        if self._signs is not None:
+            self._signs.end()
 
 
 class AssignBuckets(beam.DoFn):  # type: ignore[misc]
@@ -95,38 +107,17 @@ def run_buckets(
     Where buckets exchange what they hold, it is one stage, `sizes` are all of them, and `whole` is
     the fingerprint of the corpus.
 
-    Runners get references alone: the buckets' names lie in the run's folder. Raises `PipelineError`
+    Runners get references alone: the buckets' names lie in the run's folder. Where workers are lost
+    the job is submitted again, and what was lost is in that folder too. Raises `PipelineError`
     where a bucket is missing.
     """
+    chain = _Chain(stages, store, recipe, run_folder, whole)
     count = min(len(sizes), _MOST_WORKERS)
-    assigned = f"{run_folder}/{stages[0].name}.deal.json"
-    store.write_json(assigned, balanced(sizes, count))
-    # the error that counts is raised below, once
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    logging.getLogger().addFilter(_unheard)
-    pipeline = beam.Pipeline(options=PipelineOptions(arguments(engine)))
-    workers = pipeline | "Workers" >> beam.Create(list(range(count)), reshuffle=False)
-    buckets = (
-        workers
-        | "Deal" >> beam.ParDo(AssignBuckets(store.url, assigned))
-        | "Share" >> beam.Reshuffle()
-    )
-    if stages[0].shuffle is None:
-        chain = RunBucket(stages, store, recipe)
-        done = buckets | _named(stages) >> beam.ParDo(chain)
-    else:
-        [stage] = stages
-        done = exchanged(buckets, stage, stages[0].shuffle, store.url, recipe, whole)
-    (
-        done
-        | "Gather" >> beam.combiners.ToList()
-        | "Summary" >> beam.ParDo(WriteSummary(stages, store.url, run_folder))
-        | "End" >> beam.GroupByKey()
-    )
-    try:
-        finish(pipeline)
-    except Exception as error:  # whatever a runner wraps it in
-        raise _unwrapped(error, stages) from error
+    store.write_json(chain.assigned, balanced(sizes, count))
+    end_left(store, engine)
+    lost = resubmitted(lambda: _submit(chain, count, on_cluster(with_job_server(engine))))
+    if lost:
+        store.write_json(f"{run_folder}/{stages[0].name}.lost.json", lost)
     rows = read_rows(store, run_folder, [stage.name for stage in stages])
     missing = set(sizes) - ended(rows, stages[-1])
     if missing:
@@ -135,6 +126,73 @@ def run_buckets(
             f"are missing, {min(missing)} first"
         )
     return rows
+
+
+class _Chain(NamedTuple):
+    """What a job is to do: a chain of stages in a store, whose reports go to a folder in it.
+
+    `whole` is the corpus's fingerprint, where buckets exchange what they hold.
+    """
+
+    stages: Sequence[Stage]
+    store: Store
+    recipe: Recipe
+    folder: str
+    whole: str
+
+    @property
+    def assigned(self) -> str:
+        """The file that holds the names of its buckets."""
+        return f"{self.folder}/{self.stages[0].name}.deal.json"
+
+    @property
+    def shown(self) -> str:
+        """The folder of its workers' signs."""
+        return f"{self.folder}/at_work"
+
+
+def _submit(chain: _Chain, workers: int, engine: Engine) -> None:
+    """Run a chain as one job, to its end.
+
+    Raises `PipelineError` for whatever a runner raises, and `WorkersLost` among them.
+    """
+    name = option(engine, "job_name") or f"obbligato-{uuid.uuid4().hex[:12]}"
+    # the error that counts is raised below, once
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_unheard)
+    pipeline = beam.Pipeline(options=PipelineOptions([*arguments(engine), f"--job_name={name}"]))
+    _add(chain, workers, pipeline)
+    try:
+        # buckets that exchange what they hold are long in the runner's own hands
+        by_bucket = chain.stages[0].shuffle is None
+        silence = Silence(chain.store, chain.shown) if by_bucket else None
+        finish(pipeline, partial(noted, chain.store, engine, name), silence)
+    except WorkersLost as error:
+        raise WorkersLost(f"{_named(chain.stages)} failed: {error.what}") from error
+    except Exception as error:  # whatever a runner wraps it in
+        raise failure(error, _named(chain.stages), engine) from error
+
+
+def _add(chain: _Chain, workers: int, pipeline: Any) -> None:
+    """Add a chain's steps to a pipeline."""
+    stages, out, recipe = chain.stages, chain.store.url, chain.recipe
+    buckets = (
+        pipeline
+        | "Workers" >> beam.Create(list(range(workers)), reshuffle=False)
+        | "Deal" >> beam.ParDo(AssignBuckets(out, chain.assigned))
+        | "Share" >> beam.Reshuffle()
+    )
+    if stages[0].shuffle is None:
+        done = buckets | _named(stages) >> beam.ParDo(RunBucket(chain))
+    else:
+        [stage] = stages
+        done = exchanged(buckets, stage, stages[0].shuffle, out, recipe, chain.whole)
+    (
+        done
+        | "Gather" >> beam.combiners.ToList()
+        | "Summary" >> beam.ParDo(WriteSummary(stages, out, chain.folder))
+        | "End" >> beam.GroupByKey()
+    )
 
 
 def _named(stages: Sequence[Stage]) -> str:
@@ -158,47 +216,6 @@ def arguments(engine: Engine) -> list[str]:
         else []
     )
     return [f"--runner={engine.runner}", *engine.options, *alone]
-
-
-def _unwrapped(error: BaseException, stages: Sequence[Stage]) -> Exception:
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, PipelineError):
-            return PipelineError(str(inner))
-        inner = inner.__cause__ or inner.__context__
-    if isinstance(error, grpc.Call):
-        return PipelineError(
-            f"{_named(stages)} failed: the job server "
-            f"is gone or does not answer ({error.details()})"
-        )
-    cause = first_cause(str(error) or type(error).__name__)
-    if cause.startswith(_OURS):  # a worker's, which names its stage and bucket
-        return PipelineError(_RUNNING.sub("", cause.removeprefix(_OURS)))
-    return PipelineError(f"{_named(stages)} failed: {cause}")
-
-
-def first_cause(message: str) -> str:
-    """The one line of a runner's message that says what went wrong: runners send whole stack
-    traces, one inside another.
-
-    >>> trace = "Traceback (most recent call last):\\n  File 'a.py', line 1\\n    go()"
-    >>> first_cause(f"{trace}\\nKeyError: 'C'\\n\\tat org.apache…")
-    "KeyError: 'C'"
-    """
-    lines = message.strip().splitlines() or [""]
-    last_frame = max(
-        (number for number, line in enumerate(lines) if line.startswith("  File ")), default=-1
-    )
-    causes = [line for line in lines if line.startswith("Caused by: ")]
-    if last_frame >= 0:
-        cause = next(
-            (line for line in lines[last_frame + 1 :] if line and not line[0].isspace()), lines[0]
-        )
-    else:
-        cause = causes[-1].removeprefix("Caused by: ") if causes else lines[0]
-    if "Channel closed prematurely" in cause:
-        return "a worker has died, or lost its connection; what it has finished is kept: run again"
-    return cause
 
 
 def _unheard(record: logging.LogRecord) -> bool:

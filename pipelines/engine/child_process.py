@@ -36,6 +36,8 @@ KILLS: Final = frozenset(
 _OUTSIDE_KILLS = 5  # a child that somebody else killed is simply replaced, this many times in a row
 _NOT_INSTALLED: Final = "not_installed"  # an optional package, as a child says it
 _STALLS: Final = frozenset(("request_wait_answer",))  # FUSE's, which looks like an idle wait
+IDLE_S: Final = 300.0  # a child that nobody has called for so long gives its memory back
+_WAS_IDLE: Final = 113  # its exit status: no library's
 _LOOKS = 10  # at what a silent child is doing, before it is given up
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
@@ -159,11 +161,11 @@ class Child:
     """A child process that runs a function on a list of items, under limits.
 
     `python` names the interpreter of another environment ("" for this one), where Obbligato must be
-    installed too.
+    installed too. One that was not called for `idle_s` ends, and the next call starts another.
     """
 
-    def __init__(self, limits: Limits, python: str = "") -> None:
-        self.limits, self.python = limits, python
+    def __init__(self, limits: Limits, python: str = "", idle_s: float = IDLE_S) -> None:
+        self.limits, self.python, self._idle_s = limits, python, idle_s
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self._stopped = False
@@ -280,6 +282,7 @@ class Child:
             "pipelines.engine.child_process",
             str(theirs.fileno()),
             str(os.getpid()),
+            str(self._idle_s),
             python=self.python,
         )
         # our packages are not the other one's
@@ -317,7 +320,9 @@ class Child:
                 f"limit {self.limits.cpu_s:g} s",
             )
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        return _Died("crashed", f"the worker's child died of {name}", name, outside=-code in KILLS)
+        # idle, it may end as it is called: that says nothing of the call
+        outside = code == _WAS_IDLE or -code in KILLS
+        return _Died("crashed", f"the worker's child died of {name}", name, outside=outside)
 
     def stop(self) -> None:
         """Kill the child; a thread that waits for it gets `Stopped`, and no other is started."""
@@ -443,8 +448,8 @@ class ChildPool:
 CHILDREN = ChildPool()
 
 
-def _serve(descriptor: int, parent: int) -> None:
-    """The child's loop: receive a call, answer it, until the parent goes."""
+def _serve(descriptor: int, parent: int, idle_s: float) -> None:
+    """The child's loop: receive a call, answer it, until the parent goes or calls no more."""
     import importlib
     import resource
     import traceback
@@ -453,7 +458,7 @@ def _serve(descriptor: int, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     pipe = Connection(descriptor)
-    while select.select([pipe], [], []):
+    while select.select([pipe], [], [], idle_s)[0]:
         try:
             function, items, context, limits = pipe.recv()
         except EOFError:
@@ -490,10 +495,11 @@ def _serve(descriptor: int, parent: int) -> None:
             else:
                 answer = ("raised", traceback.format_exc(limit=-1).strip().replace("\n", "; "))
         pipe.send((*answer, time.perf_counter() - began))
+    sys.exit(_WAS_IDLE)
 
 
 if __name__ == "__main__":
     # the importable module, so that what is pickled has its name
     from pipelines.engine.child_process import _serve as serve
 
-    serve(int(sys.argv[1]), int(sys.argv[2]))
+    serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

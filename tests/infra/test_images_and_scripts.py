@@ -16,6 +16,7 @@ from tests.infra import manifests as m
 
 ROOT = m.INFRA.parent
 DOCKERFILE = (m.INFRA / "container/Dockerfile").read_text()
+ENGINES = dict(re.findall(r"^(\w+)=(.+)$", (m.INFRA / "cluster/versions.env").read_text(), re.M))
 
 
 def test_beam_has_one_version_everywhere() -> None:
@@ -26,6 +27,8 @@ def test_beam_has_one_version_everywhere() -> None:
         f"apache/beam_flink1.20_job_server:{m.BEAM}",
         f"apache/beam_spark3_job_server:{m.BEAM}",
     ]
+    assert ENGINES["BEAM_VERSION"] == m.BEAM
+    assert f"/prism@v{m.BEAM}" in (m.INFRA / "cluster/run.sh").read_text()
 
 
 def test_the_job_server_speaks_the_clusters_flink() -> None:
@@ -33,7 +36,8 @@ def test_the_job_server_speaks_the_clusters_flink() -> None:
         image for images in m.images().values() for image in images if image.startswith("flink:")
     }
     assert len(flinks) == 1
-    assert re.match(r"flink:1\.20\.\d+-", flinks.pop())
+    assert flinks.pop().startswith(f"flink:{ENGINES['FLINK_VERSION']}-")
+    assert ENGINES["FLINK_VERSION"].startswith("1.20.")
     deployment = m.named(m.INFRA / "flink/operator.yaml", "FlinkDeployment", "obbligato-flink")[
         "spec"
     ]

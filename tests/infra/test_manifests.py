@@ -101,9 +101,12 @@ def test_worker_pools_listen_where_pipelines_are_told_to_look() -> None:
     ]
     assert len(pools) == 2
     for pool in pools:
-        assert pool["args"][-2:] == [
-            "--service_port=50000",
-            "--container_executable=/opt/apache/beam/boot",
+        assert pool["args"][2:] == [
+            "-m",
+            "pipelines.beam.worker_pool",
+            "--port=50000",
+            "--host=0.0.0.0",
+            "--boot=/opt/apache/beam/boot",
         ]
         assert pool["ports"] == [{"name": "pool", "containerPort": 50000}]
 

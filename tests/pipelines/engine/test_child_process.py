@@ -14,6 +14,7 @@ import pytest
 from pipelines.engine.child_process import Child, ChildPool, Death, Limits, Unfinished
 from pipelines.errors import PipelineError
 from tests.support.elsewhere import function_in
+from tests.support.waiting import until
 
 MODULE = "isolation_deeds"
 DEEDS = '''
@@ -104,6 +105,25 @@ def test_good_items_have_their_results_in_order_from_one_persistent_child(child:
     [first], [second] = run(child, ["pid"]), run(child, ["pid"])
     assert first == second != os.getpid()
     assert run(child, []) == []
+
+
+def test_a_child_that_nobody_calls_ends_and_the_next_call_has_another(child: Child) -> None:
+    idle = Child(LIMITS, idle_s=0.01)
+    try:
+        [first] = run(idle, ["pid"])
+        assert isinstance(first, int)
+        until(partial(_has_ended, first), "end of an idle child", 10)
+        [second] = run(idle, ["pid"])
+        assert second != first
+    finally:
+        idle.close()
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.parametrize(

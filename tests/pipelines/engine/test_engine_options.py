@@ -8,8 +8,9 @@ import grpc
 import pytest
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
+from pipelines.beam.failures import first_cause
 from pipelines.beam.options import Engine, check_engine, engine_of
-from pipelines.beam.run import arguments, first_cause
+from pipelines.beam.run import arguments
 from pipelines.errors import PipelineError
 
 DATAFLOW = ("project=p", "region=r", "temp_location=gs://b/temp")
@@ -207,12 +208,18 @@ def test_what_a_runner_needs_is_asked_for(runner: str, given: tuple[str, ...], n
         (
             "local",
             "flink_master=a:1",
-            "--beam flink_master does not go with runner local, but with FlinkRunner",
+            (
+                "--beam flink_master does not go with runner local, but with FlinkRunner "
+                "or PortableRunner"
+            ),
         ),
         (
             "SparkRunner",
             "flink_master=a:1",
-            "--beam flink_master does not go with runner SparkRunner, but with FlinkRunner",
+            (
+                "--beam flink_master does not go with runner SparkRunner, but with FlinkRunner "
+                "or PortableRunner"
+            ),
         ),
         (
             "PrismRunner",

@@ -18,6 +18,7 @@ from tests.support.building import ROOT
 from tests.support.waiting import free_port, listens, until
 
 LOOPBACK: Final = ROOT / "infra/portable/loopback.py"
+POOL: Final = ROOT / "pipelines/beam/worker_pool.py"  # which runs where no package of ours is
 STARTS_WITHIN_S: Final = 60
 
 
@@ -61,18 +62,15 @@ def servers(folder: Path, python: str = sys.executable, path: str = str(ROOT)) -
     """
     folder.mkdir(parents=True, exist_ok=True)
     job_port, pool_port = free_port(), free_port()
-    modules = {
-        f"apache_beam.runners.portability.local_job_service_main --port {job_port}": sys.executable,
-        f"apache_beam.runners.worker.worker_pool_main --service_port {pool_port}": python,
-    }
+    service = "apache_beam.runners.portability.local_job_service_main"
+    commands = (
+        [sys.executable, str(LOOPBACK), service, "--port", str(job_port)],
+        [python, "-P", str(POOL), "--port", str(pool_port)],
+    )
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for number, (module, program) in enumerate(modules.items()):
-            started.append(
-                _started(
-                    [program, str(LOOPBACK), *module.split()], folder, f"server-{number}.log", path
-                )
-            )
+        for number, command in enumerate(commands):
+            started.append(_started(command, folder, f"server-{number}.log", path))
         for process, port in zip(started, (job_port, pool_port), strict=True):
             until(partial(listens, port), "Beam server", STARTS_WITHIN_S, process)
         settings = (

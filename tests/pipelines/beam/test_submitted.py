@@ -1,0 +1,42 @@
+"""A job is submitted again where its workers were lost, and no more often than that."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pipelines.beam.failures import WorkersLost
+from pipelines.beam.submitted import resubmitted
+from pipelines.errors import PipelineError
+
+LOST = WorkersLost("stage pack failed: a worker has died; what it has finished is kept")
+
+
+def failing(*errors: Exception) -> Callable[[], None]:
+    """A job that ends with each of these in turn, and then well."""
+    left: Iterator[Exception] = iter(errors)
+
+    def submit() -> None:
+        for error in left:
+            raise error
+
+    return submit
+
+
+def test_a_job_whose_workers_are_lost_is_submitted_again_and_each_loss_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert resubmitted(failing(LOST, LOST), (0, 0)) == (LOST.what, LOST.what)
+    assert capsys.readouterr().err == f"{LOST.what}; submitted again in 0 s\n" * 2
+
+
+def test_a_job_that_always_loses_its_workers_ends_after_the_last_try() -> None:
+    with pytest.raises(WorkersLost, match=r"what it has finished is kept: run again$"):
+        resubmitted(failing(LOST, LOST, LOST), (0, 0))
+
+
+def test_a_defect_is_not_submitted_again() -> None:
+    defect = PipelineError("stage pack, bucket a, failed: KeyError: 'C'")
+    submit = failing(defect)
+    with pytest.raises(PipelineError, match="KeyError"):
+        resubmitted(submit, (0, 0))
+    submit()  # it had been asked once
