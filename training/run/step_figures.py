@@ -5,6 +5,7 @@ Shapes: B samples of a step, N bands of noise.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ class StepFigures(NamedTuple):
     """What a step gave, over all processes."""
 
     loss: float
-    band_losses: tuple[float | None, ...]  # by noise, the least first; none where no sample fell
+    parts: Mapping[str, float]  # of the loss, such as by noise; none for noise where no sample fell
     gradient_norm: float
     lr: float
     samples: int
@@ -70,9 +71,11 @@ def read_figures(numbers: list[float], *, lr: float, batch: int) -> StepFigures:
     samples = int(sum(counts))
     return StepFigures(
         loss=sum(sums) / max(1, samples),
-        band_losses=tuple(
-            total / count if count else None for total, count in zip(sums, counts, strict=True)
-        ),
+        parts={
+            f"noise_{band}": total / count
+            for band, (total, count) in enumerate(zip(sums, counts, strict=True), start=1)
+            if count
+        },
         gradient_norm=norm,
         lr=lr,
         samples=samples,
