@@ -202,8 +202,8 @@ def train_codec(
         CodecKind,
         typer.Option(
             help=(
-                "vae: of spectrograms, played by Griffin-Lim, minutes on a CPU. wave: of waves, mono "
-                "or stereo; again, it goes on from its last checkpoint."
+                "vae: of spectrograms, played by Griffin-Lim; minutes on a CPU. wave: of waves, "
+                "mono or stereo; again, it goes on from its last checkpoint."
             )
         ),
     ] = CodecKind.VAE,

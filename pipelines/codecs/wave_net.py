@@ -26,18 +26,18 @@ class _Snake(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_BWS: torch.Tensor, alpha_W1: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(x_BWS, alpha_W1)
-        return torch.addcdiv(x_BWS, (alpha_W1 * x_BWS).sin_().square_(), alpha_W1)
+        made_BWS = torch.addcdiv(x_BWS, (alpha_W1 * x_BWS).sin_().square_(), alpha_W1)
+        ctx.save_for_backward(x_BWS, alpha_W1, made_BWS)
+        return made_BWS
 
     @staticmethod
     def backward(ctx: Any, gradient_BWS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x_BWS, alpha_W1 = ctx.saved_tensors
-        turned_BWS = 2 * alpha_W1 * x_BWS
-        slope_BWS = turned_BWS.sin()
-        by_alpha_W1 = (gradient_BWS * x_BWS * slope_BWS).sum((0, 2))[:, None] / alpha_W1
-        lift_BWS = gradient_BWS * (1 - turned_BWS.cos())
-        by_alpha_W1 = by_alpha_W1 - lift_BWS.sum((0, 2))[:, None] / (2 * alpha_W1.square())
-        return gradient_BWS * (1 + slope_BWS), by_alpha_W1
+        x_BWS, alpha_W1, made_BWS = ctx.saved_tensors
+        slope_BWS = (2 * alpha_W1 * x_BWS).sin_()  # of x alone
+        # x sin(2αx) - sin²(αx) / α, of which the second is what was added
+        by_alpha_BWS = torch.addcmul(x_BWS - made_BWS, x_BWS, slope_BWS).mul_(gradient_BWS)
+        by_alpha_W1 = by_alpha_BWS.sum((0, 2))[:, None] / alpha_W1
+        return torch.addcmul(gradient_BWS, gradient_BWS, slope_BWS), by_alpha_W1
 
 
 class Snake(nn.Module):
