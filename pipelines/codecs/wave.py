@@ -99,10 +99,8 @@ class WaveCodec:
 def save_net(net: WaveNet, config: WaveConfig, folder: Path) -> None:
     """Write what `open_codec` reads: a configuration, and beside it the weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(
-        {name: value.contiguous() for name, value in net.state_dict().items()},
-        str(folder / _WEIGHTS),
-    )
+    weights = {name: value.cpu().contiguous() for name, value in net.state_dict().items()}
+    (folder / _WEIGHTS).write_bytes(safetensors.torch.save(weights))
     # last: without it, it is not a codec
     (folder / _CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
 

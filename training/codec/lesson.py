@@ -21,7 +21,7 @@ from training.codec.wave_recipe import WaveRecipe
 # of the loss, in the order of `Lesson.forward`'s second tensor; `prior` is what the bottleneck adds
 PARTS: Final = ("spectra", "wave", "prior", "likeness", "features", "critic")
 DRAWS: Final = 2  # uniform ones of a clip: whether codebooks are left out, and how many
-_FLOOR: Final = 1e-2  # root mean square that silence is taken to have
+_QUIET: Final = 0.05  # root mean square below which a clip counts the less, the quieter it is
 
 
 class Rebuilt(NamedTuple):
@@ -103,7 +103,7 @@ def books_used(draws_BD: torch.Tensor, rules: RvqBottleneck) -> torch.Tensor:
 def _relative_distance(heard_BAS: torch.Tensor, played_BAS: torch.Tensor) -> torch.Tensor:
     """Root mean square of the difference, relative to that of what is heard: (B,)."""
     apart_B = ((heard_BAS - played_BAS).square().mean(dim=(1, 2)) + 1e-10).sqrt()
-    return apart_B / (heard_BAS.square().mean(dim=(1, 2)).sqrt() + _FLOOR)
+    return apart_B / (heard_BAS.square().mean(dim=(1, 2)).sqrt() + _QUIET)
 
 
 def with_weight_norm(net: WaveNet) -> WaveNet:

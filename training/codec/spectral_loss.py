@@ -17,6 +17,7 @@ _BANDS: Final = 16  # samples of a window to one mel band
 _OVERLAP: Final = 4
 # magnitudes are those of a wave of root mean square 1; below this, 60 dB down, nothing is compared
 _FLOOR: Final = 1e-3
+_QUIET: Final = 0.05  # magnitude below which a clip counts the less, the quieter it is
 
 
 class SpectralLoss(nn.Module):
@@ -51,7 +52,7 @@ class SpectralLoss(nn.Module):
         ]
         by_level_B = (levels[0] - levels[1]).abs().mean(dim=(1, 2, 3))
         apart_BA = root_mean_square(heard_BAKN - played_BAKN)
-        by_magnitude_B = (apart_BA / (root_mean_square(heard_BAKN) + _FLOOR)).mean(1)
+        by_magnitude_B = (apart_BA / (root_mean_square(heard_BAKN) + _QUIET)).mean(1)
         return by_level_B + by_magnitude_B
 
 
