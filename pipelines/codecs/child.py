@@ -61,14 +61,11 @@ def _read(flac: bytes, facts: CodecFacts) -> Wave | Death:
 
 def _encoded(codec: Codec, waves: Sequence[Wave], device: str) -> list[bytes | Death]:
     # late, as what else loads it: whoever drives the work names these functions, and does without
-    import torch
-
+    from pipelines.codecs.layout import for_codec
     from pipelines.engine.out_of_memory import is_out_of_memory
 
     try:
-        # channels before samples, where a wave has two
-        stacked = np.ascontiguousarray(np.stack([wave.T for wave in waves]))
-        latents_BCTF = codec.encode(torch.from_numpy(stacked).to(device)).cpu().numpy()
+        latents_BCTF = codec.encode(for_codec(waves).to(device)).cpu().numpy()
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

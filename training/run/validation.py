@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipelines.codecs.layout import mono
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.diffusion.sampling import LatentRange, sampled_latents
 from training.run.compiled import uncompiled
@@ -76,7 +77,7 @@ def preview(
             latent_range=latent_range,
         )
     with torch.no_grad():
-        waves_BS = trainer.codec.decode(latents_BCTF.float()).cpu().numpy()
+        waves_BS = mono(trainer.codec.decode(latents_BCTF.float())).cpu().numpy()
     return Preview(
         batch.prompts[:count], batch.keys[:count], list(waves_BS), trainer.codec.facts.rate_hz
     )

@@ -30,6 +30,7 @@ from typing import Any, Final, NamedTuple
 import soundfile
 import torch
 
+from pipelines.audio.decode import Wave
 from pipelines.storage.temporary import temporary_folder
 from schemas.recipe import Recipe
 from schemas.sample import Sample
@@ -40,7 +41,7 @@ from training.evaluation.estimated import estimate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.generated import generate_clips
 from training.evaluation.targets import target_prompts
-from training.generation.generate import GenerationRequest, Generator, Wave
+from training.generation.generate import GenerationRequest, Generator
 from training.metrics.controls import PromptControls
 from training.metrics.intervals import mean_interval
 from training.metrics.summary import Figure
