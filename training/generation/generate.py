@@ -137,7 +137,8 @@ class Generator(NamedTuple):
         sampling: SamplingConfig | None = None,
         plan: SteerPlan | None = None,
     ) -> list[Wave]:
-        """Sounds of requests of one length, together, within [-1, 1] at the codec's rate and with its channels.
+        """Sounds of requests of one length, together, within [-1, 1], with the codec's rate and
+        channels.
 
         `plan` leads their latents to what it asks for. Same requests, seed and settings, same
         sounds. Raises `TrainingError` for lengths that differ.

@@ -118,7 +118,7 @@ class CodecRecipe(Record):
     name: str = Field(
         "mel",
         description=(
-            "mel, audioldm, encodec, dac, vae, or the name of a plug-in or module. "
+            "mel, audioldm, encodec, dac, vae, wave, or the name of a plug-in or module. "
             "Shards encoded with it are read as they are."
         ),
     )
