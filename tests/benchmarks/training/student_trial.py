@@ -76,6 +76,15 @@ class Rows:
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         self._found: dict[str, Any] = {row["key"]: row for row in map(json.loads, lines)}
 
+    def has(self, key: str) -> bool:
+        """Whether a row was made."""
+        return key in self._found
+
+    def found(self, key: str) -> dict[str, Any]:
+        """A row that was made."""
+        row: dict[str, Any] = self._found[key]
+        return row
+
     def of(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """A row by its key, as it was made now or before."""
         if key not in self._found:
