@@ -47,7 +47,7 @@ from training.metrics.controls import PromptControls
 from training.metrics.frechet import frechet_distance
 from training.metrics.intervals import mean_interval
 from training.metrics.timeline import ChordRule, chord_overlap
-from training.metrics.timing import timing_of
+from training.metrics.timing import sounding_spans
 from training.run.metrics_log import spectrogram_picture
 
 RATE_HZ: Final = 16_000
@@ -229,7 +229,7 @@ def _figures(heard: Rows, tripped: Rows, trips: Rows, keys: Sequence[str]) -> Tr
             (found.majmin, majmin_overlap(clip.chords, made.chords)),
             (
                 found.sevenths,
-                chord_overlap(*(timing_of(one).chords for one in (clip, made)), ChordRule.SEVENTHS),
+                chord_overlap(sounding_spans(clip), sounding_spans(made), ChordRule.SEVENTHS),
             ),
             (found.keys, _same_key(clip, made)),
         )
