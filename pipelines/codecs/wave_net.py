@@ -21,7 +21,7 @@ from pipelines.codecs.wave_shape import Bottleneck, RvqBottleneck, WaveShape
 _LEAST_SPREAD: Final = 1e-4  # of a latent's distribution, so that its logarithm is finite
 
 
-class _Snake(torch.autograd.Function):
+class _SnakeFunction(torch.autograd.Function):
     """x + sin²(αx) / α, with a gradient in closed form: half of autograd's time on a CPU."""
 
     @staticmethod
@@ -49,7 +49,7 @@ class Snake(nn.Module):
 
     def forward(self, x_BWS: torch.Tensor) -> torch.Tensor:
         """The same shape."""
-        made: torch.Tensor = _Snake.apply(x_BWS, self.log_alpha.exp())  # type: ignore[no-untyped-call]
+        made: torch.Tensor = _SnakeFunction.apply(x_BWS, self.log_alpha.exp())  # type: ignore[no-untyped-call]
         return made
 
 

@@ -19,7 +19,7 @@ from training.codec.wave_recipe import CriticShape
 _SLOPE = 0.2
 
 
-class Judgement(NamedTuple):
+class WindowJudgement(NamedTuple):
     """What one window's network says: of each patch how much like music, and what it saw."""
 
     patches: torch.Tensor
@@ -52,7 +52,7 @@ class WindowCritic(nn.Module):
         )
         self.last = weight_norm(nn.Conv2d(width, 1, (3, 3), padding=(1, 1)))
 
-    def forward(self, waves_BAS: torch.Tensor) -> Judgement:
+    def forward(self, waves_BAS: torch.Tensor) -> WindowJudgement:
         """A judgement of waves."""
         taper: torch.Tensor = self.taper  # type: ignore[assignment]  # a buffer
         parts_BAKN2 = torch.view_as_real(spectra(waves_BAS, taper))
@@ -61,7 +61,7 @@ class WindowCritic(nn.Module):
         for layer in self.layers:
             x_BXKN = leaky_relu(layer(x_BXKN), _SLOPE)
             seen.append(x_BXKN)
-        return Judgement(self.last(x_BXKN), tuple(seen))
+        return WindowJudgement(self.last(x_BXKN), tuple(seen))
 
 
 class Critic(nn.Module):
@@ -73,12 +73,12 @@ class Critic(nn.Module):
             WindowCritic(window, shape.width, channels) for window in shape.windows
         )
 
-    def forward(self, waves_BAS: torch.Tensor) -> list[Judgement]:
+    def forward(self, waves_BAS: torch.Tensor) -> list[WindowJudgement]:
         """A judgement of each."""
         return [one(waves_BAS) for one in self.windows]
 
 
-def critic_loss(music: list[Judgement], played: list[Judgement]) -> torch.Tensor:
+def critic_loss(music: list[WindowJudgement], played: list[WindowJudgement]) -> torch.Tensor:
     """What the critic learns by, (B,): a hinge, music above 1 and what is played below -1."""
     return _mean(
         [
@@ -88,12 +88,12 @@ def critic_loss(music: list[Judgement], played: list[Judgement]) -> torch.Tensor
     )
 
 
-def likeness_loss(played: list[Judgement]) -> torch.Tensor:
+def likeness_loss(played: list[WindowJudgement]) -> torch.Tensor:
     """What the autoencoder learns by: that it should pass for music, (B,)."""
     return _mean([-_by_clip(made.patches) for made in played])
 
 
-def feature_loss(music: list[Judgement], played: list[Judgement]) -> torch.Tensor:
+def feature_loss(music: list[WindowJudgement], played: list[WindowJudgement]) -> torch.Tensor:
     """How far apart what the critic saw is, relative to what it saw of music: (B,)."""
     return _mean(
         [

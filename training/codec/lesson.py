@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 
 from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import KlBottleneck, RvqBottleneck
-from training.codec.critic import Critic, Judgement, critic_loss, feature_loss, likeness_loss
+from training.codec.critic import Critic, WindowJudgement, critic_loss, feature_loss, likeness_loss
 from training.codec.spectral_loss import SpectralLoss
 from training.codec.wave_recipe import WaveRecipe
 
@@ -82,10 +82,10 @@ class Lesson(nn.Module):
         prior_B = rules.commitment * found.commitment_B + found.codebook_B
         return Rebuilt(net.decoder(found.rounded_BCT), prior_B)
 
-    def _as_judged(self, played_BAS: torch.Tensor) -> list[Judgement]:
+    def _as_judged(self, played_BAS: torch.Tensor) -> list[WindowJudgement]:
         """The critic's judgement, by which the autoencoder learns and the critic does not."""
         fixed = {name: one.detach() for name, one in self.critic.named_parameters()}
-        judged: list[Judgement] = functional_call(self.critic, fixed, (played_BAS,))
+        judged: list[WindowJudgement] = functional_call(self.critic, fixed, (played_BAS,))
         return judged
 
 

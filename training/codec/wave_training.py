@@ -24,12 +24,12 @@ from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 from training.errors import TrainingError
 from training.run.checkpoints import EMA, find_checkpoint
-from training.run.corpus_start import CorpusStart, corpus_start
 from training.run.fit import shared
 from training.run.loop import look_for_shards
 from training.run.metrics_log import ReportLine
 from training.run.model_weights import fill
 from training.run.parallel import device_of
+from training.run.resume import CorpusStart, corpus_start
 from training.run.step_loop import RunFolder, StepLoop, Trained, run_in_folder
 
 _FIXED: Final = ("net", "bottleneck", "critic")  # what weights depend on

@@ -23,13 +23,12 @@ from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, RECIPE, STATE, Checkpoint
 from training.run.learner import LaunchedStep, Learner, OnDevice
-from training.run.lost_steps import LostSteps
 from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World, joined
 from training.run.prefetch import Prefetcher
 from training.run.recipe import LearningRecipe
 from training.run.run_state import Parent, RunState
-from training.run.step_figures import StepFigures
+from training.run.step_figures import LostSteps, StepFigures
 from training.run.stop_signals import stop_signals
 from training.run.throughput import Clock
 from training.run.validation import validation_loss

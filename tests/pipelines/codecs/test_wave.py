@@ -14,7 +14,7 @@ from pipelines.codecs import open_codec
 from pipelines.codecs.child import encode_samples
 from pipelines.codecs.layout import for_codec, for_files
 from pipelines.codecs.wave import WaveCodec
-from pipelines.codecs.wave_net import WaveNet, _Snake
+from pipelines.codecs.wave_net import WaveNet, _SnakeFunction
 from pipelines.codecs.wave_shape import KlBottleneck, RvqBottleneck, WaveShape
 from pipelines.errors import PipelineError
 from pipelines.guarded.npy import read_npy
@@ -92,8 +92,8 @@ def test_fewer_codebooks_are_the_first_ones() -> None:
 def test_gradients_of_snake_are_those_of_its_formula() -> None:
     x_BWS = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
     alpha_W1 = (torch.rand(3, 1, dtype=torch.float64) + 0.3).requires_grad_()
-    assert torch.autograd.gradcheck(_Snake.apply, (x_BWS, alpha_W1))  # type: ignore[no-untyped-call]
-    made = _Snake.apply(x_BWS, alpha_W1)  # type: ignore[no-untyped-call]
+    assert torch.autograd.gradcheck(_SnakeFunction.apply, (x_BWS, alpha_W1))  # type: ignore[no-untyped-call]
+    made = _SnakeFunction.apply(x_BWS, alpha_W1)  # type: ignore[no-untyped-call]
     assert torch.allclose(made, x_BWS + (alpha_W1 * x_BWS).sin() ** 2 / alpha_W1)
 
 
