@@ -58,6 +58,11 @@ class CodecFacts(Record):
         return self.identity == other.identity
 
     @property
+    def channel_name(self) -> str:
+        """Mono or stereo, in words."""
+        return "mono" if self.wave_channels == 1 else "stereo"
+
+    @property
     def frames_per_s(self) -> float:
         """Latent frames a second."""
         return self.rate_hz / self.samples_per_frame
