@@ -8,7 +8,8 @@ Shapes: B clips, C latent channels, T latent frames, L codebooks, N entries of a
 dimensions.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -56,12 +57,16 @@ class ResidualCodebooks(nn.Module):
         super().__init__()
         self.books = nn.ModuleList(Codebook(channels, rules) for _ in range(rules.books))
 
+    @property
+    def _in_order(self) -> Iterable[Codebook]:
+        return cast("Iterable[Codebook]", self.books)
+
     def forward(self, latents_BCT: torch.Tensor, used_B: torch.Tensor | None = None) -> Quantised:
         """Latents through all codebooks, or the first so many of each clip."""
         left_BCT, codes = latents_BCT, []
         total_BCT = torch.zeros_like(latents_BCT)
         commitment_B = codebook_B = latents_BCT.new_zeros(len(latents_BCT))
-        for number, book in enumerate(self.books):
+        for number, book in enumerate(self._in_order):
             is_used_B = torch.ones_like(commitment_B) if used_B is None else (used_B > number) * 1.0
             seen_BDT = book.into(left_BCT)
             codes_BT = book.codes(seen_BDT)
@@ -79,7 +84,7 @@ class ResidualCodebooks(nn.Module):
         """What codes stand for, (B, C, T): of all codebooks, or of the first that there are."""
         parts = [
             book.back(book.entries_of(codes_BT))
-            for book, codes_BT in zip(self.books, codes_BLT.unbind(1), strict=False)
+            for book, codes_BT in zip(self._in_order, codes_BLT.unbind(1), strict=False)
         ]
         return torch.stack(parts).sum(0)
 

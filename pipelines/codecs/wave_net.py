@@ -67,7 +67,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x_BWS: torch.Tensor) -> torch.Tensor:
         """The same shape."""
-        return x_BWS + self.found(x_BWS)
+        found_BWS: torch.Tensor = self.found(x_BWS)
+        return x_BWS + found_BWS
 
 
 def _units(width: int) -> list[nn.Module]:

@@ -22,6 +22,7 @@ Markdown table; intervals are 95 %, by bootstrap over clips.
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final, NamedTuple
@@ -89,9 +90,9 @@ def main() -> None:
         facts = codec.facts
         numbers[name] = facts.channels * facts.bands * facts.frames_per_s
         for clip in clips:
-            rows[name].of(clip.key, lambda c=clip, k=codec, n=name: _tripped(c, k, n, given.out))
+            rows[name].of(clip.key, partial(_tripped, clip, codec, name, given.out))
     for clip in clips:
-        rows[CLIP].of(clip.key, lambda c=clip: _written(c, given.out))
+        rows[CLIP].of(clip.key, partial(_written, clip, given.out))
     for name in names:
         _annotate(name, clips, Rows(given.out, f"{_file_name(name)}-labels"), given.out)
     _print_table(names, clips, numbers, given.out)
@@ -182,12 +183,12 @@ def _annotate(name: str, clips: Sequence[HeldOutClip], rows: Rows, out: Path) ->
     recipe = Recipe()
     missing = [clip.key for clip in clips if not rows.has(clip.key)]
     made = [MadeClip(key, "", PromptControls(), str(_path(out, name, key))) for key in missing]
-    heard = [one for one in estimate(made, recipe) if one.labels]
-    sounds = [Sounding(one.made.path, one.labels.duration_s, one.labels) for one in heard]
-    for one, vector in zip(heard, sound_vectors(sounds, recipe), strict=True):
+    heard = [(one.made, one.labels) for one in estimate(made, recipe) if one.labels]
+    sounds = [Sounding(clip.path, labels.duration_s, labels) for clip, labels in heard]
+    for (clip, labels), vector in zip(heard, sound_vectors(sounds, recipe), strict=True):
         if vector is not None:
-            row = {"labels": one.labels.model_dump(mode="json"), "vector": vector.tolist()}
-            rows.of(one.made.name, lambda row=row: row)
+            row = {"labels": labels.model_dump(mode="json"), "vector": vector.tolist()}
+            rows.of(clip.name, partial(dict, row))
 
 
 def _print_table(

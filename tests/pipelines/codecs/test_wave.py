@@ -73,7 +73,7 @@ def test_codes_stand_for_what_the_codec_plays() -> None:
     waves_BS = for_codec([_TONE, _TONE[::-1]])
     codes_BLT = codec.codes(waves_BS)
     assert codes_BLT.shape == (2, 3, RATE_HZ // 20)
-    assert codes_BLT.unique().numel() > 1
+    assert len(set(codes_BLT.flatten().tolist())) > 1
     assert net.books is not None
     by_codes_BS = net.decoder(net.books.of_codes(codes_BLT))[:, 0].clamp(-1, 1)
     assert torch.allclose(by_codes_BS, codec.decode(codec.encode(waves_BS)), atol=1e-5)
@@ -92,7 +92,7 @@ def test_fewer_codebooks_are_the_first_ones() -> None:
 def test_gradients_of_snake_are_those_of_its_formula() -> None:
     x_BWS = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
     alpha_W1 = (torch.rand(3, 1, dtype=torch.float64) + 0.3).requires_grad_()
-    assert torch.autograd.gradcheck(_SnakeFunction.apply, (x_BWS, alpha_W1))  # type: ignore[no-untyped-call]
+    assert torch.autograd.gradcheck(_SnakeFunction.apply, (x_BWS, alpha_W1))
     made = _SnakeFunction.apply(x_BWS, alpha_W1)  # type: ignore[no-untyped-call]
     assert torch.allclose(made, x_BWS + (alpha_W1 * x_BWS).sin() ** 2 / alpha_W1)
 
