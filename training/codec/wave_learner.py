@@ -47,11 +47,6 @@ class WaveLearner(Learner[ReadyWaves]):
         self._is_judged = False
         self._parts: list[torch.Tensor] = []  # (B, P) of the micro-batches of a step
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, frames and bands of a latent."""
-        return (self.recipe.net.latent_channels, self.recipe.frames, 1)
-
     def ready(self, batch: TrainingBatch) -> ReadyWaves:
         """A micro-batch on the device."""
         waves, noise_BCTF, frames_B, draws_BD = moved(

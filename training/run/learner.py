@@ -105,11 +105,6 @@ class Learner(ABC, Generic[R]):
         """Samples that this process takes at once."""
         return self._rules.data.micro_batch
 
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, frames and bands of a latent."""
-
     @abstractmethod
     def ready(self, batch: TrainingBatch) -> R:
         """A micro-batch on the device."""
