@@ -52,7 +52,7 @@ from training.metrics.timing import sounding_spans
 from training.run.metrics_log import spectrogram_picture
 
 RATE_HZ: Final = 16_000
-CLIP: Final = "as recorded"
+CLIP: Final = "as-recorded"
 # windows, steps and transforms of Parallel WaveGAN's loss
 WINDOWS: Final = ((240, 50, 512), (600, 120, 1024), (1200, 240, 2048))
 FLOOR: Final = 1e-4  # of a sine at full scale: 80 dB below
@@ -81,22 +81,25 @@ def main() -> None:
     """Measure, and print the table."""
     torch.set_num_threads(1)
     given = _arguments()
-    names = [CLIP, *given.codec]
-    rows = {name: Rows(given.out, _file_name(name)) for name in names}
+    codecs = [_opened(name) for name in given.codec]
+    names = [CLIP, *(_name(codec) for codec in codecs)]
     clips = list(_clips(given.shards, given.clips))
-    numbers: dict[str, float] = {}
-    for name in given.codec:
-        codec = _opened(name)
-        facts = codec.facts
-        numbers[name] = facts.channels * facts.bands * facts.frames_per_s
-        for clip in clips:
-            rows[name].of(clip.key, partial(_tripped, clip, codec, name, given.out))
+    originals_rows = Rows(given.out, CLIP)
     for clip in clips:
-        rows[CLIP].of(clip.key, partial(_written, clip, given.out))
+        originals_rows.of(clip.key, partial(_written, clip, given.out))
+    for codec in codecs:
+        rows = Rows(given.out, _name(codec))
+        for clip in clips:
+            rows.of(clip.key, partial(_tripped, clip, codec, given.out))
     for name in names:
-        _annotate(name, clips, Rows(given.out, f"{_file_name(name)}-labels"), given.out)
-    _print_table(names, clips, numbers, given.out)
+        _annotate(name, clips, Rows(given.out, f"{name}-labels"), given.out)
+    _print_table(codecs, clips, given.out)
     _draw(names, clips[: given.pictured], given.out)
+
+
+def _name(codec: Codec) -> str:
+    """A codec with its weights: what is kept is of these."""
+    return f"{codec.facts.name}-{codec.facts.version}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -124,7 +127,7 @@ def _opened(name: str) -> Codec:
     return open_codec(kind, source)
 
 
-def _tripped(clip: HeldOutClip, codec: Codec, name: str, out: Path) -> dict[str, Any]:
+def _tripped(clip: HeldOutClip, codec: Codec, out: Path) -> dict[str, Any]:
     """A clip through a codec, written beside what it cost and how near it sounds."""
     facts = codec.facts
     wave = with_channels(downmixed(clip.wave)[0] if facts.wave_channels == 1 else clip.wave, facts)
@@ -136,7 +139,7 @@ def _tripped(clip: HeldOutClip, codec: Codec, name: str, out: Path) -> dict[str,
         encoded = time.process_time()
         [made] = for_files(codec.decode(latents)[..., : waves.shape[-1]])
         done = time.process_time()
-    soundfile.write(_path(out, name, clip.key), made, facts.rate_hz, subtype="PCM_16")
+    soundfile.write(_path(out, _name(codec), clip.key), made, facts.rate_hz, subtype="PCM_16")
     heard = _ear(made, facts.rate_hz)
     return {
         "distance": spectral_distance(_ear(clip.wave, clip.rate_hz), heard),
@@ -191,10 +194,8 @@ def _annotate(name: str, clips: Sequence[HeldOutClip], rows: Rows, out: Path) ->
             rows.of(clip.name, partial(dict, row))
 
 
-def _print_table(
-    names: Sequence[str], clips: Sequence[HeldOutClip], numbers: dict[str, float], out: Path
-) -> None:
-    labelled = {name: Rows(out, f"{_file_name(name)}-labels") for name in names}
+def _print_table(codecs: Sequence[Codec], clips: Sequence[HeldOutClip], out: Path) -> None:
+    labelled = {name: Rows(out, f"{name}-labels") for name in (CLIP, *map(_name, codecs))}
     keys = [clip.key for clip in clips if all(rows.has(clip.key) for rows in labelled.values())]
     vectors = {
         name: np.array([rows.found(key)["vector"] for key in keys])
@@ -207,14 +208,15 @@ def _print_table(
         "| sevenths | keys equal | encode s/s | decode s/s |\n|---|---:|---:|---:|---:|---:|---:"
         "|---:|---:|---:|"
     )
-    for name in names[1:]:
-        figures = _figures(labelled[CLIP], labelled[name], Rows(out, _file_name(name)), keys)
-        rows = Rows(out, _file_name(name))
+    for codec in codecs:
+        name, facts, rows = _name(codec), codec.facts, Rows(out, _name(codec))
+        figures = _figures(labelled[CLIP], labelled[name], rows, keys)
         costs = [median(rows.found(key)[part] for key in keys) for part in ("encode_s", "decode_s")]
         cells = [_interval(values, part) for part, values in figures._asdict().items()]
-        frechet = frechet_distance(vectors[CLIP], vectors[name])
+        numbers = facts.channels * facts.bands * facts.frames_per_s
         print(
-            f"| {name.partition('=')[0]} | {numbers[name]:,.0f} | {cells[0]} | {frechet:.4f} | "
+            f"| {name} | {numbers:,.0f} | {cells[0]} | "
+            f"{frechet_distance(vectors[CLIP], vectors[name]):.4f} | "
             f"{' | '.join(cells[1:])} | {costs[0]:.3f} | {costs[1]:.3f} |"
         )
 
@@ -272,13 +274,9 @@ def _beside(pictures: Sequence[Any], axis: int) -> Any:
 
 
 def _path(out: Path, name: str, key: str) -> Path:
-    folder = out / _file_name(name)
+    folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{key}.flac"
-
-
-def _file_name(name: str) -> str:
-    return name.partition("=")[0].replace(" ", "-")
 
 
 if __name__ == "__main__":
