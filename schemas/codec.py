@@ -39,10 +39,11 @@ class CodecFacts(Record):
     name: str
     version: str  # whatever the latents depend on: of our code, of weights
     licence: str  # of the weights; what is decoded with them is under it too
-    rate_hz: int = Field(gt=0, le=768_000)  # of the waves, mono
+    rate_hz: int = Field(gt=0, le=768_000)  # of the waves
     channels: int = Field(ge=1, le=65_536)
     bands: int = Field(ge=1, le=65_536)
     samples_per_frame: int = Field(ge=1, le=1 << 20)
+    wave_channels: int = Field(1, ge=1, le=2)  # of the waves: mono, or left and right
     # of the waves that latents stand for; the codec sees to it itself when it encodes
     level: WaveLevel = WaveLevel.AS_IS
     levels: LatentLevels | None = None  # none: a change of level is no sum of latents
@@ -55,6 +56,11 @@ class CodecFacts(Record):
     def has_latents_of(self, other: "CodecFacts") -> bool:
         """Whether latents of both are the same, however much is known of how they may be read."""
         return self.identity == other.identity
+
+    @property
+    def channel_name(self) -> str:
+        """Mono or stereo, in words."""
+        return "mono" if self.wave_channels == 1 else "stereo"
 
     @property
     def frames_per_s(self) -> float:

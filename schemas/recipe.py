@@ -482,7 +482,7 @@ class EncodeRecipe(Record):
         "",
         description=(
             "mel (no weights), audioldm (Liu et al., 2023), encodec (Défossez et al., 2022), dac "
-            "(Kumar et al., 2023), vae (one of your own), or the name of a plug-in or module. "
+            "(Kumar et al., 2023), vae or wave (of your own), or the name of a plug-in or module. "
             "Empty: nothing is encoded."
         ),
     )

@@ -88,12 +88,15 @@ def _sections(path: str) -> Iterator[tuple[str, "type[BaseModel]"]]:
         from training.codec.autoencoder import AutoencoderRecipe
 
         yield "vae", AutoencoderRecipe
-        return
     for section, field in _recipe_of(path).model_fields.items():
         yield from ((section, record) for record in records_of(field.annotation))
 
 
 def _recipe_of(path: str) -> "type[Record]":
+    if path.endswith("codec"):
+        from training.codec.wave_recipe import WaveRecipe
+
+        return WaveRecipe
     if path.endswith("predictors"):
         from training.control_predictors.recipe import PredictorRecipe
 

@@ -1,5 +1,6 @@
 """`obbligato train`, `train codec`, `train predictors`: models from shards."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -186,19 +187,54 @@ def _print_recipe(recipe: "Record", as_json: bool) -> None:
     typer.echo(recipe.model_dump_json() if as_json else recipe_toml(recipe, comments=True))
 
 
+class CodecKind(StrEnum):
+    """Codecs of one's own."""
+
+    VAE = "vae"
+    WAVE = "wave"
+
+
 @app.command("codec")
 def train_codec(
-    shards: Annotated[
-        str, typer.Argument(metavar="SHARDS", help="A build or shards to learn from.")
-    ],
-    out: Annotated[Path, written("Folder of the codec.")],
+    shards: TrainShards = None,
+    out: Annotated[Path | None, written("Folder of the codec.")] = None,
+    kind: Annotated[
+        CodecKind,
+        typer.Option(
+            help=(
+                "vae: of spectrograms, played by Griffin-Lim; minutes on a CPU. wave: of waves, "
+                "mono or stereo; again, it goes on from its last checkpoint."
+            )
+        ),
+    ] = CodecKind.VAE,
+    preset: Annotated[
+        str, typer.Option(help="Of wave: tiny (16 kHz mono, a CPU) or stereo (44.1 kHz, GPUs).")
+    ] = "",
     settings: Settings = None,
+    printed: Print = False,
     as_json: Json = False,
 ) -> None:
-    """Train a small autoencoder on shards: the codec `vae`, for latents of one's own.
+    """Train an autoencoder on shards: the codec `vae` or `wave`, for latents of one's own.
 
-    Knobs are vae.steps and others.
+    Knobs of vae are vae.steps and others; `--kind wave --print` prints those of wave.
     """
+    if kind is CodecKind.WAVE:
+        _train_wave(shards, out, preset or "tiny", settings, printed=printed, as_json=as_json)
+        return
+    if preset or printed:
+        raise UsageError(
+            "--preset and --print are of --kind wave: a vae has knobs alone, such as vae.steps"
+        )
+    _train_vae(shards, out, settings, as_json=as_json)
+
+
+def _train_vae(
+    shards: list[str] | None,
+    out: Path | None,
+    settings: list[str] | None,
+    *,
+    as_json: bool,
+) -> None:
     from flows.build.recipe_files import validated_as, with_settings
     from flows.screens.program import command_name
     from training.codec.autoencoder import AutoencoderRecipe, train_autoencoder
@@ -207,7 +243,9 @@ def train_codec(
     recipe = validated_as(
         AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}"
     )
-    made = train_autoencoder(shards, out, recipe, line_reporter(as_json))
+    if shards is None or len(shards) != 1:
+        raise UsageError("a vae learns from one build or folder of shards: name one")
+    made = train_autoencoder(shards[0], _codec_folder(out), recipe, line_reporter(as_json))
     if as_json:
         typer.echo(made.model_dump_json())
         return
@@ -215,6 +253,49 @@ def train_codec(
         f"mean error {made.error:.3f} of the spectrogram's spread; latents times {made.scale:.3f}"
     )
     typer.echo(f"encode with it:  {command_name()} encode BUILD --codec vae --weights {out}")
+
+
+def _train_wave(
+    shards: list[str] | None,
+    out: Path | None,
+    preset: str,
+    settings: list[str] | None,
+    *,
+    printed: bool,
+    as_json: bool,
+) -> None:
+    from flows.build.recipe_files import validated_as, with_settings
+    from flows.launchers.job import REQUEUE
+    from flows.screens.program import command_name
+    from training.codec.wave_recipe import WaveRecipe, ready_wave
+    from training.codec.wave_training import train_wave_codec
+    from training.run.parallel import is_first_process
+
+    values = with_settings(ready_wave(preset).model_dump(mode="json"), settings or [])
+    if shards:
+        values["data"]["shards"] = shards
+    recipe = validated_as(
+        WaveRecipe, values, "`obbligato train codec --kind wave --print` prints every knob"
+    )
+    if printed:
+        _print_recipe(recipe, as_json)
+        return
+    made = train_wave_codec(recipe, _codec_folder(out), line_reporter(as_json))
+    if not is_first_process():  # another one says it
+        pass
+    elif as_json:
+        typer.echo(made.model_dump_json())
+    elif made.stopped:
+        typer.echo(f"stopped at step {made.step}: {made.checkpoint}; the same command goes on")
+    else:
+        typer.echo(f"done at step {made.step}: {made.checkpoint}")
+        typer.echo(f"encode with it:  {command_name()} encode BUILD --codec wave --weights {out}")
+    if made.stopped:
+        raise typer.Exit(REQUEUE)
+
+
+def _codec_folder(out: Path | None) -> Path:
+    return Path(required(str(out or ""), "the codec"))
 
 
 @app.command("predictors")

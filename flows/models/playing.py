@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flows.models.sampling import SamplingRequest
+from pipelines.audio.decode import Wave
 from pipelines.engine.bucket import batches
 from pipelines.reports.annotate_files import FileLabels, annotate_files
 from schemas.labels import Labels
 from schemas.recipe import Recipe
-from training.generation.generate import GenerationRequest, Generator, Wave
+from training.generation.generate import GenerationRequest, Generator
 from training.generation.nearness import label_nearness
 from training.generation.steered import SteerAsk, SteeredPiece, Watch, play_steered
 from training.generation.write import add_heard, write_piece

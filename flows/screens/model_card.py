@@ -184,7 +184,7 @@ def model_card(facts: ModelFacts, commands: Sequence[str] = _PLAYED) -> str:
         f"| net | {_net(model)} |",
         (
             f"| length | {facts.recipe['data']['seconds']:g} s, "
-            f"{facts.codec.rate_hz / 1000:g} kHz mono |"
+            f"{facts.codec.rate_hz / 1000:g} kHz {facts.codec.channel_name} |"
         ),
         f"| training recipe | sha256 {_code(facts.recipe_sha256)}; whole in `{DOCUMENT}` |",
         *(f"| {name} | {value:.4g} |" for name, value in _figures(facts.figures)),

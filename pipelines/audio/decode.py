@@ -59,7 +59,7 @@ class Probe(NamedTuple):
 
 
 class DecodedWindow(NamedTuple):
-    """A window as decoded: mono wave within [-1, 1], peak before scaling, and how it was mixed."""
+    """A window as decoded: wave within [-1, 1], peak before scaling, and how it was mixed."""
 
     wave: Wave
     rate_hz: int
@@ -375,8 +375,9 @@ def flac(wave: Wave, rate_hz: int) -> bytes:
     return out.getvalue()
 
 
-def decoded(content: bytes, most_s: float = 600.0) -> DecodedWindow:
-    """A whole small file from memory, as our shards hold it.
+def decoded(content: bytes, most_s: float = 600.0, *, stereo: bool = False) -> DecodedWindow:
+    """A whole small file from memory, as our shards hold it: mono, or two channels, which are alike
+    where it has one.
 
     Raises `DeadInput` where it cannot be decoded, or is not sound.
 
@@ -407,5 +408,8 @@ def decoded(content: bytes, most_s: float = 600.0) -> DecodedWindow:
             "has samples that are not finite, or far above full scale",
             f"peak {peak:.3g}",
         )
+    if stereo:
+        two = block[:, :2] if channels > 1 else np.repeat(block, 2, axis=1)
+        return DecodedWindow(two, rate_hz, peak, Downmix.NONE)
     wave, downmix = downmixed(block)
     return DecodedWindow(wave, rate_hz, peak, downmix)

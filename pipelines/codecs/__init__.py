@@ -6,7 +6,8 @@ A codec is one of this folder, or a plug-in (pipelines/plug_ins.py): a module wi
 ``open_codec(source, device)``, which returns a `Codec`. `mel.py` needs no weights and is the place
 to start reading.
 
-Shapes: B clips, S samples, C latent channels, T latent frames, F latent bands.
+Shapes: B clips, S samples, C latent channels, T latent frames, F latent bands. Waves are (B, S); of
+a codec whose facts say two `wave_channels`, (B, 2, S), left first.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ class Codec(Protocol):
         """Rate, shape, licence, and the level that `encode` brings waves to."""
 
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
-        """Latents (B, C, T, F) of about unit scale, of mono waves within [-1, 1]; silence fills the
-        last frame.
+        """Latents (B, C, T, F) of about unit scale, of waves within [-1, 1]; silence fills the last
+        frame.
         """
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
-        """Mono waves (B, T × `samples_per_frame`) within [-1, 1].
+        """Waves of T × `samples_per_frame` samples within [-1, 1].
 
         Where it is torch all through, gradients pass; who wants none asks under `torch.no_grad`.
         """
@@ -59,7 +60,9 @@ class CodecModule(Protocol):
 CODECS: Final = Door[CodecModule](
     kind="codec",
     group="obbligato.codecs",
-    built_in={name: f"{__name__}.{name}" for name in ("audioldm", "dac", "encodec", "mel", "vae")},
+    built_in={
+        name: f"{__name__}.{name}" for name in ("audioldm", "dac", "encodec", "mel", "vae", "wave")
+    },
     needs=("open_codec",),
     extra="train",
 )

@@ -31,9 +31,7 @@ def encode_samples(flacs: Sequence[bytes], recipe: EncodeRecipe) -> list[bytes |
     codec = _opened(recipe.codec, recipe.source, recipe.device)
     out: list[bytes | Death] = []
     with ThreadPoolExecutor(recipe.readers) as pool:
-        for read in _batches(
-            pool.map(partial(_read, rate_hz=codec.facts.rate_hz), flacs), recipe.batch
-        ):
+        for read in _batches(pool.map(partial(_read, facts=codec.facts), flacs), recipe.batch):
             dead = [one for one in read if isinstance(one, Death)]
             out += dead or _encoded(
                 codec, [one for one in read if not isinstance(one, Death)], recipe.device
@@ -53,22 +51,21 @@ def _batches(read: Iterator[Wave | Death], size: int) -> Iterator[list[Wave | De
         yield from bucket.batches(run, size)
 
 
-def _read(flac: bytes, rate_hz: int) -> Wave | Death:
+def _read(flac: bytes, facts: CodecFacts) -> Wave | Death:
     try:
-        audio = decoded(flac)
+        audio = decoded(flac, stereo=facts.wave_channels == 2)
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
-    return resampled(audio.wave, audio.rate_hz, rate_hz)
+    return resampled(audio.wave, audio.rate_hz, facts.rate_hz)
 
 
 def _encoded(codec: Codec, waves: Sequence[Wave], device: str) -> list[bytes | Death]:
     # late, as what else loads it: whoever drives the work names these functions, and does without
-    import torch
-
+    from pipelines.codecs.layout import for_codec
     from pipelines.engine.out_of_memory import is_out_of_memory
 
     try:
-        latents_BCTF = codec.encode(torch.from_numpy(np.stack(waves)).to(device)).cpu().numpy()
+        latents_BCTF = codec.encode(for_codec(waves).to(device)).cpu().numpy()
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

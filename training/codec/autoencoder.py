@@ -20,10 +20,10 @@ from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 from training.errors import BadData, TrainingError
+from training.run.learner import rate_at
 from training.run.metrics_log import ReportLine
 from training.run.parallel import device_of
 from training.run.recipe import Decay, OptimRecipe
-from training.run.trainer import rate_at
 
 _NORM_GROUPS: Final = 32  # of diffusers' AutoencoderKL
 _UNUSABLE: Final = 0.01  # share of samples, as in a training recipe

@@ -26,9 +26,9 @@ from training.errors import BadData, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import MODEL, RECIPE, STATE
 from training.run.ema import Ema
+from training.run.learner import rate_at
 from training.run.metrics_log import ReportLine
 from training.run.recipe import foreign_names
-from training.run.trainer import rate_at
 
 
 class Learned(NamedTuple):

@@ -38,7 +38,7 @@ class TrainingExample(NamedTuple):
     """One visit to a sample."""
 
     key: str
-    sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) at the codec's rate
+    sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) or (2, S) at the codec's rate
     prompt: str  # empty: not known, or dropped
     controls: ClipControls | None  # none of a sample that cannot be used
     start_s: float
@@ -273,8 +273,8 @@ def sampled_noise(reading: ReadingRules, rng: np.random.Generator) -> torch.Tens
 
 
 def sound_of(members: dict[str, bytes], reading: ReadingRules, first: int = 0) -> torch.Tensor:
-    """A sample's latent (C, T, F), or wave (S,) at the codec's rate, from its `first` latent frame,
-    no longer than is learned.
+    """A sample's latent (C, T, F), or wave (S,) or (2, S) at the codec's rate, from its `first`
+    latent frame, no longer than is learned.
 
     Raises `DeadInput`.
     """
@@ -298,12 +298,11 @@ def _latent(members: dict[str, bytes], reading: ReadingRules, first: int) -> tor
 
 
 def _wave(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
-    audio = decoded(_member(members, AUDIO))
-    start, samples = (
-        frames * reading.facts.samples_per_frame for frames in (first, reading.frames)
-    )
-    wave = resampled(audio.wave, audio.rate_hz, reading.facts.rate_hz)
-    return torch.from_numpy(wave[start : start + samples])
+    facts = reading.facts
+    audio = decoded(_member(members, AUDIO), stereo=facts.wave_channels == 2)
+    start, samples = (frames * facts.samples_per_frame for frames in (first, reading.frames))
+    wave = resampled(audio.wave, audio.rate_hz, facts.rate_hz)[start : start + samples]
+    return torch.from_numpy(np.ascontiguousarray(wave.T))
 
 
 def _member(members: dict[str, bytes], extension: str) -> bytes:

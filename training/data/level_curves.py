@@ -71,10 +71,10 @@ def louder_latent(latent_CTF: torch.Tensor, curve: LevelCurve, facts: CodecFacts
     return torch.where(latent_CTF > levels.floor, moved_CTF, latent_CTF)
 
 
-def louder_wave(wave_S: torch.Tensor, curve: LevelCurve, rate_hz: int) -> torch.Tensor:
-    """A wave whose level follows a curve, kept within full scale."""
-    gains_db = curve.at(np.arange(len(wave_S)) / rate_hz)
-    return (wave_S * torch.from_numpy(10 ** (gains_db / 20)).float()).clamp(-1.0, 1.0)
+def louder_wave(wave: torch.Tensor, curve: LevelCurve, rate_hz: int) -> torch.Tensor:
+    """A wave, (S,) or (2, S), whose level follows a curve, kept within full scale."""
+    gains_db = curve.at(np.arange(wave.shape[-1]) / rate_hz)
+    return (wave * torch.from_numpy(10 ** (gains_db / 20)).float()).clamp(-1.0, 1.0)
 
 
 def louder_dynamics(curves: ControlCurves, curve: LevelCurve) -> ControlCurves:

@@ -45,7 +45,7 @@ class TrainingBatch(NamedTuple):
     chords: ChordBatch
     rows_BTR: torch.Tensor | None  # frame rows; none where the model takes none
     seconds_B2: torch.Tensor  # where in its song each clip begins, and how long the song is
-    sounds: torch.Tensor  # latents (B, C, T, F), or waves (B, S) for the codec to encode
+    sounds: torch.Tensor  # latents (B, C, T, F), or waves (B, S) or (B, 2, S) to encode
     # latent frames that each has of its own; what follows is padding, none where the sample does
     # not count
     frames_B: torch.Tensor
@@ -125,16 +125,17 @@ class Samples(Dataset[TrainingExample | Unusable]):
         return _silent(one, self._reading) if isinstance(one, Unusable) else one
 
     def _padded(self, sound: torch.Tensor) -> torch.Tensor:
-        """A latent (C, T, F) or a wave (S,), silent where it is over."""
+        """A latent (C, T, F) or a wave (S,) or (2, S), silent where it is over."""
         facts, frames = self._reading.facts, self._reading.frames
         if self._reading.reads_latents:
             latent_CTF = torch.zeros(facts.channels, frames, facts.bands)
             if sound.numel():
                 latent_CTF[:, : sound.shape[1]] = sound
             return latent_CTF
-        wave_S = torch.zeros(frames * facts.samples_per_frame)
-        wave_S[: len(sound)] = sound
-        return wave_S
+        samples = frames * facts.samples_per_frame
+        wave = torch.zeros(samples) if facts.wave_channels == 1 else torch.zeros(2, samples)
+        wave[..., : sound.shape[-1]] = sound
+        return wave
 
     def _frames(self, sound: torch.Tensor) -> int:
         """Latent frames that a sound has of its own; none where it is empty."""
@@ -143,7 +144,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
         return (
             sound.shape[1]
             if self._reading.reads_latents
-            else self._reading.facts.frames(len(sound))
+            else self._reading.facts.frames(sound.shape[-1])
         )
 
     def _example(

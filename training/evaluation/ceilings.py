@@ -8,7 +8,8 @@ import soundfile
 import torch
 
 from pipelines.audio.decode import Wave, decoded, resampled
-from pipelines.codecs import Codec
+from pipelines.codecs import Codec, CodecFacts
+from pipelines.codecs.layout import for_codec, for_files, with_channels
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.errors import DeadInput
@@ -40,10 +41,10 @@ class Ceilings(NamedTuple):
 
 
 class ReadTask(NamedTuple):
-    """A file to decode, and at which rate."""
+    """A file to decode as a codec takes it."""
 
     path: str
-    rate_hz: int
+    facts: CodecFacts
 
 
 def read_ceilings(
@@ -116,7 +117,7 @@ def _round_trips(
     rate_hz = codec.codec.facts.rate_hz
     with bucket.child(recipe.limits) as child:
         for batch in bucket.batches(recordings, _AT_ONCE):
-            tasks = [ReadTask(one.path, rate_hz) for one in batch]
+            tasks = [ReadTask(one.path, codec.codec.facts) for one in batch]
             for one, wave in zip(batch, child.run(read_waves, tasks, None), strict=True):
                 if not isinstance(wave, Death):
                     path = folder / f"{one.name}-codec.flac"
@@ -126,21 +127,23 @@ def _round_trips(
 
 
 def read_waves(tasks: Sequence[ReadTask], _: None) -> list[Wave | Death]:
-    """Mono waves of small files; runs in a worker's child."""
+    """Waves of small files; runs in a worker's child."""
     found: list[Wave | Death] = []
     for task in tasks:
         try:
-            audio = decoded(Path(task.path).read_bytes())
-            found.append(resampled(audio.wave, audio.rate_hz, task.rate_hz))
+            stereo = task.facts.wave_channels == 2
+            audio = decoded(Path(task.path).read_bytes(), stereo=stereo)
+            found.append(resampled(audio.wave, audio.rate_hz, task.facts.rate_hz))
         except DeadInput as error:
             found.append(Death(error.code, error.message, error.figure))
     return found
 
 
-def round_trip(wave_S: Wave, codec: CodecOn) -> Wave:
-    """What a codec leaves of a wave at its rate, as long as that is."""
+def round_trip(wave: Wave, codec: CodecOn) -> Wave:
+    """What a codec leaves of a wave at its rate, as long as that is, with the codec's channels."""
+    taken = with_channels(wave, codec.codec.facts)
     with torch.no_grad():
-        waves_BS = torch.from_numpy(wave_S)[None].to(codec.device)
-        decoded_BS = codec.codec.decode(codec.codec.encode(waves_BS))
-    found: Wave = decoded_BS[0, : len(wave_S)].float().cpu().numpy()
-    return found
+        [made] = for_files(
+            codec.codec.decode(codec.codec.encode(for_codec([taken]).to(codec.device)))
+        )
+    return made[: len(wave)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.audio.decode import Wave
+from pipelines.codecs.layout import with_channels
 from pipelines.errors import readable
 from pipelines.labels.transform import excerpt
 from pipelines.reports.annotate_files import annotate_files
@@ -142,7 +143,8 @@ class PieceReader(NamedTuple):
         if options.sections:
             raise TrainingError("--section beside a recording: ask for a piece of its own")
         path = self.files.named(self.steer.recording or "", self.steer.flag)
-        wave = read_recording(path, self.steer.flag).at(self.generator.codec.facts.rate_hz)
+        facts = self.generator.codec.facts
+        wave = with_channels(read_recording(path, self.steer.flag).at(facts.rate_hz), facts)
         parted = self._parted(wave, _labels(path, self.recipe))
         given, inherited = options_going_on(self.caption, options, parted.heard)
         grid = None if options.beats else self._grid(parted)

@@ -8,11 +8,11 @@ Shapes: B sounds.
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from pipelines.audio.decode import Wave
 from pipelines.codecs import Codec, open_codec
+from pipelines.codecs.layout import for_files
 from pipelines.trust.trusted import check_trust
 from schemas.labels import Labels
 from training.conditions import Condition
@@ -32,8 +32,6 @@ from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_
 from training.run.warm_start import played_model, played_weights
 from training.samplers.config import SamplingConfig
 from training.steering.steer import SteerPlan, steered_latents
-
-Wave = npt.NDArray[np.float32]
 
 
 class GenerationRequest(NamedTuple):
@@ -139,7 +137,8 @@ class Generator(NamedTuple):
         sampling: SamplingConfig | None = None,
         plan: SteerPlan | None = None,
     ) -> list[Wave]:
-        """Sounds of requests of one length, together, mono within [-1, 1] at the codec's rate.
+        """Sounds of requests of one length, together, within [-1, 1], with the codec's rate and
+        channels.
 
         `plan` leads their latents to what it asks for. Same requests, seed and settings, same
         sounds. Raises `TrainingError` for lengths that differ.
@@ -186,8 +185,7 @@ class Generator(NamedTuple):
     def decoded(self, latents_BCTF: torch.Tensor) -> list[Wave]:
         """The sounds of latents."""
         with torch.no_grad():
-            waves_BS = self.codec.decode(latents_BCTF.float()).cpu().numpy()
-        return [np.asarray(wave) for wave in waves_BS]
+            return for_files(self.codec.decode(latents_BCTF.float()))
 
     def _conditions(self, requests: Sequence[GenerationRequest], frames: int) -> Conditions:
         """Texts and controls of requests; those that are empty are not known."""

@@ -10,6 +10,7 @@ import torch
 
 from pipelines.audio.controls import controls_of
 from pipelines.audio.decode import Wave
+from pipelines.codecs.layout import for_codec, mono
 from pipelines.labels.agreement import majmin_overlap
 from schemas.labels import Labels
 from training.conditions.clip_controls import ControlCurves
@@ -99,7 +100,7 @@ def form_distance(judged: JudgedSound) -> float:
 
 def heard_form(wave: Wave, rate_hz: int, *, smooth: bool) -> torch.Tensor:
     """The self-similarity of a sound, (N, N) at 10 Hz."""
-    waves_BS = torch.from_numpy(np.asarray(wave, np.float32))[None]
+    waves_BS = mono(for_codec([np.asarray(wave, np.float32)]))
     with torch.no_grad():
         heard_BNN = similarity_of(cepstra_of_waves(waves_BS, rate_hz))
         return (smoothed_matrix(heard_BNN) if smooth else heard_BNN)[0]

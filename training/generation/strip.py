@@ -10,6 +10,7 @@ import torch
 
 from pipelines.audio.decode import Wave
 from pipelines.codecs import Codec
+from pipelines.codecs.layout import for_codec
 from schemas.codec import CodecFacts, WaveLevel
 from training.errors import TrainingError
 
@@ -122,12 +123,14 @@ class Strip(NamedTuple):
 
 def _encoded(codec: Codec, wave: Wave) -> torch.Tensor:
     with torch.no_grad():
-        return codec.encode(torch.from_numpy(np.ascontiguousarray(wave))[None].float()).cpu()
+        return codec.encode(for_codec([wave.astype(np.float32)])).cpu()
 
 
 def _faded(leaving: Wave, coming: Wave) -> Wave:
     """One sound into another, with as much power all along: their phases have nothing in common."""
     turn = np.linspace(0, np.pi / 2, len(leaving), dtype=np.float32)
+    if leaving.ndim == 2:
+        turn = turn[:, None]
     mixed: Wave = leaving * np.cos(turn) + coming * np.sin(turn)
     return mixed
 

@@ -8,13 +8,14 @@ from typing import Final
 import soundfile
 from pydantic import Field
 
+from pipelines.audio.decode import Wave
 from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Labels
 from schemas.pitch import Key
 from schemas.record import PositiveSeconds, Record, Seconds
 from training.conditions import Condition
 from training.conditions.clip_controls import Span
-from training.generation.generate import GenerationRequest, Generator, Wave
+from training.generation.generate import GenerationRequest, Generator
 from training.generation.nearness import Nearness
 from training.generation.steered import SteeredPiece
 from training.generation.steered_facts import SteeredFacts, steered_facts
@@ -78,7 +79,7 @@ def write_piece(
     steered: SteeredPiece | None = None,
 ) -> str:
     """Write ``<prompt>-<seed>-<number>`` as sound and JSON; returns the sound's path. 16 bits,
-    mono, the codec's rate.
+    the codec's rate and channels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug(request.prompt)}-{seed}-{request.key}"

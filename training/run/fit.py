@@ -1,13 +1,17 @@
 """Whether a recipe fits the machine, the codec and the text encoder, before anything is learned."""
 
+from typing import TypeVar
+
 from pipelines.codecs import Codec
 from training.conditions.net_shape import FrameNetShape
 from training.errors import TrainingError
 from training.run.parallel import World
-from training.run.recipe import TrainRecipe
+from training.run.recipe import LearningRecipe, TrainRecipe
+
+L = TypeVar("L", bound=LearningRecipe)
 
 
-def shared(recipe: TrainRecipe, world: World) -> TrainRecipe:
+def shared(recipe: L, world: World) -> L:
     """A recipe as so many processes take it: none has more of a step at once than its share.
 
     Raises `TrainingError` where there is nothing to share, or it cannot be shared evenly.

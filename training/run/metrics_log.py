@@ -48,11 +48,7 @@ class MetricsLog:
             "pace/waiting_share": pace.waiting_share,
             "data/unusable": figures.unusable,
         }
-        scalars |= {
-            f"loss/noise_{band + 1}": loss
-            for band, loss in enumerate(figures.band_losses)
-            if loss is not None
-        }
+        scalars |= {f"loss/{name}": loss for name, loss in figures.parts.items()}
         if pace.tflops is not None and pace.mfu is not None:
             scalars |= {"pace/tflops": pace.tflops, "pace/mfu": pace.mfu}
         for name, value in scalars.items():

@@ -6,7 +6,7 @@ alone. On a CPU there is nothing to copy.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 
@@ -48,21 +48,21 @@ def moved(value: T, device: torch.device) -> T:
     return cast(T, type(value)(*parts) if is_named else tuple(parts))
 
 
-class Prefetcher:
+class Prefetcher(Generic[T]):
     """Makes batches ready beside the step in hand."""
 
-    def __init__(self, ready: Callable[[TrainingBatch], ReadyBatch], device: torch.device) -> None:
+    def __init__(self, ready: Callable[[TrainingBatch], T], device: torch.device) -> None:
         self._ready, self._device = ready, device
         self._stream: Any = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def of(self, batches: Iterator[TrainingBatch]) -> Iterator[ReadyBatch]:
+    def of(self, batches: Iterator[TrainingBatch]) -> Iterator[T]:
         """Batches of a loader, ready."""
         for batch in batches:
             yield self._beside(batch)
 
-    def _beside(self, batch: TrainingBatch) -> ReadyBatch:
+    def _beside(self, batch: TrainingBatch) -> T:
         if self._stream is None:
             return self._ready(batch)
         with torch.cuda.stream(self._stream):

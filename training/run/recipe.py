@@ -45,8 +45,8 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
-class DataRecipe(Record):
-    """Which samples are learned from."""
+class SampleRecipe(Record):
+    """Which samples are learned from, and how many at a time."""
 
     shards: tuple[str, ...] = Field(
         (), description="Builds, folders of shards, globs or URLs; the command line names them."
@@ -85,14 +85,6 @@ class DataRecipe(Record):
     unusable: Confidence = Field(
         0.01, description="Share of samples that may turn out unusable before training stops."
     )
-    level_curves: Confidence = Field(
-        0.0,
-        description=(
-            "Chance of a visit that is made louder and softer by a curve drawn for it, its "
-            "dynamics with it, so that these are a control beside beats and chords. Takes latents "
-            "that are levels (mel), or audio."
-        ),
-    )
     without: tuple[str, ...] = Field(
         (),
         description=(
@@ -107,13 +99,26 @@ class DataRecipe(Record):
     )
 
 
+class DataRecipe(SampleRecipe):
+    """What a model learns from."""
+
+    level_curves: Confidence = Field(
+        0.0,
+        description=(
+            "Chance of a visit that is made louder and softer by a curve drawn for it, its "
+            "dynamics with it, so that these are a control beside beats and chords. Takes latents "
+            "that are levels (mel), or audio."
+        ),
+    )
+
+
 class CodecRecipe(Record):
     """What turns sound into latents and back."""
 
     name: str = Field(
         "mel",
         description=(
-            "mel, audioldm, encodec, dac, vae, or the name of a plug-in or module. "
+            "mel, audioldm, encodec, dac, vae, wave, or the name of a plug-in or module. "
             "Shards encoded with it are read as they are."
         ),
     )
@@ -178,39 +183,17 @@ class OptimRecipe(Record):
     )
 
 
-class RunRecipe(Record):
-    """How a run goes."""
+class StepsRecipe(Record):
+    """How the steps of a run go."""
 
     steps: int = Field(
         100_000, ge=1, description="Steps of the whole run. Its length decides the decay."
     )
     seed: int = Field(0, ge=0, description="Keys every draw: weights, order, prompts, noise.")
-    start_from: str = Field(
-        "",
-        description=(
-            "A run, or one of its checkpoints, whose averaged weights this one begins with. Empty: "
-            "random ones."
-        ),
-    )
     device: str = Field(
         "auto", pattern=r"^(auto|cpu|cuda)$", description="auto: a GPU where there is one."
     )
     precision: Precision = Field(Precision.FP32, description="fp32 or bf16. On a GPU: bf16.")
-    compile: bool = Field(
-        False,
-        description=(
-            "Compile the net's blocks (torch.compile): a GPU wants it; its first step takes longer."
-        ),
-    )
-    checkpointing: bool = Field(
-        False,
-        description=(
-            "Compute activations twice rather than keep them: less memory, a third more time."
-        ),
-    )
-    parallel: Parallel = Field(
-        Parallel.DDP, description="How several processes share the work: ddp or fsdp."
-    )
     checkpoint_every: int = Field(1000, ge=1, description="Steps between checkpoints.")
     keep: int = Field(3, ge=1, description="Checkpoints kept; older ones are removed.")
     keep_moments: int = Field(
@@ -233,6 +216,37 @@ class RunRecipe(Record):
     validate_every: int = Field(
         500, ge=1, description="Steps between losses on the validation split."
     )
+    wandb: str = Field(
+        "",
+        description="Project on Weights & Biases that mirrors the log. Empty: TensorBoard alone.",
+    )
+
+
+class RunRecipe(StepsRecipe):
+    """How a model's run goes."""
+
+    start_from: str = Field(
+        "",
+        description=(
+            "A run, or one of its checkpoints, whose averaged weights this one begins with. Empty: "
+            "random ones."
+        ),
+    )
+    compile: bool = Field(
+        False,
+        description=(
+            "Compile the net's blocks (torch.compile): a GPU wants it; its first step takes longer."
+        ),
+    )
+    checkpointing: bool = Field(
+        False,
+        description=(
+            "Compute activations twice rather than keep them: less memory, a third more time."
+        ),
+    )
+    parallel: Parallel = Field(
+        Parallel.DDP, description="How several processes share the work: ddp or fsdp."
+    )
     play_every: int = Field(
         5000, ge=1, description="Steps between sounds and pictures of fixed prompts."
     )
@@ -245,29 +259,17 @@ class RunRecipe(Record):
             "and the statistics for sampling are taken from."
         ),
     )
-    wandb: str = Field(
-        "",
-        description="Project on Weights & Biases that mirrors the log. Empty: TensorBoard alone.",
-    )
 
 
-class TrainRecipe(Record):
-    """A whole run."""
+class LearningRecipe(Record):
+    """What every training by the loop goes by, whatever it trains."""
 
-    run: RunRecipe = RunRecipe()
-    data: DataRecipe = DataRecipe()
-    codec: CodecRecipe = CodecRecipe()
-    text: TextRecipe = TextRecipe()
-    model: NetConfig
-    objective: ObjectiveConfig = DiffusionConfig()
-    prompts: PromptConfig = PromptConfig()
+    run: StepsRecipe = StepsRecipe()
+    data: SampleRecipe = SampleRecipe()
     optim: OptimRecipe = OptimRecipe()
-    adapter: AdapterRecipe = AdapterRecipe()
-    distil: DistilRecipe = DistilRecipe()
-    sampling: SamplingConfig = SamplingConfig()
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_data(self) -> Self:
         if self.data.batch % self.data.micro_batch:
             raise SchemaError(
                 f"data.batch {self.data.batch} is not a multiple "
@@ -277,6 +279,25 @@ class TrainRecipe(Record):
             raise SchemaError(
                 f"{len(self.data.weights)} weights for {len(self.data.shards)} corpora of shards"
             )
+        return self
+
+
+class TrainRecipe(LearningRecipe):
+    """A whole run."""
+
+    run: RunRecipe = RunRecipe()
+    data: DataRecipe = DataRecipe()
+    codec: CodecRecipe = CodecRecipe()
+    text: TextRecipe = TextRecipe()
+    model: NetConfig
+    objective: ObjectiveConfig = DiffusionConfig()
+    prompts: PromptConfig = PromptConfig()
+    adapter: AdapterRecipe = AdapterRecipe()
+    distil: DistilRecipe = DistilRecipe()
+    sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
         if self.adapter.is_used and not self.run.start_from:
             raise SchemaError(
                 "adapter.rank and adapter.frozen leave weights as they are: name those to begin "

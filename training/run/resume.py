@@ -24,7 +24,8 @@ from training.run.corpus_survey import (
     latent_range,
     survey_corpora,
 )
-from training.run.recipe import TrainRecipe
+from training.run.parallel import World
+from training.run.recipe import LearningRecipe, TrainRecipe
 from training.run.run_state import Parent, RunState
 from training.run.warm_start import warm_start
 
@@ -67,7 +68,7 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     ]
     if newest.whole:
         parents = newest.whole.state().parents
-        notes += _changes(newest.whole, recipe) + _other_order(newest.whole)
+        notes += _recipe_changes(newest.whole, recipe, _FIXED) + _other_order(newest.whole)
         survey, changed = _gone_on(newest.whole, recipe, corpora, codec)
         notes += changed
     else:
@@ -89,22 +90,6 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
         reads_parent=bool(parents)
         and (newest.whole is None or recipe.adapter.is_used or recipe.model.jumps),
     )
-
-
-def _check_own(store: Store) -> None:
-    """Raise `TrainingError` for the folder of a model that was imported: nothing was learned there,
-    and nothing is to be.
-    """
-    made = checkpoints.whole_ones(store)
-    try:
-        state = made[-1].state() if made else RunState(step=0)
-    except TrainingError:  # damaged, which is told of whatever was learned
-        return
-    if state.parents and not state.samples:
-        raise TrainingError(
-            f"{store.url} holds a model that was imported: train from it into a folder of its own, "
-            f"with --from {store.url} --out …"
-        )
 
 
 def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec) -> CorpusSurvey:
@@ -136,11 +121,75 @@ def _gone_on(
         return before, []
     made = _surveyed(recipe, corpora, codec)
     earlier = tuple(facts for facts in before.datasets if facts not in now)
-    note = (
-        "the corpora have changed since the last checkpoint: "
-        f"so far {_named(before.datasets)}; from here on {_named(now)}"
+    return made.replaced(datasets=(*earlier, *now)), [_corpora_changed(before.datasets, now)]
+
+
+class LearnedFrom(Record):
+    """The corpora of a run, those first that were learned from before the present ones; kept beside
+    its checkpoints.
+    """
+
+    datasets: tuple[DatasetFacts, ...]
+
+
+class CorpusStart(NamedTuple):
+    """What a run knows before its first step that asks no more of corpora than their sound."""
+
+    last: str  # folder of the checkpoint to go on from; empty: there is none
+    damaged: tuple[str, ...]  # folders of newer ones that are not what was written
+    corpora: list[CorpusIndex]
+    validation: list[CorpusIndex]
+    learned_from: LearnedFrom
+    notes: list[str]  # to be reported
+
+    def line(self, recipe: LearningRecipe, world: World) -> str:
+        """How a run that begins is announced."""
+        samples, batch = sum(map(len, self.corpora)), recipe.data.batch
+        return (
+            f"{samples} samples of {len(self.corpora)} corpora · {recipe.run.steps} steps of "
+            f"{batch} excerpts of {recipe.data.seconds:g} s · {world.ranks} × "
+            f"{world.device.type}, {recipe.run.precision}"
+        )
+
+
+def corpus_start(recipe: LearningRecipe, store: Store, fixed: Sequence[str]) -> CorpusStart:
+    """Look.
+
+    Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
+    of a recipe whose `fixed` sections were others.
+    """
+    newest = checkpoints.newest_whole(store)
+    notes = [one.line for one in newest.damaged]
+    corpora = [
+        corpus_state(target, _offsets_file(store, Split.TRAIN, number))
+        for number, target in enumerate(recipe.data.shards)
+    ]
+    now = tuple(one.facts for one in corpora)
+    learned_from = LearnedFrom(datasets=now)
+    if newest.whole:
+        notes += _recipe_changes(newest.whole, recipe, fixed) + _other_order(newest.whole)
+        before = newest.whole.record(CORPUS, LearnedFrom).datasets
+        if before[-len(now) :] != now:
+            notes.append(_corpora_changed(before, now))
+        earlier = tuple(facts for facts in before if facts not in now)
+        learned_from = LearnedFrom(datasets=(*earlier, *now))
+    validation, missing = _validation_corpora(recipe, store)
+    return CorpusStart(
+        last=newest.whole.folder if newest.whole else "",
+        damaged=tuple(one.checkpoint.folder for one in newest.damaged),
+        corpora=[one.corpus_index for one in corpora],
+        validation=validation,
+        learned_from=learned_from,
+        notes=notes + missing,
     )
-    return made.replaced(datasets=(*earlier, *now)), [note]
+
+
+def _corpora_changed(before: Sequence[DatasetFacts], now: Sequence[DatasetFacts]) -> str:
+    """A note."""
+    return (
+        "the corpora have changed since the last checkpoint: "
+        f"so far {_named(before)}; from here on {_named(now)}"
+    )
 
 
 def _named(datasets: Sequence[DatasetFacts]) -> str:
@@ -155,7 +204,9 @@ def _offsets_file(store: Store, split: Split, number: int) -> str:
     return store.path(f"{_INDEX}/{split}-{number}.offsets")
 
 
-def _validation_corpora(recipe: TrainRecipe, store: Store) -> tuple[list[CorpusIndex], list[str]]:
+def _validation_corpora(
+    recipe: LearningRecipe, store: Store
+) -> tuple[list[CorpusIndex], list[str]]:
     """Validation of all corpora that have one, and notes on those that have none."""
     validation, notes = [], []
     for number, target in enumerate(recipe.data.shards if recipe.data.validation else ()):
@@ -179,22 +230,38 @@ def _other_order(last: Checkpoint) -> list[str]:
     ]
 
 
-def _changes(last: Checkpoint, recipe: TrainRecipe) -> list[str]:
-    """Notes on what has changed in the recipe.
-
-    Raises `TrainingError` for what would make the weights useless.
+def _check_own(store: Store) -> None:
+    """Raise `TrainingError` for the folder of a model that was imported: nothing was learned there,
+    and nothing is to be.
     """
-    before = last.record(RECIPE, TrainRecipe)
+    made = checkpoints.whole_ones(store)
+    try:
+        state = made[-1].state() if made else RunState(step=0)
+    except TrainingError:  # damaged, which is told of whatever was learned
+        return
+    if state.parents and not state.samples:
+        raise TrainingError(
+            f"{store.url} holds a model that was imported: train from it into a folder of its own, "
+            f"with --from {store.url} --out …"
+        )
+
+
+def _recipe_changes(last: Checkpoint, recipe: LearningRecipe, fixed: Sequence[str]) -> list[str]:
+    """Notes on what has changed in the recipe since a checkpoint.
+
+    Raises `TrainingError` for a change in the `fixed` sections: it would make the weights useless.
+    """
+    before = last.record(RECIPE, type(recipe))
     changed = [
         change
-        for section in TrainRecipe.model_fields
+        for section in type(recipe).model_fields
         for change in _changed(section, getattr(recipe, section), getattr(before, section))
     ]
-    fixed = [change for change in changed if change.partition(".")[0] in _FIXED]
-    if fixed:
+    useless = [change for change in changed if change.partition(".")[0] in fixed]
+    if useless:
         raise TrainingError(
             f"{last.name} was trained with another recipe: "
-            f"{'; '.join(fixed)}. Take another --out, or the same recipe"
+            f"{'; '.join(useless)}. Take another --out, or the same recipe"
         )
     return [f"changed since the last checkpoint: {change}" for change in changed]
 

@@ -5,10 +5,12 @@ Shapes: B samples of a step, N bands of noise.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import torch
 
+from training.errors import BadData
 from training.run.parallel import World
 
 # of the way from latent to noise, each followed by itself: an average hides what is learned where
@@ -19,7 +21,7 @@ class StepFigures(NamedTuple):
     """What a step gave, over all processes."""
 
     loss: float
-    band_losses: tuple[float | None, ...]  # by noise, the least first; none where no sample fell
+    parts: Mapping[str, float]  # of the loss, such as by noise; none for noise where no sample fell
     gradient_norm: float
     lr: float
     samples: int
@@ -70,12 +72,36 @@ def read_figures(numbers: list[float], *, lr: float, batch: int) -> StepFigures:
     samples = int(sum(counts))
     return StepFigures(
         loss=sum(sums) / max(1, samples),
-        band_losses=tuple(
-            total / count if count else None for total, count in zip(sums, counts, strict=True)
-        ),
+        parts={
+            f"noise_{band}": total / count
+            for band, (total, count) in enumerate(zip(sums, counts, strict=True), start=1)
+            if count
+        },
         gradient_norm=norm,
         lr=lr,
         samples=samples,
         unusable=batch - samples,
         stopping=stops > 0,
     )
+
+
+class LostSteps:
+    """How many steps were left out, of how many that may be."""
+
+    def __init__(self, limit: int, count: int) -> None:
+        self._limit, self.count = limit, count
+
+    def add(self, step: int, fault: str) -> str:
+        """The line of a report for one more.
+
+        Raises `BadData` where there are more than may be.
+        """
+        if self.count >= self._limit:
+            left_out = f"; steps left out before: {self.count}" if self.count else ""
+            raise BadData(
+                f"{fault}{left_out}. Look at these samples; if they are sound, lower optim.lr, or "
+                "raise optim.warmup_steps, and go on from the last checkpoint. data.without "
+                "leaves samples out by their keys, run.skipped_losses so many steps"
+            )
+        self.count += 1
+        return f"step {step} is left out, {self.count} of at most {self._limit}: {fault}"

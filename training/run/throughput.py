@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
@@ -14,7 +14,7 @@ from training.conditions.rows import row_width
 from training.conditions.tokens import Tokens
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.run.parallel import World
-from training.run.recipe import Precision, TrainRecipe
+from training.run.recipe import Precision, StepsRecipe, TrainRecipe
 
 T = TypeVar("T")
 _TEXT_TOKENS: Final = 64  # of a usual prompt of some sentences
@@ -51,13 +51,15 @@ class Throughput(NamedTuple):
 class Clock:
     """Counts samples, time, and time spent waiting."""
 
-    def __init__(self, recipe: TrainRecipe, world: World, shape: tuple[int, int, int]) -> None:
-        """`shape`: channels, frames and bands of a latent. Operations are counted where the
-        device's peak is known: that takes a second.
+    def __init__(
+        self, rules: StepsRecipe, world: World, flops: Callable[[], float] | None = None
+    ) -> None:
+        """`flops` counts a sample's operations, which takes a second, and is asked where the
+        device's peak is known.
         """
-        self._recipe, self._world = recipe, world
-        self._peak = peak_tflops(world.device, recipe.run.precision)
-        self._flops = flops_per_sample(recipe, *shape) if self._peak else 0.0
+        self._rules, self._world = rules, world
+        self._peak = peak_tflops(world.device, rules.precision) if flops else None
+        self._flops = flops() if flops and self._peak else 0.0
         self._is_warm = False
         self._begin()
 
@@ -78,7 +80,7 @@ class Clock:
         """
         self._samples += samples
         self._steps += 1
-        if not self._is_warm and self._recipe.run.log_every > 1:
+        if not self._is_warm and self._rules.log_every > 1:
             self._begin()
         self._is_warm = True
 
@@ -94,13 +96,13 @@ class Clock:
         now = time.perf_counter()
         spent = now - self._since
         tflops = self._samples * self._flops / spent / 1e12 if self._peak else None
-        left_s = (self._recipe.run.steps - step) * spent / max(1, self._steps)
+        left_s = (self._rules.steps - step) * spent / max(1, self._steps)
         made = Throughput(
             samples_per_s=self._samples / spent,
             waiting_share=self._waited / spent,
             tflops=tflops,
             mfu=tflops / (self._peak * self._world.ranks) if tflops and self._peak else None,
-            steps=self._recipe.run.steps,
+            steps=self._rules.steps,
             left=f"{left_s / 3600:.1f} h left" if left_s > 5400 else f"{left_s / 60:.0f} min left",
         )
         self._begin()

@@ -6,16 +6,20 @@ Shapes: B prompts, S samples of a wave.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipelines.codecs.layout import mono
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.diffusion.sampling import LatentRange, sampled_latents
 from training.run.compiled import uncompiled
+from training.run.learner import Learner, OnDevice
 from training.run.trainer import Trainer
+
+R = TypeVar("R", bound=OnDevice)
 
 
 class Preview(NamedTuple):
@@ -27,7 +31,7 @@ class Preview(NamedTuple):
     rate_hz: int
 
 
-def validation_loss(trainer: Trainer, samples: Samples, count: int) -> float:
+def validation_loss(trainer: Learner[R], samples: Samples, count: int) -> float:
     """Mean loss of the averaged weights over about `count` samples, in whole micro-batches."""
     world = trainer.world
     sums_2 = torch.zeros(2, device=world.device)
@@ -39,16 +43,16 @@ def validation_loss(trainer: Trainer, samples: Samples, count: int) -> float:
         for batch in loader:
             ready = trainer.ready(batch)
             loss_B = trainer.losses(ready).float()
-            sums_2 += torch.stack([loss_B.sum(), (ready.frames_B > 0).sum().to(loss_B)])
+            sums_2 += torch.stack([loss_B.sum(), (batch.frames_B > 0).sum().to(loss_B)])
     total, counted = world.summed(sums_2).tolist()
     return float(total / max(1.0, counted))
 
 
 def validation_batches(
-    trainer: Trainer, samples: Samples, count: int
+    trainer: Learner[R], samples: Samples, count: int
 ) -> AbstractContextManager[Iterator[TrainingBatch]]:
     """This process's share of the first samples of validation's order."""
-    world, micro = trainer.world, trainer.recipe.data.micro_batch
+    world, micro = trainer.world, trainer.micro_batch
     share = BatchShare(micro * world.ranks, micro, world.rank, world.ranks)
     return batches(samples, share, first_step=0, last_step=max(1, count // share.batch), workers=0)
 
@@ -73,7 +77,7 @@ def preview(
             latent_range=latent_range,
         )
     with torch.no_grad():
-        waves_BS = trainer.codec.decode(latents_BCTF.float()).cpu().numpy()
+        waves_BS = mono(trainer.codec.decode(latents_BCTF.float())).cpu().numpy()
     return Preview(
         batch.prompts[:count], batch.keys[:count], list(waves_BS), trainer.codec.facts.rate_hz
     )

@@ -8,15 +8,17 @@ CPU there is no time but the host's, and nothing is copied: the step waits until
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from pipelines.storage.store import Store
 from training.run import checkpoints
+from training.run.learner import Learner, OnDevice
 from training.run.parallel import World
-from training.run.recipe import RunRecipe
-from training.run.trainer import Trainer
+from training.run.recipe import StepsRecipe
+
+R = TypeVar("R", bound=OnDevice)
 
 
 class HostCopies:
@@ -50,7 +52,7 @@ class HostCopies:
 class CheckpointWriter:
     """The first process's; one checkpoint at a time."""
 
-    def __init__(self, store: Store, world: World, rules: RunRecipe, damaged: set[str]) -> None:
+    def __init__(self, store: Store, world: World, rules: StepsRecipe, damaged: set[str]) -> None:
         """`damaged` are folders of checkpoints that are known not to be whole."""
         self._store, self._world, self._rules, self._damaged = store, world, rules, damaged
         self._copies = HostCopies(world)
@@ -59,7 +61,7 @@ class CheckpointWriter:
 
     def save(
         self,
-        trainer: Trainer,
+        trainer: Learner[R],
         step: int,
         documents: Mapping[str, Any],
         metadata: Mapping[str, str] | None = None,
@@ -113,7 +115,7 @@ class CheckpointWriter:
 
 @contextmanager
 def checkpoint_writer(
-    store: Store, world: World, rules: RunRecipe, damaged: set[str]
+    store: Store, world: World, rules: StepsRecipe, damaged: set[str]
 ) -> Iterator[CheckpointWriter]:
     """A writer for as long as the block lasts, and until it is done."""
     writer = CheckpointWriter(store, world, rules, damaged)

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from pipelines.codecs import Codec
+from pipelines.codecs.layout import mono
 from pipelines.codecs.mel import RATE_HZ, MelCodec
 from schemas.controls import NO_PITCH
 from training.steering.of_levels import (
@@ -72,7 +73,7 @@ class Ear:
     ) -> torch.Tensor:
         if isinstance(self.codec, HasLevels) and not self.played:
             return of_levels(self.codec.levels_of(latents_BCTF))
-        return of_waves(self.codec.decode(latents_BCTF), self.codec.facts.rate_hz)
+        return of_waves(mono(self.codec.decode(latents_BCTF)), self.codec.facts.rate_hz)
 
 
 def cepstra_of_waves(waves_BS: torch.Tensor, rate_hz: int) -> torch.Tensor:

@@ -135,8 +135,8 @@ class Build:
 
 
 class SampledPiece(NamedTuple):
-    """Music that a model made: the labels it was given, and mono float32 within [-1, 1]; of a
-    steered piece lines on how near its sound came.
+    """Music that a model made: the labels it was given, and float32 within [-1, 1], (samples,) or,
+    of a stereo codec, (samples, 2); of a steered piece lines on how near its sound came.
     """
 
     labels: "Labels"

@@ -368,7 +368,7 @@ def _latents(facts: CodecFacts | None) -> list[str]:
         ),
         (
             f"by the codec {facts.name} {facts.version} ({facts.licence}) "
-            f"of the audio in mono at {facts.rate_hz} Hz{_levelled(facts)}."
+            f"of the audio in {facts.channel_name} at {facts.rate_hz} Hz{_levelled(facts)}."
         ),
     ]
 

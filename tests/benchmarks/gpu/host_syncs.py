@@ -20,10 +20,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.benchmarks.gpu.batches import drawn, flan_shaped
 from training.diffusion.text_encoder import TextCache
+from training.run.learner import LaunchedStep
 from training.run.parallel import World
 from training.run.presets import ready_recipe
 from training.run.recipe import Precision, TrainRecipe
-from training.run.trainer import LaunchedStep, Trainer
+from training.run.trainer import Trainer
 
 DEVICE = torch.device("meta")
 _TO, _INTO = torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default

@@ -30,6 +30,7 @@ from typing import Any, Final, NamedTuple
 import soundfile
 import torch
 
+from pipelines.audio.decode import Wave
 from pipelines.storage.temporary import temporary_folder
 from schemas.recipe import Recipe
 from schemas.sample import Sample
@@ -40,7 +41,7 @@ from training.evaluation.estimated import estimate
 from training.evaluation.evaluate import evaluate
 from training.evaluation.generated import generate_clips
 from training.evaluation.targets import target_prompts
-from training.generation.generate import GenerationRequest, Generator, Wave
+from training.generation.generate import GenerationRequest, Generator
 from training.metrics.controls import PromptControls
 from training.metrics.intervals import mean_interval
 from training.metrics.summary import Figure
@@ -74,6 +75,15 @@ class Rows:
         self._path = folder / f"{name}.jsonl"
         lines = self._path.read_text().splitlines() if self._path.exists() else []
         self._found: dict[str, Any] = {row["key"]: row for row in map(json.loads, lines)}
+
+    def has(self, key: str) -> bool:
+        """Whether a row was made."""
+        return key in self._found
+
+    def found(self, key: str) -> dict[str, Any]:
+        """A row that was made."""
+        row: dict[str, Any] = self._found[key]
+        return row
 
     def of(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """A row by its key, as it was made now or before."""

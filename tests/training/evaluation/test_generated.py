@@ -11,13 +11,14 @@ from typing import cast
 import numpy as np
 import pytest
 
+from pipelines.audio.decode import Wave
 from schemas.sample import Sample
 from tests.pipelines.shards.shard_samples import our_sample, ours, write_shard
 from training.errors import TrainingError
 from training.evaluation.clips import ScoredListing
 from training.evaluation.generated import generate_clips
 from training.evaluation.targets import TargetPrompt, target_prompts, with_swaps
-from training.generation.generate import GenerationRequest, Generator, Wave
+from training.generation.generate import GenerationRequest, Generator
 from training.metrics.controls import stated_controls
 from training.prompt_controls.corpus import NEUTRAL
 

@@ -17,12 +17,12 @@ from training.munet.config import MuNetConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.run.ema import Ema
 from training.run.fit import shared
+from training.run.learner import rate_at
 from training.run.metrics_log import MetricsLog, spectrogram_picture
 from training.run.parallel import World
 from training.run.presets import READY, ready_recipe
 from training.run.recipe import Decay, OptimRecipe
 from training.run.throughput import flops_per_sample
-from training.run.trainer import rate_at
 
 
 @pytest.mark.parametrize(

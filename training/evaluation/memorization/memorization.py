@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pipelines.audio.decode import Wave, decoded, read_window, resampled
+from pipelines.audio.decode import Wave, decoded, downmixed, read_window, resampled
 from pipelines.errors import DeadInput
 from pipelines.shards.find import find_shards
 from training.evaluation.ceilings import CodecOn, round_trip
@@ -133,7 +133,8 @@ def _through(codec: CodecOn, clip: SoundingClip) -> SoundingClip:
     """A clip as the codec plays it."""
     rate_hz = codec.codec.facts.rate_hz
     wave: Wave = resampled(clip.wave, clip.rate_hz, rate_hz)
-    return SoundingClip(round_trip(np.clip(wave, -1.0, 1.0), codec), rate_hz)
+    made = round_trip(np.clip(wave, -1.0, 1.0), codec)
+    return SoundingClip(downmixed(made)[0] if made.ndim == 2 else made, rate_hz)
 
 
 def _clip(one: PlayedClip, near: Sequence[NearestSample]) -> MemorizedClip:

@@ -1,0 +1,40 @@
+"""Waves as files have them, (S,) or (S, 2), and as codecs take them, (B, S) or (B, 2, S).
+
+Shapes: B clips, S samples.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pipelines.audio.decode import Wave, downmixed
+from schemas.codec import CodecFacts
+
+
+def with_channels(wave: Wave, facts: CodecFacts) -> Wave:
+    """A wave with as many channels as a codec has: one on both sides, or two as one.
+
+    >>> shape = dict(rate_hz=8000, channels=1, bands=1, samples_per_frame=1, wave_channels=2)
+    >>> stereo = CodecFacts(name="x", version="1", licence="CC0", **shape)
+    >>> with_channels(np.float32([0.5, 0.25]), stereo).tolist()
+    [[0.5, 0.5], [0.25, 0.25]]
+    """
+    if wave.ndim == facts.wave_channels:  # (S,) of one channel, (S, 2) of two
+        return wave
+    return downmixed(wave)[0] if wave.ndim == 2 else np.stack([wave, wave], axis=1)
+
+
+def for_codec(waves: Sequence[Wave]) -> torch.Tensor:
+    """Waves of files, alike in length and channels, as a codec takes them."""
+    return torch.from_numpy(np.ascontiguousarray(np.stack([wave.T for wave in waves])))
+
+
+def for_files(waves: torch.Tensor) -> list[Wave]:
+    """What a codec plays, as files have it."""
+    return [np.ascontiguousarray(wave.T) for wave in waves.float().cpu().numpy()]
+
+
+def mono(waves: torch.Tensor) -> torch.Tensor:
+    """What a codec plays as one channel, (B, S), the mean of both; gradients pass."""
+    return waves if waves.dim() == 2 else waves.mean(1)

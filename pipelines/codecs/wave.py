@@ -1,0 +1,131 @@
+"""A codec of one's own that plays waves: an autoencoder that was trained on one's own shards, mono
+or stereo, with a normal distribution or residual codebooks in its middle.
+
+`obbligato train codec --kind wave` makes one; `wave_net.py` is its network.
+
+Shapes: B clips, A channels of the wave, S samples, C latent channels, T latent frames, L codebooks.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from torch.nn.functional import pad
+
+from pipelines.codecs import CodecFacts
+from pipelines.codecs.wave_net import WaveNet
+from pipelines.codecs.wave_shape import WaveConfig
+from pipelines.errors import PipelineError
+from pipelines.pretrained.checksum import first_line, weights_hash
+
+FOLDER: Final = "wave"  # within the source
+_CONFIG: Final = "config.json"
+_WEIGHTS: Final = "model.safetensors"
+
+
+class WaveCodec:
+    """What the encoder gives, before any rounding, of zero mean and unit variance on the music that
+    it learned from. Runs on the device of its weights.
+    """
+
+    def __init__(self, net: WaveNet) -> None:
+        self._net = net.requires_grad_(False)
+
+    @cached_property
+    def facts(self) -> CodecFacts:
+        """Rate, channels and frames as the network was shaped; the version is a hash of all its
+        weights.
+        """
+        shape = self._net.shape
+        return CodecFacts(
+            name="wave",
+            version=weights_hash(self._net),
+            licence="own",  # of whoever trained it, on whatever licences its corpora have
+            rate_hz=shape.rate_hz,
+            channels=shape.latent_channels,
+            bands=1,
+            samples_per_frame=shape.hop,
+            wave_channels=shape.wave_channels,
+        )
+
+    @torch.no_grad()
+    def encode(self, waves: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, T, 1)."""
+        net = self._net
+        latents_BCT = net.latents(self._whole_frames(waves))
+        return ((latents_BCT - net.middle_C1) / net.size_C1)[..., None]
+
+    def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """Waves, rounded to codebooks where there are any.
+
+        Raises `PipelineError` for latents of another shape.
+        """
+        channels, bands = latents_BCTF.shape[1], latents_BCTF.shape[3]
+        if (channels, bands) != (self._net.shape.latent_channels, 1):
+            raise PipelineError(
+                f"latents of {channels} channels and {bands} bands are not this codec's: "
+                f"it has {self._net.shape.latent_channels} and 1"
+            )
+        net = self._net
+        waves_BAS = net.waves(latents_BCTF[..., 0].float() * net.size_C1 + net.middle_C1)
+        waves = waves_BAS[:, 0] if net.shape.wave_channels == 1 else waves_BAS
+        return waves.clamp(-1.0, 1.0)
+
+    @torch.no_grad()
+    def codes(self, waves: torch.Tensor) -> torch.Tensor:
+        """Numbers of codebook entries, (B, L, T), the coarse codebook first.
+
+        Raises `PipelineError` where there are no codebooks.
+        """
+        if self._net.books is None:
+            raise PipelineError(
+                "this wave codec has no codebooks: train one with --set bottleneck.kind=rvq"
+            )
+        codes_BLT: torch.Tensor = self._net.books(
+            self._net.latents(self._whole_frames(waves))
+        ).codes_BLT
+        return codes_BLT
+
+    def _whole_frames(self, waves: torch.Tensor) -> torch.Tensor:
+        """(B, A, S), silent where the last frame is not full."""
+        waves_BAS = waves.float()[:, None] if waves.dim() == 2 else waves.float()
+        samples = waves_BAS.shape[-1]
+        return pad(waves_BAS, (0, self.facts.frames(samples) * self._net.shape.hop - samples))
+
+
+def save_net(net: WaveNet, config: WaveConfig, folder: Path) -> None:
+    """Write what `open_codec` reads: a configuration, and beside it the weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.cpu().contiguous() for name, value in net.state_dict().items()}
+    (folder / _WEIGHTS).write_bytes(safetensors.torch.save(weights))
+    # last: without it, it is not a codec
+    (folder / _CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def open_codec(source: str = "", device: str = "cpu") -> WaveCodec:
+    """The codec by the folder that its training wrote.
+
+    Raises `PipelineError` where it cannot be read.
+    """
+    if not source:
+        raise PipelineError(
+            "the wave codec is one of your own: name the folder of its weights; `obbligato train "
+            "codec --kind wave` makes one"
+        )
+    folder = Path(source) / FOLDER
+    try:
+        config = WaveConfig.model_validate_json((folder / _CONFIG).read_bytes())
+        net = WaveNet(config.net, config.bottleneck)
+        net.load_state_dict(safetensors.torch.load_file(str(folder / _WEIGHTS)))
+    except (OSError, ValidationError, safetensors.SafetensorError, RuntimeError) as error:
+        expected = (
+            f"expected a folder with {FOLDER}/ in it, as `obbligato train codec --kind wave` "
+            "writes it at its end"
+        )
+        raise PipelineError(
+            f"no wave codec at {source!r}: {expected} ({first_line(error)})"
+        ) from error
+    return WaveCodec(net.to(device).eval())
