@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from flows.screens.evaluation_cells import infinity_missing, interval
+from flows.screens.evaluation_cells import counted, infinity_missing, interval
 from training.evaluation.judges.judge_report import JudgeReport
 from training.evaluation.report import EvaluationReport, SpaceFigures
 from training.evaluation.scorers import Better
@@ -30,13 +30,13 @@ def _space_lines(space: SpaceFigures) -> Iterator[str]:
         score = space.prompt_cosine
         yield (
             f"{space.cosine_name} {score.value:.3f} ({interval(score)}) of "
-            f"{score.clips} clips, by {space.embedder}"
+            f"{counted(score.clips, 'clip')}, by {space.embedder}"
         )
     if space.concept_coverage:
         covered = space.concept_coverage
         yield (
             f"concepts covered {covered.value:.3f} ({interval(covered)}) of "
-            f"{covered.clips} clips whose prompts name any; by chance {CONCEPTS_BY_CHANCE:.3f}"
+            f"{counted(covered.clips, 'clip')} whose prompts name any; by chance {CONCEPTS_BY_CHANCE:.3f}"
         )
     if space.frechet is not None:
         yield (

@@ -361,7 +361,7 @@ def test_an_embedder_that_hears_is_asked_for_the_concepts_that_prompts_name(
     # whatever sounds, five of the 33 names are nearest
     assert space["concept_coverage"]["value"] == pytest.approx(5 / 33, abs=1e-4)
     assert (space["concept_coverage"]["clips"], space["prompt_cosine"]["clips"]) == (1, 2)
-    assert "concepts covered 0.152" in output
+    assert "concepts covered 0.151 (–) of 1 clip whose prompts name any" in output
     assert "<td class=name>concept coverage</td>" in (tmp_path / "report/index.html").read_text()
 
 
