@@ -1,5 +1,7 @@
 """Cells of an evaluation's tables: figures, their intervals, and what stands beside them."""
 
+from training.evaluation.report import SpaceFigures
+from training.metrics.frechet_infinity import LEAST
 from training.metrics.summary import Figure
 
 
@@ -27,6 +29,18 @@ def optional(value: float | None, *, is_share: bool = True) -> str:
     if value is None:
         return "–"
     return percent(value) if is_share else plain(value)
+
+
+def interval(one: Figure) -> str:
+    """A mean's interval with three decimals; none where its clips tell no spread."""
+    return f"{one.low:.3f} – {one.high:.3f}" if one.low < one.high else "–"
+
+
+def infinity_missing(space: SpaceFigures) -> str:
+    """Why there is no FAD∞ beside a Fréchet distance; empty where there is one, or neither."""
+    if space.frechet is None or space.frechet_infinity:
+        return ""
+    return f"no FAD∞: it takes {LEAST} clips, and {2 * LEAST} of reference"
 
 
 def interval_cells(one: Figure, *, is_share: bool = True) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from flows.screens.evaluation_cells import counted, infinity_missing, interval
 from training.evaluation.judges.judge_report import JudgeReport
 from training.evaluation.report import EvaluationReport, SpaceFigures
 from training.evaluation.scorers import Better
@@ -28,14 +29,14 @@ def _space_lines(space: SpaceFigures) -> Iterator[str]:
     if space.prompt_cosine:
         score = space.prompt_cosine
         yield (
-            f"{space.cosine_name} {score.value:.3f} ({score.low:.3f} – {score.high:.3f}) of "
-            f"{score.clips} clips, by {space.embedder}"
+            f"{space.cosine_name} {score.value:.3f} ({interval(score)}) of "
+            f"{counted(score.clips, 'clip')}, by {space.embedder}"
         )
     if space.concept_coverage:
         covered = space.concept_coverage
         yield (
-            f"concepts covered {covered.value:.3f} ({covered.low:.3f} – {covered.high:.3f}) of "
-            f"{covered.clips} clips whose prompts name any; by chance {CONCEPTS_BY_CHANCE:.3f}"
+            f"concepts covered {covered.value:.3f} ({interval(covered)}) of "
+            f"{counted(covered.clips, 'clip')} whose prompts name any; by chance {CONCEPTS_BY_CHANCE:.3f}"
         )
     if space.frechet is not None:
         yield (
@@ -49,6 +50,8 @@ def _space_lines(space: SpaceFigures) -> Iterator[str]:
             f"{zero.at_infinity:.4f}; at n {apart.most} a side {apart.distance:.4f} and "
             f"{zero.distance:.4f}"
         )
+    if missing := infinity_missing(space):
+        yield missing
     if space.kl_sets is not None:
         yield f"KL over {space.classes} zero-shot names in {space.embedder} {space.kl_sets:.4f}"
 
@@ -146,12 +149,15 @@ def _scorer_table(scorers: Sequence[ScorerReport]) -> str:
 
 def _row_of_figure(scorer: ScorerReport, one: ScorerFigure) -> str:
     found = one.figure
-    interval = f"{found.low:.3f} – {found.high:.3f}" if found.low < found.high else "–"
     way = "higher is better" if one.better is Better.HIGHER else "lower is better"
     by = f"{scorer.name} {scorer.version} ({scorer.licence})"
     unusable = f"; {scorer.unusable} it could not hear" if scorer.unusable else ""
     return _row(
-        found.name, f"{found.meaning}; {way}", f"{found.value:.3f}", interval, by + unusable
+        found.name,
+        f"{found.meaning}; {way}",
+        f"{found.value:.3f}",
+        interval(found),
+        by + unusable,
     )
 
 

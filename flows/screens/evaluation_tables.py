@@ -7,6 +7,8 @@ from flows.screens.evaluation_cells import (
     ceiling_cells,
     ceiling_heads,
     counted,
+    infinity_missing,
+    interval,
     interval_cells,
     optional,
     percent,
@@ -114,9 +116,11 @@ def _space_rows(report: EvaluationReport) -> Iterator[str]:
         )
     sets = f"{counted(space.frechet_clips, 'clip')}, {space.reference_clips} of reference"
     if space.frechet is not None:
+        missing = infinity_missing(space)
         yield _space_row(
             f"Fréchet, n {space.frechet_clips} and {space.reference_clips}",
-            "squared distance of the sets as Gaussians; smaller sets are farther apart",
+            "squared distance of the sets as Gaussians; smaller sets are farther apart"
+            f"{'; ' if missing else ''}{missing}",
             space.frechet,
             sets,
         )
@@ -160,11 +164,8 @@ def _equal_rows(report: EvaluationReport) -> Iterator[str]:
 
 
 def _space_row(name: str, meaning: str, found: Figure | float, of: str) -> str:
-    value, low, high = (
-        (found, found, found) if isinstance(found, float) else (found.value, found.low, found.high)
-    )
-    interval = f"{low:.3f} – {high:.3f}" if low < high else "–"
+    value, beside = (found, "–") if isinstance(found, float) else (found.value, interval(found))
     return (
         f"<tr><td class=name>{name}</td><td>{meaning}</td><td class=number>{value:.3f}</td>"
-        f"<td class=number>{interval}</td><td>{of}</td></tr>"
+        f"<td class=number>{beside}</td><td>{of}</td></tr>"
     )

@@ -20,6 +20,7 @@ from schemas.labels import Labels
 from tests.pipelines.shards.shard_samples import our_sample, write_build
 from tests.support.melodies import RATE_HZ, melody
 from training.errors import TrainingError
+from training.metrics.tagging import CLASSES
 
 # An annotator that hears 120 BPM in 4/4, C major and one C chord in everything.
 PLAIN = [
@@ -343,6 +344,25 @@ def test_beside_a_manifest_there_is_no_report(tmp_path: Path) -> None:
     for _ in range(2):
         run("evaluate", tmp_path / "made" / "manifest.jsonl", "--out", tmp_path / "report", *PLAIN)
         assert json.loads((tmp_path / "report" / "report.json").read_text())["counts"]["given"] == 1
+
+
+def test_an_embedder_that_hears_is_asked_for_the_concepts_that_prompts_name(
+    tmp_path: Path,
+) -> None:
+    rendered(tmp_path / "made", "all.wav", "none.wav")
+    lines(
+        tmp_path / "made",
+        {"file": "all.wav", "prompt": ", ".join(CLASSES)},
+        {"file": "none.wav", "prompt": "Something calm."},
+    )
+    hears = ["--embedder", "tests.support.plug_ins.plain_embedder"]
+    output = run("evaluate", tmp_path / "made", "--out", tmp_path / "report", *PLAIN, *hears)
+    space = json.loads((tmp_path / "report" / "report.json").read_text())["space"]
+    # whatever sounds, five of the 33 names are nearest
+    assert space["concept_coverage"]["value"] == pytest.approx(5 / 33, abs=1e-4)
+    assert (space["concept_coverage"]["clips"], space["prompt_cosine"]["clips"]) == (1, 2)
+    assert "concepts covered 0.151 (–) of 1 clip whose prompts name any" in output
+    assert "<td class=name>concept coverage</td>" in (tmp_path / "report/index.html").read_text()
 
 
 def test_hostile_rows_cost_themselves_alone(tmp_path: Path) -> None:

@@ -73,6 +73,19 @@ def test_each_figure_says_its_space_its_n_and_its_zero() -> None:
     assert "reads labels" not in page
 
 
+def test_what_few_clips_do_not_tell_is_told() -> None:
+    covered = Figure(name="CC", meaning="named", value=0.0, low=0.0, high=0.0, clips=4)
+    few = SPACE.replaced(concept_coverage=covered, frechet_infinity=None, frechet_zero=None)
+    lines = list(sound_lines(report_of(few)))
+    assert lines[1] == (
+        "concepts covered 0.000 (–) of 4 clips whose prompts name any; by chance 0.152"
+    )
+    assert lines[3] == "no FAD∞: it takes 12 clips, and 24 of reference"
+    page = space_table(report_of(few))
+    assert "; no FAD∞: it takes 12 clips, and 24 of reference</td>" in page
+    assert "FAD∞:" not in space_table(report_of(SPACE))
+
+
 def test_what_reads_labels_is_no_clap_score_and_is_told() -> None:
     report = report_of(SPACE.replaced(embedder="bridge MiniLM", reads_labels=True, dimension=32))
     assert next(sound_lines(report)).startswith("cosine of prompts and labels 0.250")
