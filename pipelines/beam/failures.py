@@ -1,8 +1,9 @@
 """What runners say when a job fails, in one line for the reader: what has happened, where, what was
 kept, what to do.
 
-Their words are whole stack traces, one inside another; the table below was taken down from Beam's
-Python job service, Flink, Spark and Prism as each was broken on purpose.
+Their words are whole stack traces, one inside another. In the table below are those that Beam's
+Python job service and Prism gave as they were broken on purpose, and those that were noted of Flink
+1.18 and Spark 3.5; other versions may choose others, which are then told as they are.
 """
 
 import re
