@@ -36,7 +36,8 @@ def _space_lines(space: SpaceFigures) -> Iterator[str]:
         covered = space.concept_coverage
         yield (
             f"concepts covered {covered.value:.3f} ({interval(covered)}) of "
-            f"{counted(covered.clips, 'clip')} whose prompts name any; by chance {CONCEPTS_BY_CHANCE:.3f}"
+            f"{counted(covered.clips, 'clip')} whose prompts name any; by chance "
+            f"{CONCEPTS_BY_CHANCE:.3f}"
         )
     if space.frechet is not None:
         yield (
