@@ -205,7 +205,7 @@ class Mixed(Augmented):
     labels: Labels
 
 
-class Refused(Record):
+class RefusedMix(Record):
     """A sample that was planned and not made: the rule that its clip broke, and the figure."""
 
     sample_key: SampleKey

@@ -20,7 +20,7 @@ _ENDED: Final = frozenset(("FINISHED", "CANCELED", "FAILED", "SUSPENDED"))
 _MOST_BYTES: Final = 1 << 24  # of an answer
 
 
-class Slots(NamedTuple):
+class ClusterSlots(NamedTuple):
     """Slots of a cluster: in all, free, and of each task manager."""
 
     total: int
@@ -80,12 +80,12 @@ class Flink:
         self.address = address
         self._url = (address if "://" in address else f"http://{address}").rstrip("/")
 
-    def slots(self) -> Slots:
+    def slots(self) -> ClusterSlots:
         """How many tasks fit, in all and now."""
         found = self._asked("/overview")
         try:
             total, free = int(found["slots-total"]), int(found["slots-available"])
-            return Slots(total, free, total // max(1, int(found["taskmanagers"])))
+            return ClusterSlots(total, free, total // max(1, int(found["taskmanagers"])))
         except (KeyError, TypeError, ValueError) as error:
             raise self._strange(error) from error
 

@@ -13,7 +13,7 @@ from pipelines.build.tables import ANNOTATIONS, CLIPS, CORRECTIONS
 from pipelines.errors import Damaged
 from pipelines.labels.calibration import calibrated
 from pipelines.labels.corrected import corrected, folded
-from pipelines.labels.refit import Judged, judged
+from pipelines.labels.refit import ReviewedClip, judged
 from pipelines.storage.store import Store, digest
 from schemas.labels import Annotation, Correction, Corrections
 
@@ -95,7 +95,7 @@ def annotations_in_force(
     ]
 
 
-def judged_clips(jobs: Iterable[Job]) -> Iterator[Judged]:
+def judged_clips(jobs: Iterable[Job]) -> Iterator[ReviewedClip]:
     """Clips that somebody has set right or confirmed in all that was heard, with how far that was
     right; `refit` learns from them.
     """
@@ -105,7 +105,7 @@ def judged_clips(jobs: Iterable[Job]) -> Iterator[Judged]:
             edit = edits.get(row.clip_key)
             right = judged(row.labels, edit) if edit is not None else None
             if right is not None:
-                yield Judged(row.clip_key.partition("-")[0], row.labels, right)
+                yield ReviewedClip(row.clip_key.partition("-")[0], row.labels, right)
 
 
 def tips(edits: Iterable[Correction]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from schemas.corpus import (
     LedgerRow,
     Mixed,
     Probed,
-    Refused,
+    RefusedMix,
     SampleCaptions,
     Verdict,
 )
@@ -48,7 +48,7 @@ NEAR_DUPLICATES: Final = Table(folder="twins", record=NearDuplicate)
 VERDICTS: Final = Table(folder="verdicts", record=Verdict)
 VARIANTS: Final = Tar(folder="variants", record=Augmented)
 MIXES: Final = Tar(folder="mixes", record=Mixed)
-REFUSED_MIXES: Final = Table(folder="mixes", suffix=".refused.parquet", record=Refused)
+REFUSED_MIXES: Final = Table(folder="mixes", suffix=".refused.parquet", record=RefusedMix)
 MOVED_LABELS: Final = Table(folder="moved_labels", record=MovedLabels)
 LATENTS: Final = Tar(folder="latents", record=Encoded)
 CAPTIONS: Final = Table(folder="captions", record=SampleCaptions)

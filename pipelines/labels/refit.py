@@ -38,7 +38,7 @@ _CLOSE: Final = 1e-9
 Floats = npt.NDArray[np.float64]
 
 
-class Judged(NamedTuple):
+class ReviewedClip(NamedTuple):
     """A clip that was listened to: its song, what was heard, and how far that is right."""
 
     song_id: str
@@ -101,7 +101,7 @@ def judged(heard: Labels, edit: Correction) -> LabelAgreement | None:
     return LabelAgreement(**found)
 
 
-def refitted(rows: Sequence[Judged]) -> list[Refit]:
+def refitted(rows: Sequence[ReviewedClip]) -> list[Refit]:
     """What becomes of each label; without log losses where too few clips or songs were judged."""
     return [_refitted(label, rows) for label in LABELS]
 
@@ -111,7 +111,7 @@ def calibration_of(refits: Sequence[Refit]) -> Calibration:
     return Calibration(**{one.label: one.curve for one in refits})
 
 
-def _refitted(label: str, rows: Sequence[Judged]) -> Refit:
+def _refitted(label: str, rows: Sequence[ReviewedClip]) -> Refit:
     points = _points(label, rows)
     clips, songs = len(points.x), len(set(points.song.tolist()))
     if clips < LEAST_CLIPS or songs < LEAST_SONGS:
@@ -136,7 +136,7 @@ def _refitted(label: str, rows: Sequence[Judged]) -> Refit:
     return refit._replace(curve=curve)
 
 
-def _points(label: str, rows: Sequence[Judged]) -> _Points:
+def _points(label: str, rows: Sequence[ReviewedClip]) -> _Points:
     """Clips of which the label was judged; songs are numbered by their ids, which are hashes."""
     known = [row for row in rows if getattr(row.right, label) is not None]
     number = {song_id: at for at, song_id in enumerate(sorted({row.song_id for row in known}))}

@@ -25,7 +25,14 @@ from pipelines.build.plans import read_plan
 from pipelines.build.tables import ANNOTATIONS
 from pipelines.labels.calibration import chance_at, log_odds
 from pipelines.labels.doubt import all_right
-from pipelines.labels.refit import LABELS, Floats, Judged, calibration_of, confidence_of, refitted
+from pipelines.labels.refit import (
+    LABELS,
+    Floats,
+    ReviewedClip,
+    calibration_of,
+    confidence_of,
+    refitted,
+)
 from pipelines.storage.store import Store
 from schemas.agreement import LabelAgreement
 from schemas.calibration import Calibration
@@ -66,7 +73,7 @@ class Held(NamedTuple):
 
 def drawn(
     rows: Sequence[Annotation], world: tuple[float, float], rng: np.random.Generator
-) -> list[Judged]:
+) -> list[ReviewedClip]:
     """What a listener would say of all clips of a world."""
     shift, slope = world
     found = []
@@ -75,11 +82,11 @@ def drawn(
                 for label in LABELS}  # fmt: skip
         right = {label: float(rng.random() < 1 / (1 + np.exp(-odds[label]))) for label in LABELS}
         song = row.clip_key.partition("-")[0]
-        found.append(Judged(song, row.labels, LabelAgreement(**right)))
+        found.append(ReviewedClip(song, row.labels, LabelAgreement(**right)))
     return found
 
 
-def held_out(rows: Sequence[Judged], calibration: Calibration) -> Held:
+def held_out(rows: Sequence[ReviewedClip], calibration: Calibration) -> Held:
     pairs = [
         (
             chance_at(getattr(calibration, label), confidence_of(row.heard, label)),

@@ -7,9 +7,8 @@ from pathlib import Path
 from tests.pipelines.shards.shard_samples import our_sample, write_build
 
 SETTINGS = (
-    "model.widths=[16, 16]",
-    "model.attended=[false, true]",
-    "model.layers=1",
+    "model.width=16",
+    "model.depth=1",
     "model.head_width=8",
     "model.control_width=8",
     "data.seconds=1",

@@ -26,7 +26,7 @@ from pipelines.samples.moved_labels import planned_mixes
 from pipelines.stages.labels import vary
 from pipelines.stages.labels.vary import Copy, packed, rendered
 from pipelines.storage.tar import TarWriter
-from schemas.corpus import Change, Clip, Guest, Mixed, Refused
+from schemas.corpus import Change, Clip, Guest, Mixed, RefusedMix
 from schemas.identity import keyed_rng, sample_key, stable_hash
 from schemas.labels import Labels
 from schemas.recipe import Recipe, VaryRecipe
@@ -64,7 +64,7 @@ class PlannedMix(NamedTuple):
         return sample_key(self.host.clip.clip_key, self.variant)
 
 
-class Window(NamedTuple):
+class SoundWindow(NamedTuple):
     """A piece of a local file."""
 
     path: str
@@ -75,8 +75,8 @@ class Window(NamedTuple):
 class MixRequest(NamedTuple):
     """What a worker's child needs to make a mix."""
 
-    host: Window
-    guest: Window
+    host: SoundWindow
+    guest: SoundWindow
     pairing: Pairing
     share: float
 
@@ -95,7 +95,7 @@ def mixable_clips(job: Job) -> list[LabelledClip]:
     ]
 
 
-def plan_mixes(clips: Sequence[LabelledClip], recipe: Recipe) -> Iterator[PlannedMix | Refused]:
+def plan_mixes(clips: Sequence[LabelledClip], recipe: Recipe) -> Iterator[PlannedMix | RefusedMix]:
     """Each mix that the recipe asks for of clips among themselves, or why there is none."""
     sure = [one for one in clips if not unsure(one.labels, recipe.mix)]
     for host in clips:
@@ -104,7 +104,7 @@ def plan_mixes(clips: Sequence[LabelledClip], recipe: Recipe) -> Iterator[Planne
 
 def _mixes_of(
     host: LabelledClip, sure: Sequence[LabelledClip], recipe: Recipe
-) -> Iterator[PlannedMix | Refused]:
+) -> Iterator[PlannedMix | RefusedMix]:
     clip, wanted = host.clip, planned_mixes(host.clip, recipe)
     if not wanted:
         return
@@ -121,7 +121,7 @@ def _mixes_of(
         if number < len(guests.found):
             yield PlannedMix(variant, host, *guests.found[number], _share(key, recipe))
         else:
-            yield Refused(sample_key=key, rule=rule, figure=guests.figure)
+            yield RefusedMix(sample_key=key, rule=rule, figure=guests.figure)
 
 
 class _Guests(NamedTuple):
@@ -183,7 +183,7 @@ def _made(request: MixRequest, recipe: VaryRecipe) -> Copy | Death:
     return rendered(both, work_hz, recipe)
 
 
-def _read(window: Window, rate_hz: int, *, stereo: bool) -> Wave:
+def _read(window: SoundWindow, rate_hz: int, *, stereo: bool) -> Wave:
     excerpt = read_window(window.path, window.start_s, window.end_s, stereo=stereo)
     return resampled(excerpt.wave, excerpt.rate_hz, rate_hz)
 
@@ -197,7 +197,7 @@ def mix_bucket(job: Job) -> Done:
     """
     plans = list(plan_mixes(mixable_clips(job), job.recipe))
     planned = [plan for plan in plans if isinstance(plan, PlannedMix)]
-    refused = [plan for plan in plans if isinstance(plan, Refused)]
+    refused = [plan for plan in plans if isinstance(plan, RefusedMix)]
     made: list[Mixed] = []
     dead: list[tuple[str, Death]] = []
     with (
@@ -228,8 +228,8 @@ def request_of(plan: PlannedMix, host_path: str, guest_path: str) -> MixRequest:
     """A planned mix of two local files, for a worker's child."""
     host, guest = plan.host.clip, plan.guest.clip
     return MixRequest(
-        Window(host_path, host.start_s, host.end_s),
-        Window(guest_path, guest.start_s, guest.extended_end_s),
+        SoundWindow(host_path, host.start_s, host.end_s),
+        SoundWindow(guest_path, guest.start_s, guest.extended_end_s),
         plan.pairing,
         plan.share,
     )

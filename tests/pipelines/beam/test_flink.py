@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipelines.beam.flink import Flink, Slots, on_cluster
+from pipelines.beam.flink import ClusterSlots, Flink, on_cluster
 from pipelines.beam.options import Engine, engine_of
 from pipelines.errors import PipelineError, WrongArgument
 
@@ -75,7 +75,7 @@ def test_a_job_is_ended_by_its_name_and_no_other(manager: JobManager) -> None:
 
 
 def test_parallelism_is_the_clusters_unless_it_was_asked_for(manager: JobManager) -> None:
-    assert Flink(manager.address).slots() == Slots(total=4, free=4, each=2)
+    assert Flink(manager.address).slots() == ClusterSlots(total=4, free=4, each=2)
     options = [f"flink_master={manager.address}"]
     engine = on_cluster(engine_of(1, "FlinkRunner", options))
     assert engine.options[1:] == ("--parallelism=4", "--sdk_worker_parallelism=2")

@@ -16,7 +16,7 @@ from pipelines.labels.edits import (
     NotMusic,
     correction,
 )
-from pipelines.labels.refit import Judged, calibration_of, fit, judged, refitted
+from pipelines.labels.refit import ReviewedClip, calibration_of, fit, judged, refitted
 from schemas.agreement import LabelAgreement
 from schemas.calibration import Calibration, Curve
 from schemas.labels import Labels
@@ -37,12 +37,12 @@ def with_key_confidence(confidence: float) -> Labels:
     return HEARD.replaced(key=HEARD.key.replaced(confidence=confidence))
 
 
-def judged_keys(confidence: float, right: int, wrong: int, songs: int) -> list[Judged]:
+def judged_keys(confidence: float, right: int, wrong: int, songs: int) -> list[ReviewedClip]:
     """Clips whose keys were all as sure, and so many of them right."""
     outcomes = [1.0] * right + [0.0] * wrong
     order = np.random.default_rng(0).permutation(len(outcomes))
     return [
-        Judged(f"{at % songs:016x}", with_key_confidence(confidence),
+        ReviewedClip(f"{at % songs:016x}", with_key_confidence(confidence),
                LabelAgreement(key=outcomes[index]))
         for at, index in enumerate(order)
     ]  # fmt: skip
