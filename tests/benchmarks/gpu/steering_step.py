@@ -24,7 +24,7 @@ import torch
 from tests.benchmarks.gpu.batches import drawn, flan_shaped, rehearsed
 from training.diffusion.sampling import keyed_noise, predictor
 from training.diffusion.text_encoder import TextCache
-from training.run.parallel import World
+from training.run.parallel import World, autocast
 from training.run.presets import READY
 from training.run.recipe import Precision, TrainRecipe
 from training.run.trainer import Trainer
@@ -42,16 +42,17 @@ def noise_gradient(
     recipe = recipe.replaced(data=data)
     source = drawn(recipe, pinned=False)
     states = TextCache(flan_shaped(recipe.model.text_width, device, narrow), 0)
+    # the trainer itself, and averages and moments with it, is gone once this returns
     trainer = Trainer(recipe, source.codec, states, World(0, 1, device))
     conditions = trainer.conditions(next(source.batches()))
-    rules = recipe.sampling.replaced(steps=steps, clamp=False)
-    model, (_, frames, bands) = trainer.model, trainer.shape
+    rules, precision = recipe.sampling.replaced(steps=steps, clamp=False), recipe.run.precision
+    model, (_, frames, bands) = trainer.model.requires_grad_(requires_grad=False), trainer.shape
     predict = recomputed(predictor(model, conditions, states.encode([""]), rules))
     noise = keyed_noise(model, conditions, keys=["0"], seed=0, frames=frames, bands=bands)
 
     def gradient() -> torch.Tensor:
         start = noise.start().requires_grad_()
-        with trainer.precision():
+        with autocast(device, precision):
             end = denoised(predict, start, model.objective, rules, fresh=noise.at_step)
         [found] = torch.autograd.grad(end.square().mean(), [start])
         return found
