@@ -59,7 +59,13 @@ def test_an_engine_gives_the_bytes_of_a_local_build_and_leaves_nothing_behind(
     command = [sys.executable, "-m", "flows.cli", "build", str(tones.folder / "songs.csv")]
     done = subprocess.run(
         [str(RUN), engine, *command, "--out", str(out), "--recipe", str(recipe)],
-        env={**os.environ, "LOGS": str(logs), "SLOTS": "1", "PYTHONPATH": str(building.ROOT)},
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LOGS": str(logs),
+            "SLOTS": "1",
+            "PYTHONPATH": str(building.ROOT),
+        },
         cwd=building.ROOT,
         capture_output=True,
         text=True,
