@@ -53,10 +53,12 @@ def askers(tmp_path: Path) -> Iterator[tuple[Asker, Asker]]:
 
 
 def workers() -> list[int]:
-    """Workers that live."""
+    """Workers that live: each is its script, and soon the program that this becomes."""
     below = psutil.Process().children()
     return [
-        one.pid for one in below if one.status() != psutil.STATUS_ZOMBIE and one.name() == "sleep"
+        one.pid
+        for one in below
+        if one.status() != psutil.STATUS_ZOMBIE and one.name() in ("boot", "sleep")
     ]
 
 
