@@ -58,9 +58,14 @@ class CodecFacts(Record):
         return self.identity == other.identity
 
     @property
+    def is_stereo(self) -> bool:
+        """Whether its waves have two channels."""
+        return self.wave_channels == 2
+
+    @property
     def channel_name(self) -> str:
         """Mono or stereo, in words."""
-        return "mono" if self.wave_channels == 1 else "stereo"
+        return "stereo" if self.is_stereo else "mono"
 
     @property
     def frames_per_s(self) -> float:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from flows.models.training_run import TrainingOutcome
     from schemas.record import Record
+
+R = TypeVar("R", bound="Record")
 
 # what is trained where no other name is given; never typed: `train model` learns from a folder of
 # that name
@@ -264,19 +266,13 @@ def _train_wave(
     printed: bool,
     as_json: bool,
 ) -> None:
-    from flows.build.recipe_files import validated_as, with_settings
     from flows.launchers.job import REQUEUE
     from flows.screens.program import command_name
-    from training.codec.wave_recipe import WaveRecipe, ready_wave
+    from training.codec.wave_recipe import ready_wave
     from training.codec.wave_training import train_wave_codec
     from training.run.parallel import is_first_process
 
-    values = with_settings(ready_wave(preset).model_dump(mode="json"), settings or [])
-    if shards:
-        values["data"]["shards"] = shards
-    recipe = validated_as(
-        WaveRecipe, values, "`obbligato train codec --kind wave --print` prints every knob"
-    )
+    recipe = _laid_over(ready_wave(preset), shards, settings, "train codec --kind wave")
     if printed:
         _print_recipe(recipe, as_json)
         return
@@ -292,6 +288,16 @@ def _train_wave(
         typer.echo(f"encode with it:  {command_name()} encode BUILD --codec wave --weights {out}")
     if made.stopped:
         raise typer.Exit(REQUEUE)
+
+
+def _laid_over(ready: R, shards: list[str] | None, settings: list[str] | None, command: str) -> R:
+    """A ready recipe with the shards and knobs of the command line."""
+    from flows.build.recipe_files import validated_as, with_settings
+
+    values = with_settings(ready.model_dump(mode="json"), settings or [])
+    if shards:
+        values["data"]["shards"] = shards
+    return validated_as(type(ready), values, f"`obbligato {command} --print` prints every knob")
 
 
 def _codec_folder(out: Path | None) -> Path:
@@ -310,16 +316,10 @@ def train_predictors(
 
     Minutes on a CPU.
     """
-    from flows.build.recipe_files import validated_as, with_settings
     from training.control_predictors.learning import learn
     from training.control_predictors.recipe import PredictorRecipe
 
-    values = with_settings(PredictorRecipe().model_dump(mode="json"), settings or [])
-    if shards:
-        values["data"]["shards"] = shards
-    chosen = validated_as(
-        PredictorRecipe, values, "`obbligato train predictors --print` prints every knob"
-    )
+    chosen = _laid_over(PredictorRecipe(), shards, settings, "train predictors")
     if printed:
         _print_recipe(chosen, as_json)
         return

@@ -413,3 +413,12 @@ def decoded(content: bytes, most_s: float = 600.0, *, stereo: bool = False) -> D
         return DecodedWindow(two, rate_hz, peak, Downmix.NONE)
     wave, downmix = downmixed(block)
     return DecodedWindow(wave, rate_hz, peak, downmix)
+
+
+def decoded_at(content: bytes, rate_hz: int, *, stereo: bool = False) -> Wave:
+    """The wave of a whole small file from memory, at another rate.
+
+    Raises `DeadInput` as `decoded` does.
+    """
+    audio = decoded(content, stereo=stereo)
+    return resampled(audio.wave, audio.rate_hz, rate_hz)

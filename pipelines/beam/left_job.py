@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pipelines.beam.flink import Flink
 from pipelines.beam.options import Engine, option
 from pipelines.errors import PipelineError
-from pipelines.storage.lock import held_by
+from pipelines.storage.lock import holder_id
 from pipelines.storage.lock_file import RUNS
 from pipelines.storage.store import Store
 from schemas.record import Record
@@ -62,7 +62,7 @@ def noted(store: Store, engine: Engine, name: str, job_id: str) -> Iterator[Left
     """
     server = option(engine, "job_endpoint")
     job = LeftJob(
-        holder_id=_holder_id(store),
+        holder_id=holder_id(store),
         name=name,
         job_id=job_id,
         server="" if server == "embed" else server,
@@ -97,7 +97,7 @@ def end_left(store: Store, engine: Engine) -> None:
             left = LeftJob.model_validate(store.read_json(file))
         except (FileNotFoundError, ValidationError):
             continue  # it has just ended, or nobody of ours wrote it
-        if left.holder_id and left.holder_id == _holder_id(store):
+        if left.holder_id and left.holder_id == holder_id(store):
             continue  # this run's own, of another share
         at_server = bool(server) and left.server == server
         at_flink = bool(flink) and left.flink == flink
@@ -109,11 +109,6 @@ def end_left(store: Store, engine: Engine) -> None:
                 f"its runner's own page or command, delete {file} there, and run again"
             )
         store.delete(file)
-
-
-def _holder_id(store: Store) -> str:
-    holder = held_by(store)
-    return holder.holder_id if holder else ""
 
 
 def _ended_at_server(left: LeftJob) -> bool:

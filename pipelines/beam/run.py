@@ -27,7 +27,7 @@ from pipelines.engine.pool import (
 )
 from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
-from pipelines.storage.lock import Turn, held_by
+from pipelines.storage.lock import Turn, holder_id
 from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 
@@ -43,8 +43,7 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         self._stages, self._out, self._recipe = chain.stages, chain.store.url, chain.recipe
         self._shown = chain.shown
         self._may_be_corrected = bool(corrected_songs(chain.store))
-        holder = held_by(chain.store)
-        self._holder_id = holder.holder_id if holder else ""
+        self._holder_id = holder_id(chain.store)
         self._turn: Turn | None = None  # a worker's own
         self._signs: Signs | None = None  # likewise
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from pipelines.audio.decode import Wave, decoded, resampled
+from pipelines.audio.decode import Wave, decoded_at
 from pipelines.codecs import Codec, CodecFacts, open_codec
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
@@ -53,10 +53,9 @@ def _batches(read: Iterator[Wave | Death], size: int) -> Iterator[list[Wave | De
 
 def _read(flac: bytes, facts: CodecFacts) -> Wave | Death:
     try:
-        audio = decoded(flac, stereo=facts.wave_channels == 2)
+        return decoded_at(flac, facts.rate_hz, stereo=facts.is_stereo)
     except DeadInput as error:
         return Death(error.code, error.message, error.figure)
-    return resampled(audio.wave, audio.rate_hz, facts.rate_hz)
 
 
 def _encoded(codec: Codec, waves: Sequence[Wave], device: str) -> list[bytes | Death]:

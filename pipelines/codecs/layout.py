@@ -1,6 +1,6 @@
 """Waves as files have them, (S,) or (S, 2), and as codecs take them, (B, S) or (B, 2, S).
 
-Shapes: B clips, S samples.
+Shapes: B clips, A channels, S samples.
 """
 
 from collections.abc import Sequence
@@ -33,6 +33,11 @@ def for_codec(waves: Sequence[Wave]) -> torch.Tensor:
 def for_files(waves: torch.Tensor) -> list[Wave]:
     """What a codec plays, as files have it."""
     return [np.ascontiguousarray(wave.T) for wave in waves.float().cpu().numpy()]
+
+
+def by_channel(waves: torch.Tensor) -> torch.Tensor:
+    """What a codec takes or plays with an axis of channels, one or two: (B, A, S)."""
+    return waves[:, None] if waves.dim() == 2 else waves
 
 
 def mono(waves: torch.Tensor) -> torch.Tensor:

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
+from pipelines.codecs.layout import by_channel
 from pipelines.codecs.wave_net import WaveNet
-from pipelines.codecs.wave_shape import WaveConfig
+from pipelines.codecs.wave_shape import WaveConfig, WaveShape
 from pipelines.errors import PipelineError
 from pipelines.pretrained.checksum import first_line, weights_hash
 
@@ -39,17 +40,7 @@ class WaveCodec:
         """Rate, channels and frames as the network was shaped; the version is a hash of all its
         weights.
         """
-        shape = self._net.shape
-        return CodecFacts(
-            name="wave",
-            version=weights_hash(self._net),
-            licence="own",  # of whoever trained it, on whatever licences its corpora have
-            rate_hz=shape.rate_hz,
-            channels=shape.latent_channels,
-            bands=1,
-            samples_per_frame=shape.hop,
-            wave_channels=shape.wave_channels,
-        )
+        return wave_facts(self._net.shape, weights_hash(self._net))
 
     @torch.no_grad()
     def encode(self, waves: torch.Tensor) -> torch.Tensor:
@@ -91,9 +82,23 @@ class WaveCodec:
 
     def _whole_frames(self, waves: torch.Tensor) -> torch.Tensor:
         """(B, A, S), silent where the last frame is not full."""
-        waves_BAS = waves.float()[:, None] if waves.dim() == 2 else waves.float()
+        waves_BAS = by_channel(waves.float())
         samples = waves_BAS.shape[-1]
         return pad(waves_BAS, (0, self.facts.frames(samples) * self._net.shape.hop - samples))
+
+
+def wave_facts(shape: WaveShape, version: str = "") -> CodecFacts:
+    """Facts of a codec of a shape; while it is trained, it has no weights yet to name."""
+    return CodecFacts(
+        name="wave",
+        version=version,
+        licence="own",  # of whoever trained it, on whatever licences its corpora have
+        rate_hz=shape.rate_hz,
+        channels=shape.latent_channels,
+        bands=1,
+        samples_per_frame=shape.hop,
+        wave_channels=shape.wave_channels,
+    )
 
 
 def save_net(net: WaveNet, config: WaveConfig, folder: Path) -> None:

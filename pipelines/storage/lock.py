@@ -200,6 +200,12 @@ def held_by(store: Store) -> Holder | None:
     return None if seen is None else _parsed(seen)
 
 
+def holder_id(store: Store) -> str:
+    """The id of whoever stands in a store's lock; empty where there is no lock."""
+    holder = held_by(store)
+    return holder.holder_id if holder else ""
+
+
 class Turn:
     """Whether it is still a run's turn in a folder, as its workers elsewhere see it."""
 

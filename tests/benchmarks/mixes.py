@@ -17,9 +17,10 @@ import numpy as np
 
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
-from pipelines.audio.decode import Wave, decoded, resampled
+from pipelines.audio.decode import Wave, decoded_at
 from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
+from pipelines.build.tables import CLIPS
 from pipelines.engine.child_process import Death
 from pipelines.labels.agreement import agreement, f_measure
 from pipelines.labels.transform import excerpt, sped_up, transposed
@@ -63,7 +64,7 @@ class Measured(NamedTuple):
 def measured(build: str, recipe: Recipe, most: int) -> Iterator[Measured]:
     """Mixes of a build's clips, all of them among themselves, the first by a hash of their keys."""
     jobs = [Job(build, name, recipe) for name in read_plan(Store(build)).buckets]
-    clips = [clip for job in jobs for clip in mixable_clips(job)]
+    clips = [clip for job in jobs for clip in mixable_clips(job, CLIPS.read(job))]
     found = (plan for plan in plan_mixes(clips, recipe) if isinstance(plan, PlannedMix))
     plans = [plan for plan in found if piece_of(plan.host.clip) != piece_of(plan.guest.clip)]
     plans.sort(key=lambda plan: stable_hash(plan.key))
@@ -79,8 +80,7 @@ def measured(build: str, recipe: Recipe, most: int) -> Iterator[Measured]:
 
 def _heard(copy: Copy) -> Wave:
     """A copy's sound as shards give it back, at the annotators' rate."""
-    audio = decoded(copy.content)
-    return resampled(audio.wave, audio.rate_hz, RATE_HZ)
+    return decoded_at(copy.content, RATE_HZ)
 
 
 def piece_of(clip: Clip) -> str:

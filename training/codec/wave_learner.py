@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from pipelines.codecs import CodecFacts
+from pipelines.codecs.layout import by_channel
 from training.codec.lesson import PARTS, Lesson
 from training.codec.wave_recipe import WaveRecipe
 from training.data.loading import TrainingBatch
@@ -52,8 +52,7 @@ class WaveLearner(Learner[ReadyWaves]):
         waves, noise_BCTF, frames_B, draws_BD = moved(
             (batch.sounds, batch.noise_BCTF, batch.frames_B, batch.draws_BD), self.world.device
         )
-        waves_BAS = waves[:, None] if waves.dim() == 2 else waves
-        return ReadyWaves(batch, waves_BAS, noise_BCTF[..., 0], frames_B, draws_BD)
+        return ReadyWaves(batch, by_channel(waves), noise_BCTF[..., 0], frames_B, draws_BD)
 
     def losses(self, batch: ReadyWaves) -> torch.Tensor:
         """Loss of each clip, (B,), without the critic's judgement: comparable in both phases."""
@@ -116,17 +115,3 @@ class WaveLearner(Learner[ReadyWaves]):
             unusable=self.recipe.data.batch - samples,
             stopping=stops > 0,
         )
-
-
-def wave_facts(recipe: WaveRecipe) -> CodecFacts:
-    """What the codec will be, as far as reading samples asks; it has no weights yet."""
-    return CodecFacts(
-        name="wave",
-        version="",
-        licence="own",
-        rate_hz=recipe.net.rate_hz,
-        channels=recipe.net.latent_channels,
-        bands=1,
-        samples_per_frame=recipe.net.hop,
-        wave_channels=recipe.net.wave_channels,
-    )

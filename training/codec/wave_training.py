@@ -9,13 +9,14 @@ from typing import Final
 
 import torch
 
-from pipelines.codecs.wave import FOLDER, save_net
+from pipelines.codecs.layout import by_channel
+from pipelines.codecs.wave import FOLDER, save_net, wave_facts
 from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import WaveConfig
 from schemas.identity import Split
 from schemas.record import Record
 from training.codec.lesson import DRAWS, Lesson, without_weight_norm
-from training.codec.wave_learner import ReadyWaves, WaveLearner, wave_facts
+from training.codec.wave_learner import ReadyWaves, WaveLearner
 from training.codec.wave_recipe import WaveRecipe
 from training.data.examples import ReadingRules
 from training.data.index import CorpusIndex, index_corpus
@@ -112,7 +113,7 @@ def _samples(
     """Excerpts: of each visit to a clip another one; of validation the first."""
     weights = () if is_validation else recipe.data.weights
     reading = ReadingRules(
-        facts=wave_facts(recipe),
+        facts=wave_facts(recipe.net),
         reads_latents=False,
         frames=recipe.frames,
         prompts=PromptConfig(),
@@ -148,8 +149,7 @@ def _scale(net: WaveNet, recipe: WaveRecipe, samples: Samples) -> None:
     with batches(samples, share, first_step=0, last_step=steps, workers=0) as loader:
         for batch in loader:
             is_usable_B = batch.frames_B > 0
-            waves = batch.sounds[is_usable_B]
-            waves_BAS = waves[:, None] if waves.dim() == 2 else waves
+            waves_BAS = by_channel(batch.sounds[is_usable_B])
             latents_BCT = net.latents(waves_BAS.to(net.middle_C1.device))
             found.append(latents_BCT.transpose(0, 1).flatten(1))
     latents_CN = torch.cat(found, dim=1)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from pipelines.audio.decode import decoded, resampled
+from pipelines.audio.decode import decoded_at
 from pipelines.codecs import CodecFacts
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.errors import DeadInput, MachineFault, PipelineError, is_of_the_machine
@@ -299,10 +299,9 @@ def _latent(members: dict[str, bytes], reading: ReadingRules, first: int) -> tor
 
 def _wave(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
     facts = reading.facts
-    audio = decoded(_member(members, AUDIO), stereo=facts.wave_channels == 2)
+    wave = decoded_at(_member(members, AUDIO), facts.rate_hz, stereo=facts.is_stereo)
     start, samples = (frames * facts.samples_per_frame for frames in (first, reading.frames))
-    wave = resampled(audio.wave, audio.rate_hz, facts.rate_hz)[start : start + samples]
-    return torch.from_numpy(np.ascontiguousarray(wave.T))
+    return torch.from_numpy(np.ascontiguousarray(wave[start : start + samples].T))
 
 
 def _member(members: dict[str, bytes], extension: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import soundfile
 import torch
 
-from pipelines.audio.decode import Wave, decoded, resampled
+from pipelines.audio.decode import Wave, decoded_at
 from pipelines.codecs import Codec, CodecFacts
 from pipelines.codecs.layout import for_codec, for_files, with_channels
 from pipelines.engine import bucket
@@ -131,9 +131,8 @@ def read_waves(tasks: Sequence[ReadTask], _: None) -> list[Wave | Death]:
     found: list[Wave | Death] = []
     for task in tasks:
         try:
-            stereo = task.facts.wave_channels == 2
-            audio = decoded(Path(task.path).read_bytes(), stereo=stereo)
-            found.append(resampled(audio.wave, audio.rate_hz, task.facts.rate_hz))
+            content, facts = Path(task.path).read_bytes(), task.facts
+            found.append(decoded_at(content, facts.rate_hz, stereo=facts.is_stereo))
         except DeadInput as error:
             found.append(Death(error.code, error.message, error.figure))
     return found

@@ -62,10 +62,7 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     newest = checkpoints.newest_whole(store, (*checkpoints.RUN, *checkpoints.PLAYED))
     notes = [one.line for one in newest.damaged]
     parents: tuple[Parent, ...] = ()
-    corpora = [
-        corpus_state(target, _offsets_file(store, Split.TRAIN, number))
-        for number, target in enumerate(recipe.data.shards)
-    ]
+    corpora = _train_corpora(recipe, store)
     if newest.whole:
         parents = newest.whole.state().parents
         notes += _recipe_changes(newest.whole, recipe, _FIXED) + _other_order(newest.whole)
@@ -120,8 +117,9 @@ def _gone_on(
     if before.datasets[-len(now) :] == now:
         return before, []
     made = _surveyed(recipe, corpora, codec)
-    earlier = tuple(facts for facts in before.datasets if facts not in now)
-    return made.replaced(datasets=(*earlier, *now)), [_corpora_changed(before.datasets, now)]
+    return made.replaced(datasets=_all_datasets(before.datasets, now)), [
+        _corpora_changed(before.datasets, now)
+    ]
 
 
 class LearnedFrom(Record):
@@ -160,10 +158,7 @@ def corpus_start(recipe: LearningRecipe, store: Store, fixed: Sequence[str]) -> 
     """
     newest = checkpoints.newest_whole(store)
     notes = [one.line for one in newest.damaged]
-    corpora = [
-        corpus_state(target, _offsets_file(store, Split.TRAIN, number))
-        for number, target in enumerate(recipe.data.shards)
-    ]
+    corpora = _train_corpora(recipe, store)
     now = tuple(one.facts for one in corpora)
     learned_from = LearnedFrom(datasets=now)
     if newest.whole:
@@ -171,8 +166,7 @@ def corpus_start(recipe: LearningRecipe, store: Store, fixed: Sequence[str]) -> 
         before = newest.whole.record(CORPUS, LearnedFrom).datasets
         if before[-len(now) :] != now:
             notes.append(_corpora_changed(before, now))
-        earlier = tuple(facts for facts in before if facts not in now)
-        learned_from = LearnedFrom(datasets=(*earlier, *now))
+        learned_from = LearnedFrom(datasets=_all_datasets(before, now))
     validation, missing = _validation_corpora(recipe, store)
     return CorpusStart(
         last=newest.whole.folder if newest.whole else "",
@@ -182,6 +176,21 @@ def corpus_start(recipe: LearningRecipe, store: Store, fixed: Sequence[str]) -> 
         learned_from=learned_from,
         notes=notes + missing,
     )
+
+
+def _train_corpora(recipe: LearningRecipe, store: Store) -> list[CorpusState]:
+    """What is learned from, as it is now."""
+    return [
+        corpus_state(target, _offsets_file(store, Split.TRAIN, number))
+        for number, target in enumerate(recipe.data.shards)
+    ]
+
+
+def _all_datasets(
+    before: Sequence[DatasetFacts], now: Sequence[DatasetFacts]
+) -> tuple[DatasetFacts, ...]:
+    """All that was ever learned from, the present ones last."""
+    return (*(facts for facts in before if facts not in now), *now)
 
 
 def _corpora_changed(before: Sequence[DatasetFacts], now: Sequence[DatasetFacts]) -> str:

@@ -84,13 +84,13 @@ class MixRequest(NamedTuple):
 # -- who sounds with whom
 
 
-def mixable_clips(job: Job) -> list[LabelledClip]:
-    """Clips of a bucket that the filter lets be varied, with their labels in force."""
+def mixable_clips(job: Job, clips: Sequence[Clip]) -> list[LabelledClip]:
+    """Those of a bucket's clips that the filter lets be varied, with their labels in force."""
     labels = {row.clip_key: row.labels for row in annotations_in_force(job)}
     verdicts = {row.clip_key: row for row in VERDICTS.read(job)}
     return [
         LabelledClip(clip, labels[clip.clip_key])
-        for clip in CLIPS.read(job)
+        for clip in clips
         if clip.clip_key in verdicts and verdicts[clip.clip_key].vary
     ]
 
@@ -195,7 +195,8 @@ def mix_bucket(job: Job) -> Done:
     """Make every mix of a bucket into one tar, with an index beside it, and a table of those that
     found no guest.
     """
-    plans = list(plan_mixes(mixable_clips(job), job.recipe))
+    bucket_clips = CLIPS.read(job)
+    plans = list(plan_mixes(mixable_clips(job, bucket_clips), job.recipe))
     planned = [plan for plan in plans if isinstance(plan, PlannedMix)]
     refused = [plan for plan in plans if isinstance(plan, RefusedMix)]
     made: list[Mixed] = []
@@ -214,7 +215,7 @@ def mix_bucket(job: Job) -> Done:
             else:
                 made.append(_packed(tar, plan, copy, job.recipe.vary))
         tar.close()
-    bucket.progress(len(CLIPS.read(job)))
+    bucket.progress(len(bucket_clips))
     files = [
         out.published(),
         MIXES.write(job, made),

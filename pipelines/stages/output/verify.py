@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pipelines.annotators import RATE_HZ
 from pipelines.annotators.windows import annotate_waves
 from pipelines.annotators.windows import tools as annotator_tools
-from pipelines.audio.decode import decoded, resampled
+from pipelines.audio.decode import decoded, decoded_at
 from pipelines.build.markers import Done, invalidate
 from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
@@ -197,10 +197,7 @@ def chosen_clips(job: Job) -> frozenset[str]:
 
 def relabel(reads: Sequence[ReadSample], recipe: AnnotateRecipe) -> list[Relabelled]:
     """Labels extracted from each sample's audio, beside its own; runs in a worker's child."""
-    waves = []
-    for read in reads:
-        decoded_audio = decoded(read.flac)
-        waves.append(resampled(decoded_audio.wave, decoded_audio.rate_hz, RATE_HZ))
+    waves = [decoded_at(read.flac, RATE_HZ) for read in reads]
     return [
         Relabelled(
             sample_key=read.sample.key,

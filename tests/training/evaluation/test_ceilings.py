@@ -30,7 +30,9 @@ PLAIN = "tests.support.plug_ins.plain_annotator"  # hears 120 BPM, C major, one 
 class HalfLevelCodec:
     """Frames of 100 samples as latents; what it decodes is half as loud."""
 
-    facts = SimpleNamespace(name="half", rate_hz=4000, samples_per_frame=100, wave_channels=1)
+    facts = SimpleNamespace(
+        name="half", rate_hz=4000, samples_per_frame=100, wave_channels=1, is_stereo=False
+    )
 
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         missing = -waves_BS.shape[1] % 100
