@@ -10,19 +10,19 @@ def all_right(labels: Labels) -> float:
     """The chance that all labels are right, if each is so by itself: what is low is looked at
     first.
     """
-    return chance_of_all(confidences(labels))
+    return chance_of_all(confidences(labels).values())
 
 
-def confidences(labels: Labels) -> tuple[float, ...]:
-    """The chance of each label to be right: key, tempo, meter, chords, beats, downbeats."""
-    return (
-        labels.key.confidence,
-        labels.tempo.confidence,
-        labels.meter.confidence,
-        labels.chords.confidence,
-        labels.beats.confidence,
-        labels.beats.downbeat_confidence,
-    )
+def confidences(labels: Labels) -> dict[str, float]:
+    """The chance of each label to be right, by its name."""
+    return {
+        "key": labels.key.confidence,
+        "tempo": labels.tempo.confidence,
+        "meter": labels.meter.confidence,
+        "chords": labels.chords.confidence,
+        "beats": labels.beats.confidence,
+        "downbeats": labels.beats.downbeat_confidence,
+    }
 
 
 def chance_of_all(chances: Iterable[float]) -> float:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pipelines.labels.agreement import f_measure, same_tempo, sevenths_overlap
 from pipelines.labels.calibration import log_odds
+from pipelines.labels.doubt import confidences
 from pipelines.labels.transform import tempo_bpm
 from schemas.agreement import LabelAgreement
 from schemas.calibration import Calibration, Curve
@@ -141,18 +142,10 @@ def _points(label: str, rows: Sequence[ReviewedClip]) -> _Points:
     known = [row for row in rows if getattr(row.right, label) is not None]
     number = {song_id: at for at, song_id in enumerate(sorted({row.song_id for row in known}))}
     return _Points(
-        np.array([log_odds(confidence_of(row.heard, label)) for row in known], np.float64),
+        np.array([log_odds(confidences(row.heard)[label]) for row in known], np.float64),
         np.array([getattr(row.right, label) for row in known], np.float64),
         np.array([number[row.song_id] for row in known], np.intp),
     )
-
-
-def confidence_of(labels: Labels, label: str) -> float:
-    """The confidence of one of `LABELS`."""
-    if label == "downbeats":
-        return labels.beats.downbeat_confidence
-    confidence: float = getattr(labels, label).confidence
-    return confidence
 
 
 def fit(x: Floats, y: Floats) -> tuple[float, float]:

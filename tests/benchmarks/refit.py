@@ -24,13 +24,12 @@ from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
 from pipelines.build.tables import ANNOTATIONS
 from pipelines.labels.calibration import chance_at, log_odds
-from pipelines.labels.doubt import all_right
+from pipelines.labels.doubt import all_right, confidences
 from pipelines.labels.refit import (
     LABELS,
     Floats,
     ReviewedClip,
     calibration_of,
-    confidence_of,
     refitted,
 )
 from pipelines.storage.store import Store
@@ -78,7 +77,7 @@ def drawn(
     shift, slope = world
     found = []
     for row in rows:
-        odds = {label: shift + slope * log_odds(confidence_of(row.labels, label))
+        odds = {label: shift + slope * log_odds(confidences(row.labels)[label])
                 for label in LABELS}  # fmt: skip
         right = {label: float(rng.random() < 1 / (1 + np.exp(-odds[label]))) for label in LABELS}
         song = row.clip_key.partition("-")[0]
@@ -89,7 +88,7 @@ def drawn(
 def held_out(rows: Sequence[ReviewedClip], calibration: Calibration) -> Held:
     pairs = [
         (
-            chance_at(getattr(calibration, label), confidence_of(row.heard, label)),
+            chance_at(getattr(calibration, label), confidences(row.heard)[label]),
             getattr(row.right, label),
         )
         for row in rows

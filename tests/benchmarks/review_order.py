@@ -66,7 +66,7 @@ def errors(right: LabelAgreement) -> int:
 
 def weakest(labels: Labels) -> float:
     """The chance that the least sure label is right."""
-    return min(confidences(labels))
+    return min(confidences(labels).values())
 
 
 def times_chance(clips: list[LookedAt], rank: Callable[[Labels], float], share: float) -> float:
