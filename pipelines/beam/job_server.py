@@ -17,7 +17,7 @@ from apache_beam.runners.portability.flink_runner import FlinkJarJobServer, Flin
 from pipelines.beam.options import Engine, option
 from pipelines.beam.quiet_import import PipelineOptions
 from pipelines.engine.child_process import die_with_parent, spawn
-from pipelines.errors import PipelineError
+from pipelines.errors import PipelineError, WrongArgument
 
 _STARTS_WITHIN_S: Final = 120.0
 _LOOK_EVERY_S: Final = 1.0
@@ -48,15 +48,7 @@ def _started(options: tuple[str, ...]) -> str:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     command, endpoint = _command(options, folder)
     log = folder / "log"
-    with log.open("wb") as out:
-        process = spawn(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
+    process = _spawned(command, log)
     atexit.register(process.kill)
     with grpc.insecure_channel(endpoint) as channel:
         ready = grpc.channel_ready_future(channel)
@@ -71,9 +63,32 @@ def _started(options: tuple[str, ...]) -> str:
         ready.cancel()
     process.kill()
     said = log.read_text(errors="replace").strip().rpartition("\n")[2]
-    raise PipelineError(
-        f"Beam's job server for Flink does not start ({said or 'it says nothing'}); it needs Java "
-        "11 or 17, or name one that runs by --beam job_endpoint=…"
+    raise _not_started(said or "it says nothing")
+
+
+def _spawned(command: list[str], log: Path) -> "subprocess.Popen[bytes]":
+    """The process of a job server that writes to a log.
+
+    Raises `PipelineError` where there is no Java.
+    """
+    try:
+        with log.open("wb") as out:
+            return spawn(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+    except OSError as error:
+        raise _not_started(f"{command[0]}: {error.strerror}") from error
+
+
+def _not_started(why: str) -> PipelineError:
+    return PipelineError(
+        f"Beam's job server for Flink does not start ({why}); it needs Java 11 or 17, or name one "
+        "that runs by --beam job_endpoint=…"
     )
 
 
@@ -82,6 +97,12 @@ def _command(options: tuple[str, ...], folder: Path) -> tuple[list[str], str]:
 
     Raises `PipelineError` where its program cannot be had.
     """
+    jar = option(Engine(options=options), "flink_job_server_jar")
+    if jar and "://" not in jar and not Path(jar).is_file():
+        raise WrongArgument(
+            f"--beam flink_job_server_jar={jar}: there is no such file; name the job server that "
+            "fits Beam and Flink, or leave it out, and it is downloaded"
+        )
     given = PipelineOptions(
         [*options, f"--job_port={_free_port()}", "--artifact_port=0", f"--artifacts_dir={folder}"],
         flink_master=FlinkRunner.add_http_scheme(option(Engine(options=options), "flink_master")),
