@@ -6,7 +6,7 @@ ENGINE ?= flink# or spark, prism
 AT_ONCE ?= 3# files of tests: those that wait for servers leave their core to others
 export OBBLIGATO_VENV := $(VENV)
 
-.PHONY: demo test nightly cluster setup
+.PHONY: demo test nightly cluster manifests setup
 
 demo: setup ## compose a dozen pieces, build a corpus from them, say how well each label was recovered
 	$(BIN)/obbligato demo --out $(OUT) --workers 2
@@ -25,6 +25,9 @@ nightly: test ## the long tests too, and what is known of holes in the packages
 
 cluster: demo ## the demo's music again through a real engine on this machine, in a network namespace
 	infra/cluster/run.sh $(ENGINE) $(BIN)/obbligato build $(OUT)/songs/songs.csv --out $(OUT)/$(ENGINE)
+
+manifests: setup ## Flink's manifests again, from infra/flink/description.toml
+	$(BIN)/python infra/flink/manifests.py
 
 setup:
 	@infra/setup.sh
