@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from flows.build.order import DIVIDING, STEPS
 from flows.errors import UsageError
 from pipelines.beam.options import LOCAL, Engine
 from pipelines.build import plans
-from pipelines.build.corrections import corrected_songs
+from pipelines.build.corrections import looked_up
 from pipelines.build.outputs import Job
 from pipelines.build.tables import MARKER
 from pipelines.engine import bucket
@@ -185,8 +186,11 @@ class StageWork:
 
     def jobs(self, names: Iterable[str]) -> list[Job]:
         """The jobs of units."""
-        may_be_corrected = bool(corrected_songs(self.store))
-        return [Job(self.store.url, name, self.recipe, may_be_corrected) for name in names]
+        return [self._of_any._replace(bucket=name) for name in names]
+
+    @cached_property
+    def _of_any(self) -> Job:
+        return looked_up(self.store, self.recipe)
 
     @property
     def is_local(self) -> bool:

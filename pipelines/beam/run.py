@@ -15,8 +15,7 @@ from pipelines.beam.left_job import end_left, noted
 from pipelines.beam.options import IN_MEMORY, Engine, option
 from pipelines.beam.quiet_import import PipelineOptions, beam
 from pipelines.beam.submitted import finish, resubmitted
-from pipelines.build.corrections import corrected_songs
-from pipelines.build.outputs import Job
+from pipelines.build.corrections import looked_up
 from pipelines.engine.pool import (
     BucketRun,
     balanced,
@@ -40,9 +39,8 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     """
 
     def __init__(self, chain: "_Chain") -> None:
-        self._stages, self._out, self._recipe = chain.stages, chain.store.url, chain.recipe
-        self._shown = chain.shown
-        self._may_be_corrected = bool(corrected_songs(chain.store))
+        self._stages, self._out, self._shown = chain.stages, chain.store.url, chain.shown
+        self._of_any = looked_up(chain.store, chain.recipe)
         self._holder_id = holder_id(chain.store)
         self._turn: Turn | None = None  # a worker's own
         self._signs: Signs | None = None  # likewise
@@ -53,7 +51,7 @@ class RunBucket(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             self._turn = Turn(Store(self._out), self._holder_id)
             self._signs = Signs(Store(self._out), self._shown)
         with self._signs.shown():
-            job = Job(self._out, bucket, self._recipe, self._may_be_corrected)
+            job = self._of_any._replace(bucket=bucket)
             rows = chained(self._stages, job, self._turn.check)
         yield from rows
 

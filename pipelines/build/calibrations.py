@@ -36,7 +36,9 @@ def check_calibration(store: Store, recipe: Recipe) -> None:
 def calibration_in_force(job: Job) -> Calibration | None:
     """The calibration that a build's recipe chooses, if it does."""
     name = job.recipe.review.calibration
-    return _read(job.store, name) if name else None
+    if job.calibration is not None or not name:
+        return job.calibration
+    return _read(job.store, name)
 
 
 def add_calibration(store: Store, name: str, calibration: Calibration) -> None:

@@ -16,6 +16,7 @@ from pipelines.labels.corrected import corrected, folded
 from pipelines.labels.refit import ReviewedClip, judged
 from pipelines.storage.store import Store, digest
 from schemas.labels import Annotation, Correction, Corrections
+from schemas.recipe import Recipe
 
 _SUFFIX = ".json"
 
@@ -49,6 +50,14 @@ def add_correction(store: Store, edit: Correction) -> None:
     song_id = edit.clip_key.partition("-")[0]
     edits = (*read_corrections(store, song_id), edit)
     store.write_sealed(corrections_file(song_id), Corrections(edits=edits).model_dump(mode="json"))
+
+
+def looked_up(store: Store, recipe: Recipe) -> Job:
+    """A job of no bucket yet that holds what is the same for all of them, for whoever shares out
+    work: whether anything was set right, and the calibration in force.
+    """
+    job = Job(store.url, "", recipe, may_be_corrected=bool(corrected_songs(store)))
+    return job._replace(calibration=calibration_in_force(job))
 
 
 def corrections_of(job: Job) -> dict[str, Correction]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pipelines.errors import Damaged
 from pipelines.storage.arrow import npy_bytes, read_table
 from pipelines.storage.store import FileWriter, Published, Store, parquet_bytes
+from schemas.calibration import Calibration
 from schemas.corpus import Dead
 from schemas.recipe import Recipe
 from schemas.record import Record
@@ -31,6 +32,8 @@ class Job(NamedTuple):
     # False where whoever shares out the work has found no corrections in the build: on an object
     # store each look for them costs a request
     may_be_corrected: bool = True
+    # the one that the recipe chooses, where whoever shares out the work has read it: likewise
+    calibration: Calibration | None = None
 
     @property
     def store(self) -> Store:

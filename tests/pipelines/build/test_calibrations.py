@@ -6,6 +6,8 @@ from typing import Any, Final
 import pytest
 
 from flows.build.order import order_of
+from flows.build.run_stage import run_stages
+from pipelines.beam.options import IN_MEMORY, LOCAL, Engine
 from pipelines.build.calibrations import (
     add_calibration,
     calibration_file,
@@ -15,11 +17,13 @@ from pipelines.build.calibrations import (
 from pipelines.build.corrections import add_correction, annotations_in_force, judged_clips
 from pipelines.build.outputs import Job
 from pipelines.build.plans import read_plan
-from pipelines.build.tables import ANNOTATIONS
+from pipelines.build.tables import ANNOTATIONS, MOVED_LABELS
 from pipelines.engine.stage import fingerprint
 from pipelines.errors import Damaged, WrongArgument
 from pipelines.labels.calibration import calibrated
 from pipelines.labels.edits import Confirmed, Corrector, KeyIs, correction
+from pipelines.stages.labels.filter import STAGE as FILTER
+from pipelines.stages.labels.move_labels import STAGE as MOVE_LABELS
 from pipelines.storage.store import Store
 from schemas.calibration import Calibration, Curve
 from schemas.labels import Origin
@@ -92,3 +96,34 @@ def test_a_calibration_that_is_missing_or_changed_is_named(built: Built, store: 
         check_calibration(store, chosen)
     [(name, wrong)] = damaged_calibrations(store)
     assert (name, "seal is broken" in wrong) == (file, True)
+
+
+@pytest.mark.parametrize(("runner", "reads"), [(LOCAL, 1), (IN_MEMORY, 2)])
+def test_a_chain_reads_the_chosen_calibration_once_for_all_its_buckets(
+    built: Built, store: Store, monkeypatch: pytest.MonkeyPatch, runner: str, reads: int
+) -> None:
+    """On an object store each read costs requests. Where Beam's workers take the buckets, whoever
+    shares them out has looked what is done, and reads it for the job.
+    """
+    add_calibration(store, NAME, MADE)
+    asked: list[str] = []
+    whole = Store.read_bytes
+
+    def noted(of: Store, name: str) -> bytes:
+        asked.append(name)
+        return whole(of, name)
+
+    monkeypatch.setattr(Store, "read_bytes", noted)
+    recipe = built.recipe.replaced(review=ReviewRecipe(calibration=NAME))
+    reports = run_stages(
+        [FILTER, MOVE_LABELS], store, recipe, Engine(runner=runner), "runs/once", lambda _: None
+    )
+    assert [(row.step, row.buckets, row.run) for row in reports] == [
+        ("filter", 3, 3),
+        ("move_labels", 3, 3),
+    ]
+    assert asked.count(calibration_file(NAME)) == reads
+    for job in jobs(store, recipe):
+        sure = {row.clip_key: row.labels.key.confidence for row in annotations_in_force(job)}
+        moved = {row.sample_key: row.labels.key.confidence for row in MOVED_LABELS.read(job)}
+        assert {clip: moved[f"{clip}-orig"] for clip in sure} == sure
