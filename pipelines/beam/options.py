@@ -1,6 +1,7 @@
 """Which engine runs the stages, checked before anything is submitted."""
 
 import argparse
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,7 @@ _DASK: Final = (
     "emits, all but the last branch); use slices instead: --slices N --dask ADDRESS"
 )
 _REMOTE: Final = ("FlinkRunner", "SparkRunner", "DataflowRunner", "PortableRunner", "PrismRunner")
+_NEAR: Final = 0.8  # of letters in common, from which on a name may be another misspelt
 _SECRET: Final = re.compile("secret|password|token|access_key")
 # options that --runner and --workers stand for
 _OURS: Final = ("runner", "direct_num_workers", "direct_running_mode")
@@ -42,7 +44,8 @@ _UNFIT: Final = {  # every stage is a batch pipeline that must have ended before
 _NEEDED: Final = {
     "PortableRunner": ("job_endpoint",),
     "FlinkRunner": ("flink_master",),
-    "DataflowRunner": ("project", "region", "temp_location"),
+    # workers have our packages from the image alone
+    "DataflowRunner": ("project", "region", "temp_location", "sdk_container_image"),
 }
 _FOREIGN: Final = {  # what says that another runner was meant
     "job_endpoint": ("PortableRunner", "FlinkRunner", "SparkRunner", "PrismRunner"),
@@ -135,6 +138,10 @@ def _check_elsewhere(engine: Engine, out: str) -> None:
         raise WrongArgument(
             f"{out} is a local folder, which Dataflow's workers cannot reach; name a gs:// URL"
         )
+    if engine.runner == "DataflowRunner":
+        from pipelines.beam.dataflow import check_dataflow
+
+        check_dataflow(engine)
 
 
 def _given(engine: Engine) -> dict[str, Any]:
@@ -163,7 +170,7 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
     parsers[0].exit_on_error = False
     try:
-        _, unknown = parsers[0].parse_known_args(list(engine.options))
+        parsed, unknown = parsers[0].parse_known_args(list(engine.options))
     except argparse.ArgumentError as error:
         raise WrongArgument(
             f"--beam {str(error.argument_name).lstrip('-')}: {error.message}"
@@ -175,9 +182,10 @@ def _check_names(engine: Engine, given: dict[str, Any]) -> None:
     names = [option.removeprefix("--").partition("=")[0] for option in unknown]
     wrong = [name for name in names if name not in allowed]
     if wrong:
+        near = difflib.get_close_matches(wrong[0], [*vars(parsed), *allowed], 1, _NEAR)
         raise WrongArgument(
-            f"--beam {wrong[0]} is not an option of Beam, "
-            f"nor of runner {engine.runner}; nothing was submitted"
+            f"--beam {wrong[0]} is not an option of Beam, nor of runner {engine.runner}"
+            f"{f' (did you mean {near[0]}?)' if near else ''}; nothing was submitted"
         )
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.beam import dataflow
+from pipelines.beam.options import check_engine, engine_of
 from tests.infra import manifests as m
 
 ROOT = m.INFRA.parent
@@ -132,12 +134,15 @@ def test_the_entrypoint_hands_beams_flags_to_boot_and_runs_anything_else(tmp_pat
     assert said("echo", "prefect worker start") == "prefect worker start"
 
 
+IMAGE = f"i/obbligato@sha256:{'0a' * 32}"
+
+
 def _dataflow(*args: str, **settings: str) -> subprocess.CompletedProcess[str]:
     good = {
-        "PROJECT": "p",
-        "REGION": "r",
-        "BUCKET": "gs://b",
-        "IMAGE": "i/obbligato:0.1.0",
+        "PROJECT": "project",
+        "REGION": "europe-west4",
+        "BUCKET": "gs://bucket",
+        "IMAGE": IMAGE,
         "DRY_RUN": "1",
     }
     return subprocess.run(
@@ -149,7 +154,9 @@ def _dataflow(*args: str, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_dataflow_options_are_ones_that_beam_knows() -> None:
+def test_dataflow_options_are_ones_that_beam_knows_and_its_validator_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from apache_beam.options.pipeline_options import (
         GoogleCloudOptions,
         PipelineOptions,
@@ -169,17 +176,28 @@ def test_dataflow_options_are_ones_that_beam_knows() -> None:
         option[2:].split("=")[0] for option in options
     } - {"no_use_public_ips"}
     assert parsed.view_as(WorkerOptions).use_public_ips is False
-    assert parsed.view_as(WorkerOptions).sdk_container_image == "i/obbligato:0.1.0"
+    assert parsed.view_as(WorkerOptions).sdk_container_image == IMAGE
     assert parsed.view_as(GoogleCloudOptions).service_account_email == "a"
+    monkeypatch.setattr(dataflow, "_clients_are_here", lambda: True)
+    check_engine(engine_of(1, "DataflowRunner", options), "gs://b/corpus")
 
 
-def test_dataflow_refuses_local_outputs_and_floating_images() -> None:
+def test_dataflow_refuses_local_outputs_and_images_by_tag() -> None:
     assert "--out must be a gs:// URL" in _dataflow("gs://b/music", "--out", "corpus").stderr
-    assert (
-        "IMAGE needs a fixed tag"
-        in _dataflow("gs://b/music", "--out", "gs://b/c", IMAGE="i/obbligato:latest").stderr
+    by_tag = _dataflow("gs://b/music", "--out", "gs://b/c", IMAGE="i/obbligato:0.1.0")
+    assert by_tag.stderr == (
+        "IMAGE must be named by its digest, NAME@sha256:…, not i/obbligato:0.1.0: `docker buildx "
+        "imagetools inspect i/obbligato:0.1.0` shows it\n"
     )
     assert _dataflow("gs://b/music", "--out", "gs://b/c", BUCKET="b").returncode == 2
+
+
+@pytest.mark.parametrize("name", ["PROJECT", "REGION", "BUCKET", "IMAGE"])
+def test_what_dataflow_needs_is_asked_for_by_its_name(name: str) -> None:
+    refused = _dataflow("gs://b/music", "--out", "gs://b/c", **{name: ""})
+    assert refused.returncode != 0
+    assert f": {name}: is to be " in refused.stderr
+    assert refused.stderr.count("\n") == 1
 
 
 def test_the_loopback_launcher_keeps_a_server_off_other_interfaces(tmp_path: Path) -> None:

@@ -8,12 +8,19 @@ import grpc
 import pytest
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
+from pipelines.beam import dataflow
 from pipelines.beam.failures import first_cause
 from pipelines.beam.options import Engine, check_engine, engine_of
 from pipelines.beam.run import arguments
 from pipelines.errors import PipelineError
 
-DATAFLOW = ("project=p", "region=r", "temp_location=gs://b/temp")
+IMAGE = f"europe-docker.pkg.dev/project/our/obbligato@sha256:{'0a' * 32}"
+DATAFLOW = (
+    "project=project",
+    "region=europe-west4",
+    "temp_location=gs://bucket/temp",
+    f"sdk_container_image={IMAGE}",
+)
 UNKNOWN = (
     "is unknown: expected local, FlinkRunner, SparkRunner, DataflowRunner, PortableRunner, "
     "PrismRunner, or a class by its dotted path"
@@ -102,13 +109,20 @@ def test_the_local_engine_is_not_beam_and_takes_none_of_its_options() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["colour=red", "direct_runner_bundle=2", "colour", "flink-master=a:1"]
+    ("written", "meant"),
+    [
+        ("colour=red", ""),
+        ("colour", ""),
+        ("direct_runner_bundle=2", " (did you mean direct_runner_bundle_repeat?)"),
+        ("flink-master=a:1", " (did you mean flink_master?)"),
+    ],
 )
-def test_an_option_that_nobody_knows_is_named(written: str) -> None:
+def test_an_option_that_nobody_knows_is_named_and_what_may_be_meant(
+    written: str, meant: str
+) -> None:
     name = written.partition("=")[0]
-    assert (
-        refusal("local", written)
-        == f"--beam {name} is not an option of Beam, nor of runner local; nothing was submitted"
+    assert refusal("local", written) == (
+        f"--beam {name} is not an option of Beam, nor of runner local{meant}; nothing was submitted"
     )
 
 
@@ -143,6 +157,13 @@ def test_secrets_are_refused_and_not_repeated(name: str) -> None:
     )
 
 
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's clients are installed, as far as anybody looks."""
+    monkeypatch.setattr(dataflow, "_clients_are_here", lambda: True)
+
+
+@pytest.mark.usefixtures("google")
 def test_flags_go_without_a_value() -> None:
     for flag in ("no_use_public_ips", "--no_use_public_ips"):
         accept("DataflowRunner", *DATAFLOW, flag, out="gs://b/corpus")
@@ -193,6 +214,7 @@ def test_asking_beam_for_help_does_not_end_the_program() -> None:
         ("DataflowRunner", (), "project"),
         ("DataflowRunner", DATAFLOW[:1], "region"),
         ("DataflowRunner", DATAFLOW[:2], "temp_location"),
+        ("DataflowRunner", DATAFLOW[:3], "sdk_container_image"),
         ("DataflowRunner", ("project=", *DATAFLOW[1:]), "project"),
     ],
 )
@@ -262,6 +284,60 @@ def test_memory_and_local_folders_are_refused_where_workers_cannot_reach_them() 
     assert refusal("DataflowRunner", *DATAFLOW) == message
     accept("local", out="memory://c")
     accept("FlinkRunner", "flink_master=a:1")  # a folder may be shared by all machines
+
+
+def on_dataflow(*options: str) -> str:
+    return refusal("DataflowRunner", *DATAFLOW, *options, out="gs://bucket/corpus")
+
+
+@pytest.mark.usefixtures("google")
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        (["project=1234"], "Invalid Project ID (1234). Please make sure you specified the Project "
+         "ID, not project number"),
+        (["temp_location=bucket/temp"],
+         "Invalid GCS path (bucket/temp), given for the option: temp_location"),
+        (["staging_location=gs://bucket"], "Invalid GCS path: 'gs://bucket' given for option: "
+         "staging_location. Did you mean: 'gs://bucket/ or gs://some_bucket/bucket'"),
+        (["num_workers=4", "max_num_workers=2", "job_name=Ours"],
+         "Invalid job_name (Ours); the name must consist of only the characters [-a-z0-9], "
+         "starting with a letter and ending with a letter or number; num_workers (4) cannot "
+         "exceed max_num_workers (2)"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_what_dataflow_would_refuse_is_told_in_beams_words(options: list[str], wrong: str) -> None:
+    assert on_dataflow(*options) == (
+        f"Dataflow would refuse these options of --beam: {wrong}; nothing was submitted"
+    )
+
+
+@pytest.mark.usefixtures("google")
+def test_an_image_is_named_by_its_digest_on_dataflow() -> None:
+    accept("DataflowRunner", *DATAFLOW, out="gs://bucket/corpus")
+    for image in ("localhost:5000/o:0.1.0", "localhost:5000/o", "localhost:5000/o@sha256:0a"):
+        tagged = image.removesuffix("@sha256:0a")
+        assert on_dataflow(f"sdk_container_image={image}") == (
+            f"--beam sdk_container_image={image} is not named by a digest, and a tag may be moved "
+            "while jobs run: name it localhost:5000/o@sha256:…, as `docker buildx imagetools "
+            f"inspect {tagged}` shows it"
+        )
+
+
+def test_without_googles_clients_options_are_checked_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dataflow, "_clients_are_here", lambda: False)
+    assert on_dataflow("project=1234").startswith("Dataflow would refuse these options")
+    assert on_dataflow("machine_tpye=n2-standard-4") == (
+        "--beam machine_tpye is not an option of Beam, nor of runner DataflowRunner (did you mean "
+        "machine_type?); nothing was submitted"
+    )
+    assert on_dataflow().startswith(
+        "Google's clients, by which runner DataflowRunner submits, are not installed; pip install "
+        "'apache-beam[gcp]==2."
+    )
 
 
 def test_workers_are_counted_on_this_machine_only() -> None:
