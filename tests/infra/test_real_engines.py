@@ -1,4 +1,5 @@
-"""Real engines on this machine, by infra/cluster/run.sh: the same bytes, and nothing left behind.
+"""Real engines on this machine, by infra/cluster/run.sh: the same bytes, nothing left behind, and
+no key in what was written.
 
 An engine that is not there is skipped: Prism wants its program on PATH, Flink and Spark their
 distributions and Beam's job servers by FLINK_HOME, FLINK_JOB_SERVER_JAR, SPARK_HOME and
@@ -18,6 +19,7 @@ import pytest
 from flows.build.recipe_files import recipe_toml
 from tests.support import building
 from tests.support.tone_corpus import PLAIN, Corpus
+from tests.support.written import telling, written_below
 
 pytestmark = pytest.mark.slow
 RUN: Final = building.ROOT / "infra/cluster/run.sh"
@@ -25,6 +27,10 @@ WANTED: Final = {
     "prism": (),
     "flink": ("FLINK_HOME", "FLINK_JOB_SERVER_JAR"),
     "spark": ("SPARK_HOME", "SPARK_JOB_SERVER_JAR"),
+}
+KEYS: Final = {  # which no log of an engine may show
+    "AWS_ACCESS_KEY_ID": "AKIAHUSH0THE0KEYS0ID",
+    "AWS_SECRET_ACCESS_KEY": "hushhushTheSecretKeyItself0123456789",
 }
 ENDS_WITHIN_S = 900  # a build that hangs is a failure
 
@@ -65,6 +71,7 @@ def test_an_engine_gives_the_bytes_of_a_local_build_and_leaves_nothing_behind(
             "LOGS": str(logs),
             "SLOTS": "1",
             "PYTHONPATH": str(building.ROOT),
+            **KEYS,
         },
         cwd=building.ROOT,
         capture_output=True,
@@ -74,6 +81,12 @@ def test_an_engine_gives_the_bytes_of_a_local_build_and_leaves_nothing_behind(
     )
     assert done.returncode == 0, done.stderr
     assert building.digests(out) == building.digests(tones.out)
+    written = {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
+    written |= written_below(logs, out)
+    assert str(logs / "pool.log") in telling(
+        written, "Starting worker"
+    )  # what is searched is there
+    assert telling(written, *KEYS.values()) == []
     assert [one for one in psutil.process_iter(["cmdline"]) if str(logs) in _words(one)] == []
 
 
