@@ -7,6 +7,7 @@ templates/. What is written is committed, so that `kubectl apply -f` needs nothi
 tests/infra makes it again and compares.
 """
 
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,7 @@ class Description(Record):
 
 
 def described() -> Description:
-    """What description.toml says. Raises pydantic's `ValidationError` naming what is wrong."""
+    """What description.toml says. Raises `ValueError` naming what is wrong."""
     return Description.model_validate(tomllib.loads((_HERE / "description.toml").read_text()))
 
 
@@ -111,5 +112,9 @@ def manifests(description: Description) -> Iterator[tuple[Path, str]]:
 
 
 if __name__ == "__main__":
-    for file, text in manifests(described()):
+    try:
+        files = dict(manifests(described()))
+    except ValueError as error:  # of TOML, or of what a name may hold
+        sys.exit(f"infra/flink/description.toml: {error}")
+    for file, text in files.items():
         file.write_text(text)
