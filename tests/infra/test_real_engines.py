@@ -19,7 +19,6 @@ import pytest
 from flows.build.recipe_files import recipe_toml
 from tests.support import building
 from tests.support.tone_corpus import PLAIN, Corpus
-from tests.support.written import telling, written_below
 
 pytestmark = pytest.mark.slow
 RUN: Final = building.ROOT / "infra/cluster/run.sh"
@@ -82,11 +81,11 @@ def test_an_engine_gives_the_bytes_of_a_local_build_and_leaves_nothing_behind(
     assert done.returncode == 0, done.stderr
     assert building.digests(out) == building.digests(tones.out)
     written = {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
-    written |= written_below(logs, out)
-    assert str(logs / "pool.log") in telling(
+    written |= building.written_below(logs, out)
+    assert str(logs / "pool.log") in building.telling(
         written, "Starting worker"
     )  # what is searched is there
-    assert telling(written, *KEYS.values()) == []
+    assert building.telling(written, *KEYS.values()) == []
     assert [one for one in psutil.process_iter(["cmdline"]) if str(logs) in _words(one)] == []
 
 

@@ -1,5 +1,5 @@
-"""Helpers of the build tests: digests of an output, and a build in a process of its own that can be
-killed.
+"""Helpers of the build tests: digests of an output, what else was written, and a build in a process
+of its own that can be killed.
 """
 
 import hashlib
@@ -30,6 +30,19 @@ def digests(out: Path) -> dict[str, str]:
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }
+
+
+def written_below(*folders: Path) -> dict[str, bytes]:
+    """The bytes of every file below some folders, by its path."""
+    files = (file for folder in folders for file in folder.rglob("*") if file.is_file())
+    return {str(file): file.read_bytes() for file in files}
+
+
+def telling(written: dict[str, bytes], *words: str) -> list[str]:
+    """Names of what holds one of some words."""
+    return sorted(
+        name for name, content in written.items() if any(word.encode() in content for word in words)
+    )
 
 
 def started(

@@ -17,10 +17,9 @@ import soundfile
 
 from flows.build.recipe_files import recipe_toml
 from pipelines.trust import trusted
-from tests.support.building import ROOT
+from tests.support.building import ROOT, telling, written_below
 from tests.support.servers import portable
 from tests.support.tone_corpus import PLAIN
-from tests.support.written import telling, written_below
 
 pytest_plugins = ["tests.support.servers.object_store"]
 pytestmark = pytest.mark.slow  # a whole build through servers
