@@ -106,7 +106,7 @@ def sampling_request(
         sampling = sampling_of(sampling, ways, ask)
     lines = (
         *piece.lines,
-        *unconditioned_notes(piece.controls.labels, config),
+        *unconditioned_notes(piece.controls.labels, config, generator.recipe.data),
         *untaken_notes(piece, config, ways),
         *way_lines(ways),
     )

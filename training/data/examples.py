@@ -23,6 +23,7 @@ from schemas.identity import keyed_rng
 from schemas.sample import Sample
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, Span
+from training.conditions.limits import TokenLimits
 from training.data.level_curves import LevelCurve, drawn_level_curve, louder
 from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
 from training.objectives.diffusion import DiffusionConfig
@@ -81,6 +82,7 @@ class ReadingRules(NamedTuple):
     level_curves: float = 0.0  # chance of a visit that is made louder and softer
     without: frozenset[str] = frozenset()  # keys of samples that are left out
     draws: int = 0  # uniform ones of each sample, beside those of its noise
+    limits: TokenLimits = TokenLimits()
 
     @property
     def learned_s(self) -> float:

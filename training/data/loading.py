@@ -98,8 +98,13 @@ class Samples(Dataset[TrainingExample | Unusable]):
         grid = FrameGrid(self._reading.frames, self._reading.facts.frames_per_s)
         keys = tuple(row.key for row in rows)
         prompts = tuple(row.prompt for row in rows)
-        beats = batched_beats([row.controls and row.controls.known_beats for row in rows])
-        chords = batched_chords([row.controls and row.controls.known_chords for row in rows])
+        limits = self._reading.limits
+        beats = batched_beats(
+            [row.controls and row.controls.known_beats for row in rows], limits.beats
+        )
+        chords = batched_chords(
+            [row.controls and row.controls.known_chords for row in rows], limits.chords
+        )
         seconds_B2 = torch.tensor([[row.start_s, row.song_s] for row in rows])
         sounds = torch.stack([self._padded(row.sound) for row in rows])
         frames_B = torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64)

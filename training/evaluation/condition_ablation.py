@@ -158,6 +158,7 @@ def _reading(generator: Generator, seed: int) -> ReadingRules:
         seed,
         rules.model.rows,
         rules.objective,
+        limits=rules.data.limits,
     )
 
 

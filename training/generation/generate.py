@@ -16,9 +16,10 @@ from pipelines.codecs.layout import for_files
 from pipelines.trust.trusted import check_trust
 from schemas.labels import Labels
 from training.conditions import Condition
-from training.conditions.beats import MAX_BEATS, batched_beats
-from training.conditions.chords import MAX_CHORDS, batched_chords
+from training.conditions.beats import batched_beats
+from training.conditions.chords import batched_chords
 from training.conditions.clip_controls import ClipControls
+from training.conditions.limits import most_within
 from training.conditions.rows import FrameGrid, batched_rows
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
@@ -28,7 +29,7 @@ from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.model_weights import check_shapes, fill_weights
 from training.run.parallel import autocast, device_of
-from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_names
+from training.run.recipe import DataRecipe, Precision, TrainRecipe, check_sampling, foreign_names
 from training.run.warm_start import played_model, played_weights
 from training.samplers.config import SamplingConfig
 from training.steering.steer import SteerPlan, steered_latents
@@ -53,22 +54,27 @@ class GenerationRequest(NamedTuple):
         return self.controls.labels.duration_s if self.piece_s is None else self.piece_s
 
 
-def unconditioned_notes(labels: Labels, config: NetConfig) -> tuple[str, ...]:
+def unconditioned_notes(labels: Labels, config: NetConfig, data: DataRecipe) -> tuple[str, ...]:
     """Notes on labels that a model is not conditioned on, because it takes them as tokens alone
-    and there are too many of them.
+    and there are too many of them in as much as it plays at once.
 
     >>> from training.munet.config import preset
     >>> from training.prompt_controls.resolve import resolve_controls
     >>> march = resolve_controls("A march at 120 BPM", duration_s=30)
-    >>> unconditioned_notes(march.labels, preset("base"))
-    ('of 60 beats the model takes the first 50: what comes after them is its own',)
+    >>> unconditioned_notes(march.labels, preset("base"), DataRecipe(seconds=30, beats=50))
+    ('of 60 beats in 30 s the model takes the first 50: what comes after them is its own',)
+    >>> unconditioned_notes(march.labels, preset("base"), DataRecipe(seconds=30))
+    ()
     """
+    window_s = min(labels.duration_s, data.seconds)
+    starts_s = tuple(one.start_s for one in labels.chords.segments)
     counts = (
-        (Condition.BEATS, len(labels.beats.times_s), MAX_BEATS),
-        (Condition.CHORDS, len(labels.chords.segments), MAX_CHORDS),
+        (Condition.BEATS, most_within(labels.beats.times_s, window_s), data.limits.beats),
+        (Condition.CHORDS, most_within(starts_s, window_s), data.limits.chords),
     )
     return tuple(
-        f"of {count} {what} the model takes the first {limit}: what comes after them is its own"
+        f"of {count} {what} in {window_s:g} s the model takes the first {limit}: what comes after "
+        "them is its own"
         for what, count, limit in counts
         if count > limit and what in config.controls and what not in config.rows
     )
@@ -192,8 +198,9 @@ class Generator(NamedTuple):
         config = self.recipe.model
         controls = [request.controls for request in requests]
         text = self.encoder.encode([request.prompt for request in requests])
-        beats = batched_beats([one.known_beats for one in controls])
-        chords = batched_chords([one.known_chords for one in controls])
+        limits = self.recipe.data.limits
+        beats = batched_beats([one.known_beats for one in controls], limits.beats)
+        chords = batched_chords([one.known_chords for one in controls], limits.chords)
         seconds_B2 = None
         if config.seconds:
             seconds_B2 = torch.tensor([[one.start_s, one.length_s] for one in requests])

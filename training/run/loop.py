@@ -139,6 +139,7 @@ class _TrainingRun(StepLoop[ReadyBatch]):
             level_curves=rules.data.level_curves,
             without=frozenset(rules.data.without),
             draws=DRAWS if rules.model.jumps else 0,
+            limits=rules.data.limits,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 

@@ -10,6 +10,7 @@ from pipelines.trust.trusted import named_model, named_plug_in
 from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
 from training.adapters.config import AdapterRecipe
+from training.conditions.limits import TokenLimits
 from training.data.prompts import PromptConfig
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
 from training.distillation.config import DistilRecipe
@@ -20,6 +21,7 @@ from training.objectives.diffusion import DiffusionConfig
 from training.objectives.flow import FlowConfig
 from training.samplers.config import OF_ALL_NETS, OF_DIFFUSION, SamplingConfig, check_sampler
 
+MOST_TOKENS: Final = 20_000  # of a clip of an hour, five a second and more
 _LEAST_UNTOLD: Final = 0.02  # of visits without any condition, for guidance to have learned them
 
 
@@ -110,6 +112,23 @@ class DataRecipe(SampleRecipe):
             "that are levels (mel), or audio."
         ),
     )
+    beats: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_TOKENS,
+        description=(
+            "Beats of a clip that are told as tokens, at most. None: 50, as Mustango has it for "
+            "10 s, and of longer clips as many a second. Frame rows tell all."
+        ),
+    )
+    chords: int | None = Field(
+        None, ge=1, le=MOST_TOKENS, description="And chords. None: 20, and as many a second."
+    )
+
+    @property
+    def limits(self) -> TokenLimits:
+        """Beats and chords that are told as tokens, at most."""
+        return TokenLimits.of(self.seconds, self.beats, self.chords)
 
 
 class CodecRecipe(Record):

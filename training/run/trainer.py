@@ -147,7 +147,9 @@ class Trainer(Learner[ReadyBatch]):
         text = self.states.encode(batch.prompts)
         conditions = batch.conditioning(text, with_seconds=self.recipe.model.seconds)
         conditions = moved(conditions, self.world.device)
-        return fixed_lengths(conditions) if self.recipe.run.compile else conditions
+        if not self.recipe.run.compile:
+            return conditions
+        return fixed_lengths(conditions, self.recipe.data.limits)
 
     def latents(self, batch: TrainingBatch) -> torch.Tensor:
         """Latents of a batch on the device."""
