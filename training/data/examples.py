@@ -26,6 +26,7 @@ from training.conditions.clip_controls import ClipControls, ControlCurves, Span
 from training.conditions.limits import TokenLimits
 from training.data.level_curves import LevelCurve, drawn_level_curve, louder
 from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
+from training.data.song_place import UNKNOWN_PLACE, SongPlace, place_in_song
 from training.objectives.diffusion import DiffusionConfig
 
 T = TypeVar("T")
@@ -42,8 +43,7 @@ class TrainingExample(NamedTuple):
     sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) or (2, S) at the codec's rate
     prompt: str  # empty: not known, or dropped
     controls: ClipControls | None  # none of a sample that cannot be used
-    start_s: float
-    song_s: float  # length of its source, or as much of it as is known
+    place: SongPlace  # in its source, or in as much of it as is known; unknown where dropped
     noise_CTF: torch.Tensor
     time: float  # how far on the way to noise, from 0 to 1
     draws: tuple[float, ...] = ()  # from 0 to 1, for what else is drawn of each
@@ -83,6 +83,7 @@ class ReadingRules(NamedTuple):
     without: frozenset[str] = frozenset()  # keys of samples that are left out
     draws: int = 0  # uniform ones of each sample, beside those of its noise
     limits: TokenLimits = TokenLimits()
+    drops_seconds: bool = False  # with all else; they are tokens then
 
     @property
     def learned_s(self) -> float:
@@ -208,14 +209,15 @@ def example_of(
     controls = window_controls(sample, window)._replace(known=visited.known)
     if curve is not None:
         sound, controls = louder(sound, controls, curve, reading.facts)
-    speed = sample.change.speed
+    place = place_in_song(sample, window)
+    if visited.untimed or (reading.drops_seconds and visited.is_untold):
+        place = UNKNOWN_PLACE
     return TrainingExample(
         key=sample.key,
         sound=sound,
         prompt=visited.prompt,
         controls=controls,
-        start_s=sample.start_s / speed + window.start_s,
-        song_s=(sample.song_s or sample.end_s) / speed,
+        place=place,
         noise_CTF=sampled_noise(reading, draw.rng),
         time=reading.objective.time_of(draw.level, reading.frames),
         draws=tuple(draw.rng.random(reading.draws).tolist()),

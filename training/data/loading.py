@@ -33,6 +33,7 @@ from training.data.examples import (
 )
 from training.data.index import CorpusIndex, Range, read_ranges
 from training.data.order import SampleOrder, SamplePosition
+from training.data.song_place import SongPlace
 from training.diffusion.model import Conditions
 
 
@@ -105,7 +106,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
         chords = batched_chords(
             [row.controls and row.controls.known_chords for row in rows], limits.chords
         )
-        seconds_B2 = torch.tensor([[row.start_s, row.song_s] for row in rows])
+        seconds_B2 = torch.tensor([row.place for row in rows])
         sounds = torch.stack([self._padded(row.sound) for row in rows])
         frames_B = torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64)
         noise_BCTF = torch.stack([row.noise_CTF for row in rows])
@@ -190,8 +191,7 @@ def _silent(one: Unusable, reading: ReadingRules) -> TrainingExample:
         sound=torch.zeros(0),
         prompt="",
         controls=None,
-        start_s=0.0,
-        song_s=0.0,
+        place=SongPlace(0.0, 0.0),
         noise_CTF=one.noise_CTF,
         time=reading.objective.time_of(0.0, reading.frames),
         draws=(0.0,) * reading.draws,

@@ -70,6 +70,14 @@ class PromptConfig(Record):
             "Mustango: 5 %."
         ),
     )
+    drop_seconds: _Chance = Field(
+        0.0,
+        description=(
+            "Chance, for itself, that a net that is told seconds is not. Where they are tokens "
+            "they are dropped with all else too, at `drop_all`, which Stable Audio does in a tenth "
+            "of visits."
+        ),
+    )
     drop_curves: _Chance = Field(
         0.5, description="Chance that dynamics, melody and onsets are dropped together."
     )
@@ -120,6 +128,12 @@ class Visit(NamedTuple):
     prompt: str
     dropped: frozenset[Condition]
     known: Known  # of the controls that are not known for all of the time
+    untimed: bool = False  # where in its song it is, and how long that is, is dropped
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether text and all controls are dropped."""
+        return len(self.dropped) == len(Condition)
 
 
 def visit(
@@ -146,17 +160,17 @@ def visit(
     dropped = dropped_conditions(rng_for("dropping"), rules)
     start_s, end_s = window or Span(0.0, sample.duration_s)
     known = known_spans(rng_for("spans"), end_s - start_s, dropped, rules)
+    untimed = bool(rules.drop_seconds) and rng_for("seconds").random() < rules.drop_seconds
     caption = sampled_caption(sample.captions, rng_for("caption"), rules)
     if caption is None or Condition.TEXT in dropped:
-        return Visit("", dropped, known)
+        return Visit("", dropped, known, untimed)
     left_out = {*unsaid, FactKind.TIMED_CHORDS} if start_s else set(unsaid)
     for condition, chance in zip(CONTROLS, rng_for("unsaid").random(len(CONTROLS)), strict=True):
         if condition in dropped and chance < rules.silent_drops:
             left_out |= _STATING.get(condition, set())
     sentences = without_facts(caption, left_out)
-    return Visit(
-        " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules)), dropped, known
-    )
+    prompt = " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules))
+    return Visit(prompt, dropped, known, untimed)
 
 
 def without_facts(caption: Caption, kinds: Collection[FactKind]) -> tuple[str, ...]:

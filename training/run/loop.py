@@ -140,6 +140,7 @@ class _TrainingRun(StepLoop[ReadyBatch]):
             without=frozenset(rules.data.without),
             draws=DRAWS if rules.model.jumps else 0,
             limits=rules.data.limits,
+            drops_seconds=rules.model.attends_to_seconds,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 

@@ -19,6 +19,7 @@ from training.nets import NetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.objectives.flow import FlowConfig
+from training.released.config import ReleasedConfig
 from training.samplers.config import OF_ALL_NETS, OF_DIFFUSION, SamplingConfig, check_sampler
 
 MOST_TOKENS: Final = 20_000  # of a clip of an hour, five a second and more
@@ -326,6 +327,10 @@ class TrainRecipe(LearningRecipe):
             raise SchemaError(
                 f"sampling.sampler={self.sampling.sampler} is for objective.kind=diffusion: with "
                 f"flow take {', '.join(one for one in OF_ALL_NETS if one not in OF_DIFFUSION)}"
+            )
+        if self.prompts.drop_seconds and isinstance(self.model, ReleasedConfig):
+            raise SchemaError(
+                "prompts.drop_seconds: a released transformer is told seconds in any case; leave 0"
             )
         self._check_sampling()
         if self.sampling.guidance != 1 and self._untold() < _LEAST_UNTOLD:

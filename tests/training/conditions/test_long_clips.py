@@ -36,7 +36,7 @@ LIMITS = DataRecipe(seconds=LONG_S).limits
 
 def test_the_clip_has_more_of_both_than_a_short_one_is_told() -> None:
     assert (BEATS, CHORDS) == (341, 171)
-    assert LIMITS == TokenLimits(464, 186)
+    assert TokenLimits(464, 186) == LIMITS
     assert DataRecipe().limits == DataRecipe(seconds=10.24).limits == (MAX_BEATS, MAX_CHORDS)
     assert DataRecipe(seconds=LONG_S, beats=50, chords=20).limits == (50, 20)
 
