@@ -84,11 +84,18 @@ class ReadingRules(NamedTuple):
     draws: int = 0  # uniform ones of each sample, beside those of its noise
     limits: TokenLimits = TokenLimits()
     drops_seconds: bool = False  # with all else; they are tokens then
+    # what is learned behind the end of shorter samples, (C, T, F); none: nothing is
+    silence_CTF: torch.Tensor | None = None
 
     @property
     def learned_s(self) -> float:
         """How much of a sample is learned."""
         return self.frames / self.facts.frames_per_s
+
+    def has_silence(self, window: Span) -> bool:
+        """Whether silence is learned behind a window."""
+        frames = (window.end_s - window.start_s) * self.facts.frames_per_s
+        return self.silence_CTF is not None and frames < self.frames - 0.5
 
 
 class NoiseDraw(NamedTuple):
@@ -209,7 +216,10 @@ def example_of(
     controls = window_controls(sample, window)._replace(known=visited.known)
     if curve is not None:
         sound, controls = louder(sound, controls, curve, reading.facts)
-    place = place_in_song(sample, window)
+    ends = reading.has_silence(window)
+    if ends:
+        controls = controls.until(window.end_s - window.start_s)
+    place = place_in_song(sample, window, ends=ends)
     if visited.untimed or (reading.drops_seconds and visited.is_untold):
         place = UNKNOWN_PLACE
     return TrainingExample(

@@ -131,10 +131,18 @@ class Samples(Dataset[TrainingExample | Unusable]):
         return _silent(one, self._reading) if isinstance(one, Unusable) else one
 
     def _padded(self, sound: torch.Tensor) -> torch.Tensor:
-        """A latent (C, T, F) or a wave (S,) or (2, S), silent where it is over."""
-        facts, frames = self._reading.facts, self._reading.frames
+        """A latent (C, T, F) or a wave (S,) or (2, S), silent where it is over: as zeros, which
+        nothing is learned of, or as the codec has it.
+        """
+        facts, frames, silence_CTF = (
+            self._reading.facts,
+            self._reading.frames,
+            self._reading.silence_CTF,
+        )
         if self._reading.reads_latents:
             latent_CTF = torch.zeros(facts.channels, frames, facts.bands)
+            if silence_CTF is not None:
+                latent_CTF = silence_CTF.clone()
             if sound.numel():
                 latent_CTF[:, : sound.shape[1]] = sound
             return latent_CTF
@@ -144,9 +152,13 @@ class Samples(Dataset[TrainingExample | Unusable]):
         return wave
 
     def _frames(self, sound: torch.Tensor) -> int:
-        """Latent frames that a sound has of its own; none where it is empty."""
+        """Latent frames that a sound has of its own, with silence that is learned; none where it
+        is empty.
+        """
         if not sound.numel():
             return 0
+        if self._reading.silence_CTF is not None:
+            return self._reading.frames
         return (
             sound.shape[1]
             if self._reading.reads_latents

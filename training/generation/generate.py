@@ -24,6 +24,7 @@ from training.conditions.rows import FrameGrid, batched_rows
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
+from training.metrics.length import heard_length_s
 from training.nets import NetConfig
 from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusSurvey
@@ -135,6 +136,11 @@ class Generator(NamedTuple):
         learned_s, longest_s = self.recipe.data.seconds, self.survey.longest_s
         return min(learned_s, longest_s) if longest_s else learned_s
 
+    @property
+    def window_s(self) -> float:
+        """How much is played at once at most; silence behind a piece where that was learned."""
+        return self.recipe.data.seconds if self.recipe.data.silence else self.seconds
+
     def play(
         self,
         requests: Sequence[GenerationRequest],
@@ -146,8 +152,9 @@ class Generator(NamedTuple):
         """Sounds of requests of one length, together, within [-1, 1], with the codec's rate and
         channels.
 
-        `plan` leads their latents to what it asks for. Same requests, seed and settings, same
-        sounds. Raises `TrainingError` for lengths that differ.
+        Where silence behind a piece was learned, a shorter one than what is played at once is as
+        long as it is heard. `plan` leads their latents to what it asks for. Same requests, seed and
+        settings, same sounds. Raises `TrainingError` for lengths that differ.
         """
         lengths_s = {request.controls.labels.duration_s for request in requests}
         if len(lengths_s) != 1:
@@ -155,12 +162,22 @@ class Generator(NamedTuple):
                 f"sounds of one call must be of one length, not {sorted(lengths_s)} s"
             )
         check_sampling(self.recipe, sampling or self.recipe.sampling)
-        facts = self.codec.facts
-        samples = round(lengths_s.pop() * facts.rate_hz)
-        latents_BCTF = self.latents(
-            requests, facts.frames(samples), seed=seed, sampling=sampling, plan=plan
-        )
-        return [wave[:samples] for wave in self.decoded(latents_BCTF)]
+        facts, length_s = self.codec.facts, lengths_s.pop()
+        samples = round(length_s * facts.rate_hz)
+        frames = facts.frames(samples)
+        whole = facts.frames(round(self.window_s * facts.rate_hz))
+        ends = self.recipe.data.silence and frames < whole
+        if ends:
+            requests = [one._replace(controls=one.controls.until(length_s)) for one in requests]
+            frames = whole
+        latents_BCTF = self.latents(requests, frames, seed=seed, sampling=sampling, plan=plan)
+        waves = self.decoded(latents_BCTF)
+        if not ends:
+            return [wave[:samples] for wave in waves]
+        return [
+            wave[: round(heard_length_s(wave, facts.rate_hz) * facts.rate_hz) or samples]
+            for wave in waves
+        ]
 
     def latents(
         self,

@@ -14,6 +14,7 @@ from training.data.index import CorpusIndex
 from training.data.level_curves import check_level_curves
 from training.data.loading import Samples
 from training.data.order import SampleOrder
+from training.data.silence import silent_latent
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.distillation.config import DRAWS, JumpStarts
 from training.errors import TrainingError
@@ -119,7 +120,7 @@ class _TrainingRun(StepLoop[ReadyBatch]):
     def _samples(
         self, trainer: Trainer, corpora: list[CorpusIndex], *, full_conditioning: bool
     ) -> Samples:
-        rules = self.recipe
+        rules, frames = self.recipe, trainer.shape[1]
         weights = () if full_conditioning else rules.data.weights
         order = SampleOrder(
             [len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed
@@ -127,7 +128,7 @@ class _TrainingRun(StepLoop[ReadyBatch]):
         reading = ReadingRules(
             facts=trainer.codec.facts,
             reads_latents=self.survey.latents,
-            frames=trainer.shape[1],
+            frames=frames,
             objective=JumpStarts(rules.objective, rules.distil.at_ends)
             if rules.model.jumps
             else rules.objective,
@@ -141,6 +142,7 @@ class _TrainingRun(StepLoop[ReadyBatch]):
             draws=DRAWS if rules.model.jumps else 0,
             limits=rules.data.limits,
             drops_seconds=rules.model.attends_to_seconds,
+            silence_CTF=silent_latent(trainer.codec, frames) if rules.data.silence else None,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 

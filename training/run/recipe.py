@@ -126,6 +126,15 @@ class DataRecipe(SampleRecipe):
         None, ge=1, le=MOST_TOKENS, description="And chords. None: 20, and as many a second."
     )
 
+    silence: bool = Field(
+        False,
+        description=(
+            "Learn that it is silent behind the end of shorter samples, as Stable Audio does, so "
+            "that a piece may be asked for that is shorter than `seconds`. Takes a model that is "
+            "told seconds, to which such a sample is the end of its song. Else padding is left out."
+        ),
+    )
+
     @property
     def limits(self) -> TokenLimits:
         """Beats and chords that are told as tokens, at most."""
@@ -331,6 +340,10 @@ class TrainRecipe(LearningRecipe):
         if self.prompts.drop_seconds and isinstance(self.model, ReleasedConfig):
             raise SchemaError(
                 "prompts.drop_seconds: a released transformer is told seconds in any case; leave 0"
+            )
+        if self.data.silence and not self.model.seconds:
+            raise SchemaError(
+                "data.silence: nothing tells this model when music ends: set model.seconds=true"
             )
         self._check_sampling()
         if self.sampling.guidance != 1 and self._untold() < _LEAST_UNTOLD:
