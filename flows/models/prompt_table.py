@@ -26,7 +26,7 @@ from training.timed_controls.steer_options import STEER_NAMES, SteerOptions
 
 MANIFEST: Final = "prompts.csv"
 MOST_ROWS: Final = 10_000
-_MANIFEST_COLUMNS: Final = ("file", "caption", "bpm", "key", "chords", "meter")
+_MANIFEST_COLUMNS: Final = ("file", "caption", "seconds", "bpm", "key", "chords", "meter")
 _SECTION: Final = ("section", "sections")
 _ALIASES: Final = {"tempo": "bpm", "time_signature": "meter", "beats_per_bar": "meter"}
 _KNOWN: Final = frozenset(
@@ -231,6 +231,7 @@ def _asked_cells(one: RowJob) -> dict[str, str]:
     has_key = (options.key or options.sections) and not piece.controls.keys
     return {
         "caption": piece.prompt,
+        "seconds": f"{one.job.request.labels.duration_s:g}",
         "bpm": f"{sure.bpm:g}" if has_tempo and sure.bpm else "",
         "key": sure.key.name if has_key and sure.key else "",
         "chords": " ".join(_asked_chords(sure.chords, options, one.files)),

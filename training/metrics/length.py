@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pipelines.audio.decode import Wave
+from schemas.record import Record
 
 _FRAME_S: Final = 0.05
 _BELOW_DB: Final = -40.0  # under the loudest frame: what is left then is no music's
@@ -44,29 +45,29 @@ class AskedLength(NamedTuple):
     heard_s: float
 
 
-class LengthFigures(NamedTuple):
+class LengthReport(Record):
     """Asked against heard length over clips."""
 
     clips: int
     median_error_s: float  # of heard minus asked, without its sign
     near: float  # share of clips within half a second
-    longer: float  # share that sound longer than that
+    longer: float  # share that sound longer than that; of others, shorter
 
 
-def length_figures(lengths: Sequence[AskedLength]) -> LengthFigures | None:
+def length_report(lengths: Sequence[AskedLength]) -> LengthReport | None:
     """How near heard lengths are to asked ones; none where none was asked.
 
     >>> asked = [AskedLength(12, 12.1), AskedLength(30, 29.8), AskedLength(6, 9.0)]
-    >>> found = length_figures(asked)
-    >>> round(found.median_error_s, 3), round(found.near, 3), round(found.longer, 3)
-    (0.2, 0.667, 0.333)
+    >>> found = length_report(asked)
+    >>> found.median_error_s, found.near, found.longer
+    (0.2, 0.6667, 0.3333)
     """
     if not lengths:
         return None
     errors_s = np.array([one.heard_s - one.asked_s for one in lengths])
-    return LengthFigures(
-        len(lengths),
-        float(np.median(np.abs(errors_s))),
-        float(np.mean(np.abs(errors_s) <= _NEAR_S)),
-        float(np.mean(errors_s > _NEAR_S)),
+    return LengthReport(
+        clips=len(lengths),
+        median_error_s=round(float(np.median(np.abs(errors_s))), 3),
+        near=round(float(np.mean(np.abs(errors_s) <= _NEAR_S)), 4),
+        longer=round(float(np.mean(errors_s > _NEAR_S)), 4),
     )

@@ -21,7 +21,7 @@ from training.data.order import SampleOrder
 from training.data.prompts import PromptConfig
 from training.data.silence import silent_latent
 from training.generation.generate import GenerationRequest, Generator
-from training.metrics.length import AskedLength, heard_length_s, length_figures
+from training.metrics.length import AskedLength, heard_length_s, length_report
 from training.run.loop import train
 
 MEL = open_codec("mel")
@@ -124,10 +124,10 @@ def test_length_is_heard_by_energy_in_stereo_too() -> None:
     assert heard_length_s(faint, 8000) == heard_length_s(np.zeros(0, np.float32), 8000) == 0.0
     fades = noise[:, 0] * np.geomspace(1, 1e-4, 16_000).astype(np.float32)
     assert heard_length_s(fades, 8000) == pytest.approx(1.05, abs=0.1)  # -40 dB half-way
-    assert length_figures([]) is None
-    found = length_figures([AskedLength(10, 7), AskedLength(10, 10.5), AskedLength(10, 20)])
+    assert length_report([]) is None
+    found = length_report([AskedLength(10, 7), AskedLength(10, 10.5), AskedLength(10, 20)])
     assert found is not None
-    assert (found.median_error_s, round(found.near, 3), round(found.longer, 3)) == (3, 0.333, 0.333)
+    assert (found.median_error_s, found.near, found.longer) == (3, 0.3333, 0.3333)
 
 
 def test_controls_end_with_the_piece() -> None:
