@@ -45,7 +45,7 @@ class TrainingExample(NamedTuple):
     controls: ClipControls | None  # none of a sample that cannot be used
     place: SongPlace  # in its source, or in as much of it as is known; unknown where dropped
     noise_CTF: torch.Tensor
-    time: float  # how far on the way to noise, from 0 to 1
+    level: float  # from 0 to 1: which of the learned times, in latents of whatever length
     draws: tuple[float, ...] = ()  # from 0 to 1, for what else is drawn of each
 
 
@@ -86,6 +86,7 @@ class ReadingRules(NamedTuple):
     drops_seconds: bool = False  # with all else; they are tokens then
     # what is learned behind the end of shorter samples, (C, T, F); none: nothing is
     silence_CTF: torch.Tensor | None = None
+    buckets: tuple[int, ...] = ()  # frames that batches of shorter samples are padded to
 
     @property
     def learned_s(self) -> float:
@@ -229,7 +230,7 @@ def example_of(
         controls=controls,
         place=place,
         noise_CTF=sampled_noise(reading, draw.rng),
-        time=reading.objective.time_of(draw.level, reading.frames),
+        level=draw.level,
         draws=tuple(draw.rng.random(reading.draws).tolist()),
     )
 

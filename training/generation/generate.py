@@ -28,9 +28,10 @@ from training.metrics.length import heard_length_s
 from training.nets import NetConfig
 from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusSurvey
+from training.run.data_recipe import DataRecipe
 from training.run.model_weights import check_shapes, fill_weights
 from training.run.parallel import autocast, device_of
-from training.run.recipe import DataRecipe, Precision, TrainRecipe, check_sampling, foreign_names
+from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_names
 from training.run.warm_start import played_model, played_weights
 from training.samplers.config import SamplingConfig
 from training.steering.steer import SteerPlan, steered_latents

@@ -9,9 +9,9 @@ from training.errors import TrainingError
 from training.munet.config import Preset, preset
 from training.objectives.diffusion import DiffusionConfig
 from training.objectives.flow import FlowConfig
+from training.run.data_recipe import DataRecipe
 from training.run.recipe import (
     CodecRecipe,
-    DataRecipe,
     Decay,
     OptimRecipe,
     Precision,

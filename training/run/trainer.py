@@ -78,11 +78,12 @@ class Trainer(Learner[ReadyBatch]):
     def shape(self) -> tuple[int, int, int]:
         """Channels, frames and bands of a latent."""
         facts = self.codec.facts
-        return (
-            facts.channels,
-            facts.frames(round(self.recipe.data.seconds * facts.rate_hz)),
-            facts.bands,
-        )
+        return facts.channels, self.frames_of(self.recipe.data.seconds), facts.bands
+
+    def frames_of(self, seconds: float) -> int:
+        """Latent frames of so many seconds."""
+        facts = self.codec.facts
+        return facts.frames(round(seconds * facts.rate_hz))
 
     def _summed(
         self, batches: Sequence[ReadyBatch], losses: Sequence[torch.Tensor], *, stopping: bool

@@ -25,7 +25,7 @@ from training.metrics.timeline_figures import (
 )
 from training.metrics.timing import timing_of
 from training.prompt_controls.resolve import resolve_controls
-from training.run.recipe import DataRecipe
+from training.run.data_recipe import DataRecipe
 
 LONG_S = 95.0
 # 215 BPM, the fastest that is annotated, and a chord each second beat
