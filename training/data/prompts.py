@@ -6,7 +6,7 @@ after any interruption.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -16,10 +16,12 @@ from schemas.caption import Caption, CaptionKind
 from schemas.errors import SchemaError
 from schemas.fact import FactKind
 from schemas.identity import keyed_rng
+from schemas.recipe import CaptionRecipe
 from schemas.record import Confidence, Record
 from schemas.sample import Sample
 from training.conditions import CONTROLS, CURVES, Condition
 from training.conditions.clip_controls import Known, Span
+from training.data.metadata_prompts import metadata_prompt
 
 _Chance = Confidence
 _LABELS: Final = (CaptionKind.LABEL, CaptionKind.TAGS)
@@ -40,6 +42,17 @@ class PromptConfig(Record):
             "Chance of a pseudo-label, each sentence and chunk of tags alike, where a sample has "
             "other captions too. Noise2Music has nothing else."
         ),
+    )
+    metadata: _Chance = Field(
+        0.0,
+        description=(
+            "Chance of a prompt that is composed anew, of instruments, moods and genres of the "
+            "source's metadata, where it names any. Stable Audio has nothing else."
+        ),
+    )
+    metadata_columns: dict[str, str] = Field(
+        CaptionRecipe().metadata_columns,
+        description="What those are made of: our name = the source's column, as in `caption`.",
     )
     masking: float = Field(
         0.1,
@@ -161,16 +174,34 @@ def visit(
     start_s, end_s = window or Span(0.0, sample.duration_s)
     known = known_spans(rng_for("spans"), end_s - start_s, dropped, rules)
     untimed = bool(rules.drop_seconds) and rng_for("seconds").random() < rules.drop_seconds
-    caption = sampled_caption(sample.captions, rng_for("caption"), rules)
-    if caption is None or Condition.TEXT in dropped:
+    if Condition.TEXT in dropped:
         return Visit("", dropped, known, untimed)
     left_out = {*unsaid, FactKind.TIMED_CHORDS} if start_s else set(unsaid)
     for condition, chance in zip(CONTROLS, rng_for("unsaid").random(len(CONTROLS)), strict=True):
         if condition in dropped and chance < rules.silent_drops:
             left_out |= _STATING.get(condition, set())
+    caption = composed_anew(sample, rng_for, rules, left_out)
+    caption = caption or sampled_caption(sample.captions, rng_for("caption"), rules)
+    if caption is None:
+        return Visit("", dropped, known, untimed)
     sentences = without_facts(caption, left_out)
     prompt = " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules))
     return Visit(prompt, dropped, known, untimed)
+
+
+def composed_anew(
+    sample: Sample,
+    rng_for: Callable[[str], np.random.Generator],
+    config: PromptConfig,
+    unsaid: Collection[FactKind],
+) -> Caption | None:
+    """A prompt of the source's metadata, by the chance that there is for it."""
+    if not config.metadata:
+        return None
+    rng = rng_for("metadata")
+    if rng.random() >= config.metadata:
+        return None
+    return metadata_prompt(sample, tuple(sorted(config.metadata_columns.items())), rng, unsaid)
 
 
 def without_facts(caption: Caption, kinds: Collection[FactKind]) -> tuple[str, ...]:
