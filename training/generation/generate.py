@@ -153,9 +153,9 @@ class Generator(NamedTuple):
         """Sounds of requests of one length, together, within [-1, 1], with the codec's rate and
         channels.
 
-        Where silence behind a piece was learned, a shorter one than what is played at once is as
-        long as it is heard. `plan` leads their latents to what it asks for. Same requests, seed and
-        settings, same sounds. Raises `TrainingError` for lengths that differ.
+        Where silence behind a piece was learned, a whole window is played, and one that is the end
+        of its piece is as long as it is heard. `plan` leads their latents to what it asks for. Same
+        requests, seed and settings, same sounds. Raises `TrainingError` for lengths that differ.
         """
         lengths_s = {request.controls.labels.duration_s for request in requests}
         if len(lengths_s) != 1:
@@ -166,19 +166,25 @@ class Generator(NamedTuple):
         facts, length_s = self.codec.facts, lengths_s.pop()
         samples = round(length_s * facts.rate_hz)
         frames = facts.frames(samples)
-        whole = facts.frames(round(self.window_s * facts.rate_hz))
-        ends = self.recipe.data.silence and frames < whole
-        if ends:
+        if self.recipe.data.silence:
+            frames = max(frames, facts.frames(round(self.window_s * facts.rate_hz)))
             requests = [one._replace(controls=one.controls.until(length_s)) for one in requests]
-            frames = whole
         latents_BCTF = self.latents(requests, frames, seed=seed, sampling=sampling, plan=plan)
-        waves = self.decoded(latents_BCTF)
-        if not ends:
-            return [wave[:samples] for wave in waves]
         return [
-            wave[: round(heard_length_s(wave, facts.rate_hz) * facts.rate_hz) or samples]
-            for wave in waves
+            self._ended(wave, one, samples)
+            for wave, one in zip(self.decoded(latents_BCTF), requests, strict=True)
         ]
+
+    def _ended(self, wave: Wave, request: GenerationRequest, samples: int) -> Wave:
+        """A played window up to where it is to end; to where it is heard, if silence was learned
+        behind it and its piece ends with it.
+        """
+        end_s = request.start_s + request.controls.labels.duration_s
+        rate_hz = self.codec.facts.rate_hz
+        is_longer = len(wave) - samples >= self.codec.facts.samples_per_frame
+        if not (self.recipe.data.silence and is_longer and end_s >= request.length_s):
+            return wave[:samples]
+        return wave[: round(heard_length_s(wave, rate_hz) * rate_hz) or samples]
 
     def latents(
         self,

@@ -186,10 +186,10 @@ class _TrainingRun(StepLoop[ReadyBatch]):
 
 
 def _start_line(start: RunStart, recipe: TrainRecipe, world: World) -> str:
-    samples = sum(len(corpus) for corpus in start.corpora)
+    data, samples = recipe.data, sum(len(corpus) for corpus in start.corpora)
     what = "latents" if start.survey.latents else "audio, encoded as it is read"
     return (
         f"{samples} samples of {len(start.corpora)} corpora ({what}) · {recipe.run.steps} steps "
-        f"of {recipe.data.batch} samples, {recipe.run.steps * recipe.data.batch / samples:.3g} "
-        f"epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
+        f"of {data.batch} samples of {data.seconds:g} s, "
+        f"{recipe.run.steps * data.batch / samples:.3g} epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
     )

@@ -107,13 +107,15 @@ def test_a_shorter_piece_is_played_in_a_whole_window_and_is_as_long_as_it_is_hea
     [wave] = generator.play([GenerationRequest("0", "A flute.", controls, 6.0, 7.25)])
     assert asked[0].shape[2] == FRAMES
     assert len(wave) == round(1.3 * rate_hz)
-    rows_BTR, seconds_B2 = told
+    rows_BTR, seconds_B2, *_ = told
     assert rows_BTR is not None
     assert rows_BTR.shape == (1, FRAMES, row_width(CONTROLS))
     assert rows_BTR[0, :10].any(dim=1).all()
     assert not rows_BTR[0, 10:].any()
     assert seconds_B2 is not None
     assert seconds_B2.tolist() == [[6.0, 7.25]]
+    [middle] = generator.play([GenerationRequest("0", "A flute.", controls, 6.0, 20.0)])
+    assert len(middle) == round(1.25 * rate_hz)  # its piece goes on: it is cut
 
 
 def test_length_is_heard_by_energy_in_stereo_too() -> None:
