@@ -191,5 +191,6 @@ def _start_line(start: RunStart, recipe: TrainRecipe, world: World) -> str:
     return (
         f"{samples} samples of {len(start.corpora)} corpora ({what}) · {recipe.run.steps} steps "
         f"of {data.batch} samples of {data.seconds:g} s, "
-        f"{recipe.run.steps * data.batch / samples:.3g} epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
+        f"{recipe.run.steps * data.batch / samples:.3g} epochs · "
+        f"{world.ranks} × {world.device.type}, {recipe.run.precision}"
     )
