@@ -68,7 +68,7 @@ class ClipControls(NamedTuple):
         (Span(start_s=0.0, end_s=4.0),)
         """
         always = (Span(0.0, end_s),)
-        known = {
+        known: dict[Condition, tuple[Span, ...]] = {
             condition: tuple(
                 Span(one.start_s, min(one.end_s, end_s))
                 for one in self.known.get(condition, always)
