@@ -65,7 +65,7 @@ def ready_recipes() -> dict[str, str]:
     """Recipes that come with Obbligato, by name, each with its first line.
 
     >>> list(ready_recipes())
-    ['attm', 'fmacaps', 'musicbench', 'noise2music']
+    ['attm', 'fmacaps', 'musicbench', 'noise2music', 'stable']
     """
     found = sorted(
         (file for file in _READY.iterdir() if file.name.endswith(".toml")),

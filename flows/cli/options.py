@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from schemas.dataset import Dataset
     from schemas.record import Record
 
+R = TypeVar("R", bound="Record")
 KNOB = "One knob of the recipe, as section.key=value. Repeatable."
 # here, too: a shell does not wait for torch
-PRESETS: Final = ("tiny", "tiny-munet", "small", "small-dit", "base", "n2m")
+PRESETS: Final = ("tiny", "tiny-munet", "small", "small-dit", "base", "n2m", "stable")
 A_RUN: Final = "the folder of a training run, or one of its checkpoints"
 _SHARDS = "Builds, folders of shards, globs or URLs to learn from."
 
@@ -190,7 +191,7 @@ Preset = Annotated[
         help=(
             "tiny (a CPU, minutes; where none is named) and small-dit (one GPU) are transformers, "
             "tiny-munet and small the UNets beside them; base (Mustango's), n2m (base, trained as "
-            "Noise2Music)."
+            "Noise2Music), stable (95 s of stereo, after Stable Audio)."
         ),
         autocompletion=lambda: list(PRESETS),
     ),
@@ -266,3 +267,20 @@ def with_columns(settings: list[str] | None, columns: list[str] | None) -> list[
         raise UsageError("--map expects ours=theirs, such as --map uri=ytid")
     mapped = ", ".join(f'"{ours}" = "{theirs}"' for ours, _, theirs in pairs)
     return [*(settings or []), *([f"ingest.column_map={{{mapped}}}"] if mapped else [])]
+
+
+def print_recipe(recipe: "Record", as_json: bool) -> None:
+    """Print a recipe as TOML with a comment per knob, or as JSON."""
+    from flows.build.recipe_files import recipe_toml
+
+    typer.echo(recipe.model_dump_json() if as_json else recipe_toml(recipe, comments=True))
+
+
+def laid_over(ready: R, shards: list[str] | None, settings: list[str] | None, command: str) -> R:
+    """A ready recipe with the shards and knobs of the command line."""
+    from flows.build.recipe_files import validated_as, with_settings
+
+    values = with_settings(ready.model_dump(mode="json"), settings or [])
+    if shards:
+        values["data"]["shards"] = shards
+    return validated_as(type(ready), values, f"`obbligato {command} --print` prints every knob")

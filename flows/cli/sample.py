@@ -56,6 +56,8 @@ def sample(
     iterations: asks.Iterations = None,
     predictors: asks.Predicted = None,
     seconds: asks.Seconds = None,
+    start: asks.Start = None,
+    total: asks.Total = None,
     count: asks.Count = 1,
     seed: asks.Seed = 0,
     guidance: asks.Guidance = None,
@@ -86,6 +88,7 @@ def sample(
     from training.errors import TrainingError
     from training.generation.generate import Generator
     from training.timed_controls.options import ControlOptions
+    from training.timed_controls.place import PiecePlace
     from training.timed_controls.steer_options import steer_options
 
     try:
@@ -111,6 +114,7 @@ def sample(
         SamplerOptions(guidance, steps, sampler, gamma),
         Predictors.of(predictors) if predictors else None,
         steer,
+        place=PiecePlace(start, total),
     )
     output = _PieceOutput(out, audio_format, batch, count, heard, as_json)
     if table is None:

@@ -204,6 +204,23 @@ Seconds = Annotated[
         rich_help_panel=_ASKED,
     ),
 ]
+Start = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Where in a whole the piece begins, for a model that is told so. Without, at 0 s.",
+        rich_help_panel=_ASKED,
+    ),
+]
+Total = Annotated[
+    float | None,
+    typer.Option(
+        min=0.5,
+        help="How long that whole is: --start 170 --total 200 asks for an ending. Without, it ends "
+        "with the piece.",
+        rich_help_panel=_ASKED,
+    ),
+]
 Count = Annotated[
     int, typer.Option(min=1, help="How many different pieces.", rich_help_panel=_PLAYED)
 ]

@@ -1,8 +1,7 @@
 """`obbligato train`, `train codec`, `train predictors`: models from shards."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -16,20 +15,20 @@ from flows.cli.options import (
     Processes,
     Settings,
     TrainShards,
+    laid_over,
     line_reporter,
     print_json,
+    print_recipe,
     required,
     written,
 )
+from flows.cli.train_codec import train_codec
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
     from typer._click.shell_completion import CompletionItem
 
     from flows.models.training_run import TrainingOutcome
-    from schemas.record import Record
-
-R = TypeVar("R", bound="Record")
 
 # what is trained where no other name is given; never typed: `train model` learns from a folder of
 # that name
@@ -157,7 +156,7 @@ def train(
         else None,
     )
     if printed:
-        _print_recipe(request.recipe, as_json)
+        print_recipe(request.recipe, as_json)
         return
     required(out, "checkpoints and the log")
     outcome = run_training(request, line_reporter(as_json))
@@ -183,125 +182,7 @@ def _print_outcome(outcome: "TrainingOutcome") -> None:
         )
 
 
-def _print_recipe(recipe: "Record", as_json: bool) -> None:
-    from flows.build.recipe_files import recipe_toml
-
-    typer.echo(recipe.model_dump_json() if as_json else recipe_toml(recipe, comments=True))
-
-
-class CodecKind(StrEnum):
-    """Codecs of one's own."""
-
-    VAE = "vae"
-    WAVE = "wave"
-
-
-@app.command("codec")
-def train_codec(
-    shards: TrainShards = None,
-    out: Annotated[Path | None, written("Folder of the codec.")] = None,
-    kind: Annotated[
-        CodecKind,
-        typer.Option(
-            help=(
-                "vae: of spectrograms, played by Griffin-Lim; minutes on a CPU. wave: of waves, "
-                "mono or stereo; again, it goes on from its last checkpoint."
-            )
-        ),
-    ] = CodecKind.VAE,
-    preset: Annotated[
-        str, typer.Option(help="Of wave: tiny (16 kHz mono, a CPU) or stereo (44.1 kHz, GPUs).")
-    ] = "",
-    settings: Settings = None,
-    printed: Print = False,
-    as_json: Json = False,
-) -> None:
-    """Train an autoencoder on shards: the codec `vae` or `wave`, for latents of one's own.
-
-    Knobs of vae are vae.steps and others; `--kind wave --print` prints those of wave.
-    """
-    if kind is CodecKind.WAVE:
-        _train_wave(shards, out, preset or "tiny", settings, printed=printed, as_json=as_json)
-        return
-    if preset or printed:
-        raise UsageError(
-            "--preset and --print are of --kind wave: a vae has knobs alone, such as vae.steps"
-        )
-    _train_vae(shards, out, settings, as_json=as_json)
-
-
-def _train_vae(
-    shards: list[str] | None,
-    out: Path | None,
-    settings: list[str] | None,
-    *,
-    as_json: bool,
-) -> None:
-    from flows.build.recipe_files import validated_as, with_settings
-    from flows.screens.program import command_name
-    from training.codec.autoencoder import AutoencoderRecipe, train_autoencoder
-
-    values = with_settings({"vae": {}}, settings or [])
-    recipe = validated_as(
-        AutoencoderRecipe, values["vae"], f"knobs are {', '.join(AutoencoderRecipe.model_fields)}"
-    )
-    if shards is None or len(shards) != 1:
-        raise UsageError("a vae learns from one build or folder of shards: name one")
-    made = train_autoencoder(shards[0], _codec_folder(out), recipe, line_reporter(as_json))
-    if as_json:
-        typer.echo(made.model_dump_json())
-        return
-    typer.echo(
-        f"mean error {made.error:.3f} of the spectrogram's spread; latents times {made.scale:.3f}"
-    )
-    typer.echo(f"encode with it:  {command_name()} encode BUILD --codec vae --weights {out}")
-
-
-def _train_wave(
-    shards: list[str] | None,
-    out: Path | None,
-    preset: str,
-    settings: list[str] | None,
-    *,
-    printed: bool,
-    as_json: bool,
-) -> None:
-    from flows.launchers.job import REQUEUE
-    from flows.screens.program import command_name
-    from training.codec.wave_recipe import ready_wave
-    from training.codec.wave_training import train_wave_codec
-    from training.run.parallel import is_first_process
-
-    recipe = _laid_over(ready_wave(preset), shards, settings, "train codec --kind wave")
-    if printed:
-        _print_recipe(recipe, as_json)
-        return
-    made = train_wave_codec(recipe, _codec_folder(out), line_reporter(as_json))
-    if not is_first_process():  # another one says it
-        pass
-    elif as_json:
-        typer.echo(made.model_dump_json())
-    elif made.stopped:
-        typer.echo(f"stopped at step {made.step}: {made.checkpoint}; the same command goes on")
-    else:
-        typer.echo(f"done at step {made.step}: {made.checkpoint}")
-        typer.echo(f"encode with it:  {command_name()} encode BUILD --codec wave --weights {out}")
-    if made.stopped:
-        raise typer.Exit(REQUEUE)
-
-
-def _laid_over(ready: R, shards: list[str] | None, settings: list[str] | None, command: str) -> R:
-    """A ready recipe with the shards and knobs of the command line."""
-    from flows.build.recipe_files import validated_as, with_settings
-
-    values = with_settings(ready.model_dump(mode="json"), settings or [])
-    if shards:
-        values["data"]["shards"] = shards
-    return validated_as(type(ready), values, f"`obbligato {command} --print` prints every knob")
-
-
-def _codec_folder(out: Path | None) -> Path:
-    return Path(required(str(out or ""), "the codec"))
+app.command("codec")(train_codec)
 
 
 @app.command("predictors")
@@ -319,9 +200,9 @@ def train_predictors(
     from training.control_predictors.learning import learn
     from training.control_predictors.recipe import PredictorRecipe
 
-    chosen = _laid_over(PredictorRecipe(), shards, settings, "train predictors")
+    chosen = laid_over(PredictorRecipe(), shards, settings, "train predictors")
     if printed:
-        _print_recipe(chosen, as_json)
+        print_recipe(chosen, as_json)
         return
     made = learn(chosen, required(out, "predictors"), line_reporter(as_json))
     if as_json:

@@ -15,9 +15,15 @@ from flows.launchers.job import REQUEUE, STOPPED, ReportLine
 
 
 def train_job(
-    shards: Sequence[str], out: str, preset: str, settings: Sequence[str], launching: Launching
+    shards: Sequence[str],
+    out: str,
+    preset: str,
+    settings: Sequence[str],
+    launching: Launching,
+    command: Sequence[str] = ("train",),
 ) -> TrainJob:
-    """The job of a training run. Paths hold in any working folder.
+    """The job of a training run, of a model or of what `command` names. Paths hold in any working
+    folder.
 
     >>> train_job(["s3://b/corpus"], "/data/m", "tiny", ["run.steps=8"], Launching()).arguments
     ('train', 's3://b/corpus', '--out', '/data/m', '--preset', 'tiny', '--set', 'run.steps=8')
@@ -26,7 +32,7 @@ def train_job(
     addresses = [absolute(shard) for shard in shards]
     options = [part for setting in settings for part in ("--set", setting)]
     named = ("--preset", preset) if preset else ()
-    return launching.job(("train", *addresses, "--out", out, *named, *options), out)
+    return launching.job((*command, *addresses, "--out", out, *named, *options), out)
 
 
 def launching_of(launcher: str, processes: int, nodes: int, settings: Sequence[str]) -> Launching:

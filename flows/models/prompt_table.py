@@ -21,15 +21,19 @@ from training.prompt_controls.chart import read_chart
 from training.timed_controls.files import AllowedFiles, number_of, shown
 from training.timed_controls.options import CONTROL_NAMES, ControlOptions
 from training.timed_controls.parts import read_parts
+from training.timed_controls.place import PiecePlace
 from training.timed_controls.steer_options import STEER_NAMES, SteerOptions
 
 MANIFEST: Final = "prompts.csv"
 MOST_ROWS: Final = 10_000
-_MANIFEST_COLUMNS: Final = ("file", "caption", "bpm", "key", "chords", "meter")
+_MANIFEST_COLUMNS: Final = ("file", "caption", "seconds", "bpm", "key", "chords", "meter")
 _SECTION: Final = ("section", "sections")
 _ALIASES: Final = {"tempo": "bpm", "time_signature": "meter", "beats_per_bar": "meter"}
 _KNOWN: Final = frozenset(
-    (*CONTROL_NAMES, *STEER_NAMES, *_SECTION, *_ALIASES, *CAPTION, "seconds", "seed")
+    (
+        *(*CONTROL_NAMES, *STEER_NAMES, *_SECTION, *_ALIASES, *CAPTION),
+        *("seconds", "seed", "start", "total"),
+    )
 )
 # columns of manifests that say nothing of what is to be played
 _BESIDE: Final = frozenset(("file", "file_name", "filename", "audio", "path", "location", "uri"))
@@ -45,6 +49,7 @@ class PromptRow(NamedTuple):
     seconds: float | None
     seed: int | None
     steer: SteerOptions
+    place: PiecePlace
 
 
 class UnreadPrompt(NamedTuple):
@@ -113,6 +118,7 @@ def _read_row(number: int, row: Mapping[str, Any]) -> PromptRow | UnreadPrompt:
             _seconds(cells),
             _seed(cells.get("seed")),
             SteerOptions.of_cells(cells),
+            PiecePlace.of_cells(cells),
         )
     except (TrainingError, PipelineError) as error:
         return UnreadPrompt(number, str(error))
@@ -198,7 +204,7 @@ def _row_request(
         return UnreadPrompt(row.number, "has no caption: write one, or sections")
     try:
         request = asking.request_of_row(
-            row.caption, options, row.seconds or asking.seconds, seed, files, steer
+            row.caption, options, row.seconds or asking.seconds, seed, files, steer, row.place
         )
     except (TrainingError, PipelineError, SchemaError) as error:
         return UnreadPrompt(row.number, str(error))
@@ -225,6 +231,7 @@ def _asked_cells(one: RowJob) -> dict[str, str]:
     has_key = (options.key or options.sections) and not piece.controls.keys
     return {
         "caption": piece.prompt,
+        "seconds": f"{one.job.request.labels.duration_s:g}",
         "bpm": f"{sure.bpm:g}" if has_tempo and sure.bpm else "",
         "key": sure.key.name if has_key and sure.key else "",
         "chords": " ".join(_asked_chords(sure.chords, options, one.files)),

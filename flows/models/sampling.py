@@ -27,6 +27,7 @@ from training.samplers.config import SamplingConfig
 from training.timed_controls.asked import AskedPiece, Filling
 from training.timed_controls.files import HERE, AllowedFiles
 from training.timed_controls.options import ControlOptions
+from training.timed_controls.place import ANYWHERE, PiecePlace
 from training.timed_controls.sections import last_end_s
 from training.timed_controls.steer_options import SteerOptions
 
@@ -51,10 +52,14 @@ class SamplingRequest(NamedTuple):
     labels: Labels  # of what will be heard: of a loop without its beginning once more
     # what is asked beside controls; none where the model plays it at once, as it is told
     ask: SteerAsk | None = None
+    place: PiecePlace = ANYWHERE
 
     def numbered(self, key: str) -> GenerationRequest:
         """The piece under a key, on which its noise depends."""
-        return GenerationRequest(key, self.piece.prompt, self.piece.controls)
+        start_s, total_s = self.place.start_s or 0.0, self.place.total_s
+        if total_s is None:
+            total_s = start_s + self.piece.controls.labels.duration_s
+        return GenerationRequest(key, self.piece.prompt, self.piece.controls, start_s, total_s)
 
 
 def sampling_request(
@@ -69,6 +74,7 @@ def sampling_request(
     files: AllowedFiles = HERE,
     steer: SteerOptions | None = None,
     recipe: Recipe | None = None,
+    place: PiecePlace = ANYWHERE,
 ) -> SamplingRequest:
     """A request of a model.
 
@@ -106,15 +112,16 @@ def sampling_request(
         sampling = sampling_of(sampling, ways, ask)
     lines = (
         *piece.lines,
-        *unconditioned_notes(piece.controls.labels, config),
+        *unconditioned_notes(piece.controls.labels, config, generator.recipe.data),
         *untaken_notes(piece, config, ways),
+        *_place_notes(place.checked(), config),
         *way_lines(ways),
     )
     labels = piece.controls.labels
     needs = needs_steering(ask, ways, labels.duration_s, generator)
     again_s = return_frames(generator) / generator.codec.facts.frames_per_s if ask.loop else 0.0
     heard = cut(labels, labels.duration_s - again_s)
-    return SamplingRequest(piece, sampling, lines, heard, ask if needs else None)
+    return SamplingRequest(piece, sampling, lines, heard, ask if needs else None, place)
 
 
 class Asking(NamedTuple):
@@ -128,6 +135,7 @@ class Asking(NamedTuple):
     predictors: Predictors | None
     steer: SteerOptions = SteerOptions()
     recipe: Recipe | None = None  # who hears recordings
+    place: PiecePlace = ANYWHERE
 
     def request(self, caption: str) -> SamplingRequest:
         """What is asked for with a caption.
@@ -144,6 +152,7 @@ class Asking(NamedTuple):
         seed: int,
         files: AllowedFiles,
         steer: SteerOptions | None = None,
+        place: PiecePlace = ANYWHERE,
     ) -> SamplingRequest:
         """What is asked for with options in place of these."""
         return sampling_request(
@@ -157,7 +166,18 @@ class Asking(NamedTuple):
             files=files,
             steer=steer or self.steer,
             recipe=self.recipe,
+            place=place.over(self.place),
         )
+
+
+def _place_notes(place: PiecePlace, config: NetConfig) -> tuple[str, ...]:
+    """A note where a place is asked of a model that is told none."""
+    if not place.is_said or config.seconds:
+        return ()
+    return (
+        "note: this model is not told where in a whole a piece lies (model.seconds): --start and "
+        "--total change nothing",
+    )
 
 
 def untaken_notes(piece: AskedPiece, config: NetConfig, ways: Ways = ALL_TOLD) -> tuple[str, ...]:

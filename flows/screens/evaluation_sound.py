@@ -9,6 +9,7 @@ from training.evaluation.report import EvaluationReport, SpaceFigures
 from training.evaluation.scorers import Better
 from training.evaluation.scorers.opened import ScorerFigure, ScorerReport
 from training.evaluation.sound_report import SoundReport
+from training.metrics.length import LengthReport
 from training.metrics.level import LevelReport, MeanLevel
 from training.metrics.summary import Figure
 from training.metrics.tagging import CONCEPTS_BY_CHANCE
@@ -19,6 +20,8 @@ def sound_lines(report: EvaluationReport) -> Iterator[str]:
     yield from _space_lines(report.space)
     if report.sound.level:
         yield _level_line(report.sound.level)
+    if report.sound.length:
+        yield _length_line(report.sound.length)
     for scorer in report.sound.scorers:
         yield from _scorer_lines(scorer)
     for judge in report.judges:
@@ -63,6 +66,15 @@ def _level_line(level: LevelReport) -> str:
     return (
         f"level {_spread(level.made)}, of the reference {_spread(level.reference)}; spectrum in "
         f"octaves {level.spectrum_db:.1f} dB apart, its shape {level.shape_db:.1f} dB"
+    )
+
+
+def _length_line(length: LengthReport) -> str:
+    """How near clips are to the length that was asked, and to which side others are off."""
+    return (
+        f"length {length.median_error_s:.2f} s from the asked one (median of "
+        f"{counted(length.clips, 'clip')}), {length.near:.0%} within half a second, "
+        f"{length.longer:.0%} longer"
     )
 
 

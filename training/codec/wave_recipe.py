@@ -8,12 +8,12 @@ from pipelines.codecs.wave_shape import Bottleneck, KlBottleneck, WaveShape
 from schemas.errors import SchemaError
 from schemas.record import Record
 from training.errors import TrainingError
+from training.run.data_recipe import SampleRecipe
 from training.run.recipe import (
     Decay,
     LearningRecipe,
     OptimRecipe,
     Precision,
-    SampleRecipe,
     StepsRecipe,
 )
 

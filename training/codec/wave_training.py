@@ -78,6 +78,17 @@ def train_wave_codec(recipe: WaveRecipe, out: Path, report: ReportLine = print) 
     )
 
 
+def wave_trained(out: Path, *, stopped: bool) -> WaveTrained:
+    """How a training ended that others did: from its folder.
+
+    Raises `TrainingError` where it holds no whole checkpoint.
+    """
+    found = find_checkpoint(str(out))
+    return WaveTrained(
+        step=found.state().step, stopped=stopped, checkpoint=found.place, folder=str(out)
+    )
+
+
 class _WaveRun(StepLoop[ReadyWaves]):
     """One process's part of a run."""
 

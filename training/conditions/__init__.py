@@ -33,6 +33,13 @@ class ChordRoots(StrEnum):
     TABLE = "table"
 
 
+class SecondsAs(StrEnum):
+    """How a net is told where in its piece a clip begins, and how long the piece is."""
+
+    ADDED = "added"  # to how far the latent is on the way to noise
+    TOKENS = "tokens"  # behind the text
+
+
 CONTROLS: Final = tuple(condition for condition in Condition if condition is not Condition.TEXT)
 # measured on the sound: what is asked for by a curve, or not at all
 CURVES: Final = (Condition.DYNAMICS, Condition.MELODY, Condition.ONSETS)

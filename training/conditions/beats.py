@@ -12,10 +12,9 @@ from torch.nn.functional import one_hot
 
 from schemas.labels import Beats
 from training.conditions.embeddings import BASE, TIME_UNIT_S, MusicPositionalEncoding
+from training.conditions.limits import MAX_BEATS
 from training.conditions.tokens import Tokens, joined_rows, padded_length
 
-# of a clip, as published: 10 s at 215 BPM, the fastest that is annotated, have 36
-MAX_BEATS: Final = 50
 MAX_NUMBER: Final = 12  # a bar of 12/8 counted in eighths; numbers above share the last index
 _NULL: Final = 0  # in the place of a beat's number: no beats are known, or they were dropped
 

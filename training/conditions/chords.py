@@ -22,9 +22,9 @@ from training.conditions.embeddings import (
     FundamentalMusicEmbedding,
     MusicPositionalEncoding,
 )
+from training.conditions.limits import MAX_CHORDS
 from training.conditions.tokens import Tokens, joined_rows, padded_length
 
-MAX_CHORDS: Final = 20  # of a clip, as published: two a second for 10 s
 QUALITIES: Final = tuple(ChordQuality)
 # a segment that says N: no chord sounds, which is something known
 NO_CHORD_QUALITY: Final = len(QUALITIES)

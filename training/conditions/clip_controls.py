@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from schemas.controls import CONTROL_RATE_HZ
 from schemas.labels import Beats, Chords, Labels
 from schemas.pitch import Key
-from training.conditions import Condition
+from training.conditions import CONTROLS, Condition
 
 
 class Span(NamedTuple):
@@ -58,6 +58,25 @@ class ClipControls(NamedTuple):
     def without(self, conditions: Collection[Condition]) -> "ClipControls":
         """The same with some controls never known."""
         return self._replace(known={**self.known, **dict.fromkeys(conditions, ())})
+
+    def until(self, end_s: float) -> "ClipControls":
+        """The same, of which nothing is known from a time on.
+
+        >>> from training.prompt_controls.resolve import resolve_controls
+        >>> whole = ClipControls(resolve_controls("", duration_s=8).labels)
+        >>> whole.without([Condition.KEY]).until(4.0).known[Condition.BEATS]
+        (Span(start_s=0.0, end_s=4.0),)
+        """
+        always = (Span(0.0, end_s),)
+        known: dict[Condition, tuple[Span, ...]] = {
+            condition: tuple(
+                Span(one.start_s, min(one.end_s, end_s))
+                for one in self.known.get(condition, always)
+                if one.start_s < end_s
+            )
+            for condition in CONTROLS
+        }
+        return self._replace(known=known)
 
     def is_known(self, condition: Condition) -> bool:
         """Whether a control is known at any time."""

@@ -19,7 +19,7 @@ from training.errors import TrainingError
 # The base of Vaswani et al. 2017. The published code of Mustango leaves the base at 1, where all
 # frequencies are 1 and the vector says no more than one sine and one cosine do.
 BASE: Final = 10_000.0
-_SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
+SECONDS_WIDTH: Final = 128  # of each encoded number of seconds
 _TOLD: Final = 100.0  # guidance in hundredths, which sinusoids of steps tell apart
 TIME_UNIT_S: Final = 0.04  # a latent frame of AudioLDM's autoencoder: four mel frames of 10 ms
 
@@ -140,6 +140,22 @@ class JumpEmbedding(nn.Module):
         return out_BD
 
 
+class KnownSeconds(NamedTuple):
+    """Start of a clip and length of its piece, zeros where they are not known."""
+
+    seconds_B2: torch.Tensor
+    known_B1: torch.Tensor
+
+
+def known_seconds(seconds_B2: torch.Tensor) -> KnownSeconds:
+    """Seconds, and whether they are known: a sample's are not where they are NaN.
+
+    >>> known_seconds(torch.tensor([[3.0, 30.0], [torch.nan, torch.nan]])).known_B1.tolist()
+    [[True], [False]]
+    """
+    return KnownSeconds(seconds_B2.nan_to_num(), ~seconds_B2[:, :1].isnan())
+
+
 class TimeEmbedding(nn.Module):
     """How far a latent is on the way to noise, where in its song it lies, and of a student its
     jump, as one vector.
@@ -153,7 +169,7 @@ class TimeEmbedding(nn.Module):
         self.encoded = encoded
         self.first = nn.Linear(encoded, width)
         self.second = nn.Linear(width, width)
-        self.seconds = nn.Linear(2 * _SECONDS_WIDTH, width) if with_seconds else None
+        self.seconds = nn.Linear(2 * SECONDS_WIDTH, width) if with_seconds else None
         if self.seconds is not None:  # begins as nothing, as the controls do
             nn.init.zeros_(self.seconds.weight)
             nn.init.zeros_(self.seconds.bias)
@@ -166,7 +182,7 @@ class TimeEmbedding(nn.Module):
         jump: Jump | None = None,
     ) -> torch.Tensor:
         """Steps of a diffusion, or times in thousandths, and seconds (start of the clip, length of
-        the song) where known, to (B, D).
+        the song) where known (else none, or NaN), to (B, D).
         """
         weights = self.first.weight.dtype
         time_BD: torch.Tensor = self.second(
@@ -176,10 +192,11 @@ class TimeEmbedding(nn.Module):
             time_BD = time_BD + self.jump(steps_B, jump)
         if self.seconds is None or seconds_B2 is None:
             return time_BD
+        found = known_seconds(seconds_B2)
         position_BD: torch.Tensor = self.seconds(
-            sinusoids(seconds_B2, _SECONDS_WIDTH).flatten(1).to(weights)
+            sinusoids(found.seconds_B2, SECONDS_WIDTH).flatten(1).to(weights)
         )
-        return time_BD + position_BD
+        return time_BD + torch.where(found.known_B1, position_BD, 0)
 
 
 class RowMixer(nn.Module):

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
 from schemas.record import Record
-from training.conditions import CONTROLS, ChordRoots, Condition
+from training.conditions import CONTROLS, ChordRoots, Condition, SecondsAs
 from training.conditions.embeddings import BASE, TIME_UNIT_S, Jump
 from training.conditions.tokens import Context
 from training.errors import TrainingError
@@ -81,6 +81,14 @@ class NetShape(Record):
             "(arXiv 2402.04825) is; Mustango not."
         ),
     )
+    seconds_as: SecondsAs = Field(
+        SecondsAs.ADDED,
+        description=(
+            "How it is told that: added to how far it is on the way to noise, or as two tokens "
+            "behind the text, as Stable Audio has it. Tokens are dropped where all else is, so "
+            "that guidance leads to them too."
+        ),
+    )
     jumps: bool = Field(
         False,
         description=(
@@ -94,6 +102,16 @@ class NetShape(Record):
         _check_controls("controls", self.controls, TOKENS)
         _check_controls("rows", self.rows, CONTROLS)
         return self
+
+    @property
+    def adds_seconds(self) -> bool:
+        """Whether the net itself takes seconds."""
+        return self.seconds and self.seconds_as is SecondsAs.ADDED
+
+    @property
+    def attends_to_seconds(self) -> bool:
+        """Whether seconds are tokens behind the text."""
+        return self.seconds and self.seconds_as is SecondsAs.TOKENS
 
     def blind(self) -> Self:
         """The control-blind twin: the same net without tokens and frame rows."""
@@ -145,8 +163,10 @@ def check_inputs(
             f"no tokens for {', '.join(missing)}; "
             "a net that is to do without is made from config.blind()"
         )
-    if seconds_B2 is not None and not shape.seconds:
-        raise TrainingError("this net takes no seconds: its configuration has seconds=False")
+    if seconds_B2 is not None and not shape.adds_seconds:
+        raise TrainingError(
+            "this net takes no seconds: its configuration has seconds=False, or they are tokens"
+        )
     if (jump is not None) != shape.jumps:
         raise TrainingError(
             "this net is told of jumps, and was told of none: it is a student"

@@ -13,7 +13,7 @@ from training.conditions import Condition
 
 # Lengths are rounded up to whole eights: fused attention in bf16 wants masks so aligned, and a
 # compiled net meets few different lengths.
-_LENGTH_STEP: Final = 8
+LENGTH_STEP: Final = 8
 
 
 class Tokens(NamedTuple):
@@ -39,7 +39,7 @@ def padded_length(lengths: Sequence[int]) -> int:
     >>> padded_length([3, 17]), padded_length([0])
     (24, 8)
     """
-    return max(_LENGTH_STEP, -(-max(lengths, default=0) // _LENGTH_STEP) * _LENGTH_STEP)
+    return max(LENGTH_STEP, -(-max(lengths, default=0) // LENGTH_STEP) * LENGTH_STEP)
 
 
 def joined_rows(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -23,8 +23,10 @@ from schemas.identity import keyed_rng
 from schemas.sample import Sample
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, Span
+from training.conditions.limits import TokenLimits
 from training.data.level_curves import LevelCurve, drawn_level_curve, louder
 from training.data.prompts import FULL_CONDITIONING, PromptConfig, visit
+from training.data.song_place import UNKNOWN_PLACE, SongPlace, place_in_song
 from training.objectives.diffusion import DiffusionConfig
 
 T = TypeVar("T")
@@ -41,10 +43,9 @@ class TrainingExample(NamedTuple):
     sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) or (2, S) at the codec's rate
     prompt: str  # empty: not known, or dropped
     controls: ClipControls | None  # none of a sample that cannot be used
-    start_s: float
-    song_s: float  # length of its source, or as much of it as is known
+    place: SongPlace  # in its source, or in as much of it as is known; unknown where dropped
     noise_CTF: torch.Tensor
-    time: float  # how far on the way to noise, from 0 to 1
+    level: float  # from 0 to 1: which of the learned times, in latents of whatever length
     draws: tuple[float, ...] = ()  # from 0 to 1, for what else is drawn of each
 
 
@@ -81,11 +82,21 @@ class ReadingRules(NamedTuple):
     level_curves: float = 0.0  # chance of a visit that is made louder and softer
     without: frozenset[str] = frozenset()  # keys of samples that are left out
     draws: int = 0  # uniform ones of each sample, beside those of its noise
+    limits: TokenLimits = TokenLimits()
+    drops_seconds: bool = False  # with all else; they are tokens then
+    # what is learned behind the end of shorter samples, (C, T, F); none: nothing is
+    silence_CTF: torch.Tensor | None = None
+    buckets: tuple[int, ...] = ()  # frames that batches of shorter samples are padded to
 
     @property
     def learned_s(self) -> float:
         """How much of a sample is learned."""
         return self.frames / self.facts.frames_per_s
+
+    def has_silence(self, window: Span) -> bool:
+        """Whether silence is learned behind a window."""
+        frames = (window.end_s - window.start_s) * self.facts.frames_per_s
+        return self.silence_CTF is not None and frames < self.frames - 0.5
 
 
 class NoiseDraw(NamedTuple):
@@ -206,16 +217,20 @@ def example_of(
     controls = window_controls(sample, window)._replace(known=visited.known)
     if curve is not None:
         sound, controls = louder(sound, controls, curve, reading.facts)
-    speed = sample.change.speed
+    ends = reading.has_silence(window)
+    if ends:
+        controls = controls.until(window.end_s - window.start_s)
+    place = place_in_song(sample, window, ends=ends)
+    if visited.untimed or (reading.drops_seconds and visited.is_untold):
+        place = UNKNOWN_PLACE
     return TrainingExample(
         key=sample.key,
         sound=sound,
         prompt=visited.prompt,
         controls=controls,
-        start_s=sample.start_s / speed + window.start_s,
-        song_s=(sample.song_s or sample.end_s) / speed,
+        place=place,
         noise_CTF=sampled_noise(reading, draw.rng),
-        time=reading.objective.time_of(draw.level, reading.frames),
+        level=draw.level,
         draws=tuple(draw.rng.random(reading.draws).tolist()),
     )
 

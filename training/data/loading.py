@@ -22,6 +22,7 @@ from training.conditions.beats import BeatBatch, batched_beats
 from training.conditions.chords import ChordBatch, batched_chords
 from training.conditions.rows import FrameGrid, batched_rows
 from training.conditions.tokens import Tokens
+from training.data.buckets import bucket_of
 from training.data.examples import (
     NoiseDraw,
     ReadingRules,
@@ -32,7 +33,8 @@ from training.data.examples import (
     sampled_noise,
 )
 from training.data.index import CorpusIndex, Range, read_ranges
-from training.data.order import SampleOrder, SamplePosition
+from training.data.order import PositionOrder, SamplePosition
+from training.data.song_place import SongPlace
 from training.diffusion.model import Conditions
 
 
@@ -67,7 +69,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
     def __init__(
         self,
         corpora: Sequence[CorpusIndex],
-        order: SampleOrder,
+        order: PositionOrder,
         reading: ReadingRules,
         *,
         full_conditioning: bool = False,
@@ -93,18 +95,28 @@ class Samples(Dataset[TrainingExample | Unusable]):
         ]
 
     def collated(self, examples: Sequence[TrainingExample | Unusable]) -> TrainingBatch:
-        """Examples as a batch, sounds padded to the length that is learned."""
+        """Examples as a batch, sounds padded to the length that is learned, or that of a bucket."""
         rows = [self._usable(one) for one in examples]
-        grid = FrameGrid(self._reading.frames, self._reading.facts.frames_per_s)
+        own = [self._own_frames(row.sound) for row in rows]
+        frames = bucket_of(max(own), self._reading.buckets, self._reading.frames)
+        grid = FrameGrid(frames, self._reading.facts.frames_per_s)
         keys = tuple(row.key for row in rows)
         prompts = tuple(row.prompt for row in rows)
-        beats = batched_beats([row.controls and row.controls.known_beats for row in rows])
-        chords = batched_chords([row.controls and row.controls.known_chords for row in rows])
-        seconds_B2 = torch.tensor([[row.start_s, row.song_s] for row in rows])
-        sounds = torch.stack([self._padded(row.sound) for row in rows])
-        frames_B = torch.tensor([self._frames(row.sound) for row in rows], dtype=torch.int64)
-        noise_BCTF = torch.stack([row.noise_CTF for row in rows])
-        times_B = torch.tensor([row.time for row in rows])
+        limits = self._reading.limits
+        beats = batched_beats(
+            [row.controls and row.controls.known_beats for row in rows], limits.beats
+        )
+        chords = batched_chords(
+            [row.controls and row.controls.known_chords for row in rows], limits.chords
+        )
+        seconds_B2 = torch.tensor([row.place for row in rows])
+        sounds = torch.stack([self._padded(row.sound, frames) for row in rows])
+        learned = own
+        if self._reading.silence_CTF is not None:  # all of it, unless it does not count
+            learned = [frames if one else 0 for one in own]
+        frames_B = torch.tensor(learned, dtype=torch.int64)
+        noise_BCTF = torch.stack([row.noise_CTF[:, :frames] for row in rows])
+        times_B = torch.tensor([self._reading.objective.time_of(row.level, frames) for row in rows])
         unusable = tuple(one for one in examples if isinstance(one, Unusable))
         return TrainingBatch(
             keys=keys,
@@ -124,11 +136,15 @@ class Samples(Dataset[TrainingExample | Unusable]):
     def _usable(self, one: TrainingExample | Unusable) -> TrainingExample:
         return _silent(one, self._reading) if isinstance(one, Unusable) else one
 
-    def _padded(self, sound: torch.Tensor) -> torch.Tensor:
-        """A latent (C, T, F) or a wave (S,) or (2, S), silent where it is over."""
-        facts, frames = self._reading.facts, self._reading.frames
+    def _padded(self, sound: torch.Tensor, frames: int) -> torch.Tensor:
+        """A latent (C, T, F) or a wave (S,) or (2, S) of so many frames, silent where it is over:
+        as zeros, which nothing is learned of, or as the codec has it.
+        """
+        facts, silence_CTF = self._reading.facts, self._reading.silence_CTF
         if self._reading.reads_latents:
             latent_CTF = torch.zeros(facts.channels, frames, facts.bands)
+            if silence_CTF is not None:
+                latent_CTF = silence_CTF.clone()
             if sound.numel():
                 latent_CTF[:, : sound.shape[1]] = sound
             return latent_CTF
@@ -137,7 +153,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
         wave[..., : sound.shape[-1]] = sound
         return wave
 
-    def _frames(self, sound: torch.Tensor) -> int:
+    def _own_frames(self, sound: torch.Tensor) -> int:
         """Latent frames that a sound has of its own; none where it is empty."""
         if not sound.numel():
             return 0
@@ -185,10 +201,9 @@ def _silent(one: Unusable, reading: ReadingRules) -> TrainingExample:
         sound=torch.zeros(0),
         prompt="",
         controls=None,
-        start_s=0.0,
-        song_s=0.0,
+        place=SongPlace(0.0, 0.0),
         noise_CTF=one.noise_CTF,
-        time=reading.objective.time_of(0.0, reading.frames),
+        level=0.0,
         draws=(0.0,) * reading.draws,
     )
 

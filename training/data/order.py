@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,13 @@ class SamplePosition(NamedTuple):
     corpus: int
     number: int
     epoch: int
+
+
+class PositionOrder(Protocol):
+    """Which sample comes at a position."""
+
+    def at(self, position: int) -> SamplePosition:
+        """The sample at a position from 0."""
 
 
 class SampleOrder:

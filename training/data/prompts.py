@@ -6,7 +6,7 @@ after any interruption.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -16,10 +16,12 @@ from schemas.caption import Caption, CaptionKind
 from schemas.errors import SchemaError
 from schemas.fact import FactKind
 from schemas.identity import keyed_rng
+from schemas.recipe import CaptionRecipe
 from schemas.record import Confidence, Record
 from schemas.sample import Sample
 from training.conditions import CONTROLS, CURVES, Condition
 from training.conditions.clip_controls import Known, Span
+from training.data.metadata_prompts import metadata_prompt
 
 _Chance = Confidence
 _LABELS: Final = (CaptionKind.LABEL, CaptionKind.TAGS)
@@ -40,6 +42,17 @@ class PromptConfig(Record):
             "Chance of a pseudo-label, each sentence and chunk of tags alike, where a sample has "
             "other captions too. Noise2Music has nothing else."
         ),
+    )
+    metadata: _Chance = Field(
+        0.0,
+        description=(
+            "Chance of a prompt that is composed anew, of instruments, moods and genres of the "
+            "source's metadata, where it names any. Stable Audio has nothing else."
+        ),
+    )
+    metadata_columns: dict[str, str] = Field(
+        CaptionRecipe().metadata_columns,
+        description="What those are made of: our name = the source's column, as in `caption`.",
     )
     masking: float = Field(
         0.1,
@@ -68,6 +81,14 @@ class PromptConfig(Record):
         description=(
             "Chance, each for itself and beside that, that text, beats, chords or key is. "
             "Mustango: 5 %."
+        ),
+    )
+    drop_seconds: _Chance = Field(
+        0.0,
+        description=(
+            "Chance, for itself, that a net that is told seconds is not. Where they are tokens "
+            "they are dropped with all else too, at `drop_all`, which Stable Audio does in a tenth "
+            "of visits."
         ),
     )
     drop_curves: _Chance = Field(
@@ -120,6 +141,12 @@ class Visit(NamedTuple):
     prompt: str
     dropped: frozenset[Condition]
     known: Known  # of the controls that are not known for all of the time
+    untimed: bool = False  # where in its song it is, and how long that is, is dropped
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether text and all controls are dropped."""
+        return len(self.dropped) == len(Condition)
 
 
 def visit(
@@ -146,17 +173,35 @@ def visit(
     dropped = dropped_conditions(rng_for("dropping"), rules)
     start_s, end_s = window or Span(0.0, sample.duration_s)
     known = known_spans(rng_for("spans"), end_s - start_s, dropped, rules)
-    caption = sampled_caption(sample.captions, rng_for("caption"), rules)
-    if caption is None or Condition.TEXT in dropped:
-        return Visit("", dropped, known)
+    untimed = bool(rules.drop_seconds) and rng_for("seconds").random() < rules.drop_seconds
+    if Condition.TEXT in dropped:
+        return Visit("", dropped, known, untimed)
     left_out = {*unsaid, FactKind.TIMED_CHORDS} if start_s else set(unsaid)
     for condition, chance in zip(CONTROLS, rng_for("unsaid").random(len(CONTROLS)), strict=True):
         if condition in dropped and chance < rules.silent_drops:
             left_out |= _STATING.get(condition, set())
+    caption = composed_anew(sample, rng_for, rules, left_out)
+    caption = caption or sampled_caption(sample.captions, rng_for("caption"), rules)
+    if caption is None:
+        return Visit("", dropped, known, untimed)
     sentences = without_facts(caption, left_out)
-    return Visit(
-        " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules)), dropped, known
-    )
+    prompt = " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules))
+    return Visit(prompt, dropped, known, untimed)
+
+
+def composed_anew(
+    sample: Sample,
+    rng_for: Callable[[str], np.random.Generator],
+    config: PromptConfig,
+    unsaid: Collection[FactKind],
+) -> Caption | None:
+    """A prompt of the source's metadata, by the chance that there is for it."""
+    if not config.metadata:
+        return None
+    rng = rng_for("metadata")
+    if rng.random() >= config.metadata:
+        return None
+    return metadata_prompt(sample, tuple(sorted(config.metadata_columns.items())), rng, unsaid)
 
 
 def without_facts(caption: Caption, kinds: Collection[FactKind]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from training.conditions import Condition
 from training.conditions.beats import BeatBatch, BeatEmbedding, batched_beats
 from training.conditions.chords import ChordBatch, ChordEmbedding, batched_chords
 from training.conditions.embeddings import Jump
+from training.conditions.timing import TimingEmbedding
 from training.conditions.tokens import Context, Tokens, joined_rows, joined_tokens
 from training.errors import TrainingError
 from training.nets import Net, NetConfig, net_of
@@ -30,7 +31,8 @@ class Conditions(NamedTuple):
     text: Tokens  # of the empty prompt where the text was dropped
     beats: BeatBatch
     chords: ChordBatch
-    seconds_B2: torch.Tensor | None = None  # start of the clip and length of its song
+    # start of the clip and length of its song; NaN where a sample's were dropped
+    seconds_B2: torch.Tensor | None = None
     rows_BTR: torch.Tensor | None = None  # frame rows; zeros where nothing is known
 
     def to(self, device: torch.device | str) -> "Conditions":
@@ -78,7 +80,7 @@ class Conditions(NamedTuple):
         )
 
     def unconditional(self, empty_text: Tokens) -> "Conditions":
-        """The same batch with everything dropped but its seconds: what guidance leads away from.
+        """The same batch with everything dropped but its seconds.
 
         `empty_text` is the empty prompt's, one row.
         """
@@ -87,6 +89,12 @@ class Conditions(NamedTuple):
             empty_text.states_BLD.expand(rows, -1, -1), empty_text.mask_BL.expand(rows, -1)
         )
         return self.text_alone()._replace(text=text.to(self.text.states_BLD.device))
+
+    def untimed(self) -> "Conditions":
+        """The same batch without its seconds."""
+        if self.seconds_B2 is None:
+            return self
+        return self._replace(seconds_B2=torch.full_like(self.seconds_B2, torch.nan))
 
 
 def _both(
@@ -136,6 +144,7 @@ class LatentDiffusion(nn.Module):
             if Condition.CHORDS in config.controls
             else None
         )
+        self.timing = TimingEmbedding(config.text_width) if config.attends_to_seconds else None
         self.objective = objective_of(objective)
 
     @property
@@ -145,12 +154,26 @@ class LatentDiffusion(nn.Module):
 
     def context(self, conditions: Conditions) -> Context:
         """The tokens of every condition that the net attends to."""
-        tokens = {Condition.TEXT: conditions.text}
+        text = conditions.text
+        if self.timing is not None and conditions.seconds_B2 is not None:
+            text = self.timing(text, conditions.seconds_B2)
+        tokens = {Condition.TEXT: text}
         if self.beats is not None:
             tokens[Condition.BEATS] = self.beats(conditions.beats)
         if self.chords is not None:
             tokens[Condition.CHORDS] = self.chords(conditions.chords)
         return tokens
+
+    def added_seconds(self, conditions: Conditions) -> torch.Tensor | None:
+        """The seconds that the net itself takes: none where they are tokens."""
+        return None if self.timing is not None else conditions.seconds_B2
+
+    def unconditional(self, conditions: Conditions, empty_text: Tokens) -> Conditions:
+        """Conditions with everything dropped that is dropped together in training, which is what
+        guidance leads away from: seconds stay, unless they are tokens.
+        """
+        dropped = conditions.unconditional(empty_text)
+        return dropped if self.timing is None else dropped.untimed()
 
     @property
     def is_student(self) -> bool:
@@ -192,7 +215,7 @@ class LatentDiffusion(nn.Module):
             noisy_BCTF,
             self.objective.steps(times_B),
             self.context(conditions),
-            conditions.seconds_B2,
+            self.added_seconds(conditions),
             conditions.rows_BTR,
             frames_B,
             jump,

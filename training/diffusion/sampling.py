@@ -103,7 +103,7 @@ def _told(model: LatentDiffusion, conditions: Conditions, rules: SamplingConfig)
             x_BCTF,
             model.objective.steps(times_B),
             context,
-            conditions.seconds_B2,
+            model.added_seconds(conditions),
             conditions.rows_BTR,
             None,
             model.jump(times_B if ends_B is None else ends_B, guidance_B),
@@ -121,16 +121,16 @@ def _guided(
     frames_B: torch.Tensor | None = None,
 ) -> Predict:
     """A predictor with all parts of the guidance in one batch, and tokens made once."""
-    parts = _parts(conditions, empty_text, rules)
+    parts = _parts(model, conditions, empty_text, rules)
     whole = reduce(Conditions.joined, parts)
-    context, count = model.context(whole), len(parts)
+    context, seconds_B2, count = model.context(whole), model.added_seconds(whole), len(parts)
 
     def predict(x_BCTF: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
         predictions = model.net(
             torch.cat([x_BCTF] * count),
             model.objective.steps(torch.cat([times_B] * count)),
             context,
-            whole.seconds_B2,
+            seconds_B2,
             whole.rows_BTR,
             None if frames_B is None else torch.cat([frames_B] * count),
         )
@@ -163,16 +163,17 @@ def _unguided(rules: SamplingConfig) -> SamplingConfig:
 
 
 def _parts(
-    conditions: Conditions, empty_text: Tokens, rules: SamplingConfig
+    model: LatentDiffusion, conditions: Conditions, empty_text: Tokens, rules: SamplingConfig
 ) -> tuple[Conditions, ...]:
     """What is predicted for: all conditions; the text alone, where controls have a guidance of
     their own; none, where any is led away from.
     """
     if rules.guidance_controls is not None:
-        return conditions, conditions.text_alone(), conditions.unconditional(empty_text)
-    return (
-        (conditions,) if rules.guidance == 1 else (conditions, conditions.unconditional(empty_text))
-    )
+        nothing = model.unconditional(conditions, empty_text)
+        return conditions, conditions.text_alone(), nothing
+    if rules.guidance == 1:
+        return (conditions,)
+    return conditions, model.unconditional(conditions, empty_text)
 
 
 def _limited(

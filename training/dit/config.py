@@ -1,11 +1,11 @@
-"""Shapes of the transformer: one frozen record, two presets."""
+"""Shapes of the transformer: one frozen record, three presets."""
 
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.errors import SchemaError
-from training.conditions import CONTROLS
+from training.conditions import CONTROLS, SecondsAs
 from training.conditions.net_shape import WIDEST, FrameNetShape
 
 
@@ -52,6 +52,19 @@ TINY_DIT: Final = DitConfig(
     controls=(),
     rows=CONTROLS,
     frame_rate_hz=8.0,
+)
+# For latents of the codec of waves `stereo`, a window of 95 s being 2048 of its frames.
+STABLE_DIT: Final = DitConfig(
+    latent_channels=64,
+    latent_bands=1,
+    width=768,
+    depth=16,
+    control_width=256,
+    controls=(),
+    rows=CONTROLS,
+    frame_rate_hz=44_100 / 2048,
+    seconds=True,
+    seconds_as=SecondsAs.TOKENS,
 )
 # For one GPU, as the MuNet `small`.
 SMALL_DIT: Final = DitConfig(

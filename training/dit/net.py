@@ -34,7 +34,7 @@ class Dit(nn.Module):
         self.config, self.checkpointing = config, checkpointing
         width = config.width
         held = config.patch * config.latent_channels * config.latent_bands
-        self.time = TimeEmbedding(_TIME_WIDTH, width, config.seconds, config.jumps)
+        self.time = TimeEmbedding(_TIME_WIDTH, width, config.adds_seconds, config.jumps)
         self.modulate = nn.Linear(width, MODULATIONS * width)
         self.enter = nn.Linear(held, width)
         self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None

@@ -24,6 +24,7 @@ class MadeClip(NamedTuple):
     reference: str = ""  # key of the reference sample whose caption this is
     curves: AskedCurves | None = None
     steered: SteeredFacts | None = None  # of a piece of ours
+    asked_s: float | None = None  # how long it was to be, where that is known
 
 
 class Skipped(NamedTuple):

@@ -33,6 +33,7 @@ from training.data.index import CorpusIndex, index_corpus, read_ranges
 from training.data.loading import Samples, TrainingBatch
 from training.data.order import SampleOrder
 from training.data.prompts import FULL_CONDITIONING
+from training.data.silence import silent_latent
 from training.diffusion.model import Conditions
 from training.errors import TrainingError
 from training.evaluation.condition_changes import ANOTHER, wrong_conditions
@@ -158,6 +159,8 @@ def _reading(generator: Generator, seed: int) -> ReadingRules:
         seed,
         rules.model.rows,
         rules.objective,
+        limits=rules.data.limits,
+        silence_CTF=silent_latent(generator.codec, frames) if rules.data.silence else None,
     )
 
 

@@ -163,6 +163,7 @@ def _of_row(row: Mapping[str, Any], row_name: str, folders: _AllowedFolders) -> 
         reference=parsed.reference,
         curves=own.curves,
         steered=own.steered,
+        asked_s=parsed.row.seconds,
     )
 
 
@@ -255,6 +256,7 @@ def _by_neighbour(folder: Path, within: Path) -> Iterator[MadeClip | Skipped]:
             parsed.timing,
             curves=own.curves,
             steered=own.steered,
+            asked_s=parsed.seconds,
         )
 
 

@@ -25,6 +25,7 @@ FILE: Final = ("file", "file_name", "filename", "audio", "path", "location", "ur
 CAPTION: Final = ("caption", "prompt", "text", "captions", "main_caption")
 _BPM: Final = ("bpm", "tempo")
 _METER: Final = ("meter", "beats_per_bar", "time_signature")
+_SECONDS: Final = ("seconds",)
 _NOTHING: Final = frozenset(("", "nan", "none", "null", "n/a"))
 _KEY: Final = re.compile(
     r"([A-Ga-g](?:#|b|♯|♭)?)[ :_-]*(M|m|[Mm]aj(?:or)?|[Mm]in(?:or)?|MAJOR|MINOR)?"
@@ -39,6 +40,7 @@ class ParsedRow(NamedTuple):
     caption: str
     requested: PromptControls
     timing: Timing
+    seconds: float | None = None  # how long the clip was to be
 
 
 def parse_row(row: Mapping[str, Any]) -> ParsedRow:
@@ -64,7 +66,9 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
         # is asked for
         if stated.chords:
             given_controls = given_controls.replaced(chords=())
-        return ParsedRow(caption, overridden(stated, given_controls), timing_of(labels))
+        return ParsedRow(
+            caption, overridden(stated, given_controls), timing_of(labels), labels.duration_s
+        )
     times_s, numbers = _beats(row.get("beats"))
     meter = _stated_text(row, _METER) or (max(numbers) if numbers else None)
     chords = _chords(row.get("chords"))
@@ -87,6 +91,7 @@ def parse_row(row: Mapping[str, Any]) -> ParsedRow:
             downbeats_s=downbeats_s,
             chords=timed,
         ),
+        _number(row, _SECONDS),
     )
 
 

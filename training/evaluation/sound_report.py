@@ -21,16 +21,18 @@ from training.evaluation.scorers.opened import (
     ScorerReport,
     Scorers,
 )
+from training.metrics.length import AskedLength, LengthReport, length_report
 from training.metrics.level import LevelReport, level_report
 from training.metrics.summary import Kind, figure
 
 
 class SoundReport(Record):
-    """Level and spectrum, none where no clip sounds; and every scorer, those that did not run
-    too.
+    """Level and spectrum, none where no clip sounds; length, none where none was asked; and every
+    scorer, those that did not run too.
     """
 
     level: LevelReport | None = None
+    length: LengthReport | None = None
     scorers: tuple[ScorerReport, ...] = ()
 
 
@@ -64,7 +66,13 @@ def sound_report(
         rows = [reference.row_of(one.made.reference, one.made.caption) for one in counted]
         pairs = [(row, played) for played, row in enumerate(rows) if row is not None]
         heard = heard._replace(reference=reference.heard, pairs=pairs)
-    return reported(heard, scorers, recipe, seed=seed)
+    lengths = [
+        AskedLength(one.made.asked_s, sound.length_s)
+        for one, sound in zip(counted, heard.made, strict=True)
+        if one.made.asked_s is not None and sound.length_s is not None
+    ]
+    found = reported(heard, scorers, recipe, seed=seed)
+    return found.replaced(length=length_report(lengths))
 
 
 def reported(heard: HeardSets, scorers: Scorers, recipe: Recipe, *, seed: int) -> SoundReport:

@@ -16,16 +16,19 @@ from pipelines.codecs.layout import for_files
 from pipelines.trust.trusted import check_trust
 from schemas.labels import Labels
 from training.conditions import Condition
-from training.conditions.beats import MAX_BEATS, batched_beats
-from training.conditions.chords import MAX_CHORDS, batched_chords
+from training.conditions.beats import batched_beats
+from training.conditions.chords import batched_chords
 from training.conditions.clip_controls import ClipControls
+from training.conditions.limits import most_within
 from training.conditions.rows import FrameGrid, batched_rows
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
+from training.metrics.length import heard_length_s
 from training.nets import NetConfig
 from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusSurvey
+from training.run.data_recipe import DataRecipe
 from training.run.model_weights import check_shapes, fill_weights
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_names
@@ -53,22 +56,27 @@ class GenerationRequest(NamedTuple):
         return self.controls.labels.duration_s if self.piece_s is None else self.piece_s
 
 
-def unconditioned_notes(labels: Labels, config: NetConfig) -> tuple[str, ...]:
+def unconditioned_notes(labels: Labels, config: NetConfig, data: DataRecipe) -> tuple[str, ...]:
     """Notes on labels that a model is not conditioned on, because it takes them as tokens alone
-    and there are too many of them.
+    and there are too many of them in as much as it plays at once.
 
     >>> from training.munet.config import preset
     >>> from training.prompt_controls.resolve import resolve_controls
     >>> march = resolve_controls("A march at 120 BPM", duration_s=30)
-    >>> unconditioned_notes(march.labels, preset("base"))
-    ('of 60 beats the model takes the first 50: what comes after them is its own',)
+    >>> unconditioned_notes(march.labels, preset("base"), DataRecipe(seconds=30, beats=50))
+    ('of 60 beats in 30 s the model takes the first 50: what comes after them is its own',)
+    >>> unconditioned_notes(march.labels, preset("base"), DataRecipe(seconds=30))
+    ()
     """
+    window_s = min(labels.duration_s, data.seconds)
+    starts_s = tuple(one.start_s for one in labels.chords.segments)
     counts = (
-        (Condition.BEATS, len(labels.beats.times_s), MAX_BEATS),
-        (Condition.CHORDS, len(labels.chords.segments), MAX_CHORDS),
+        (Condition.BEATS, most_within(labels.beats.times_s, window_s), data.limits.beats),
+        (Condition.CHORDS, most_within(starts_s, window_s), data.limits.chords),
     )
     return tuple(
-        f"of {count} {what} the model takes the first {limit}: what comes after them is its own"
+        f"of {count} {what} in {window_s:g} s the model takes the first {limit}: what comes after "
+        "them is its own"
         for what, count, limit in counts
         if count > limit and what in config.controls and what not in config.rows
     )
@@ -129,6 +137,11 @@ class Generator(NamedTuple):
         learned_s, longest_s = self.recipe.data.seconds, self.survey.longest_s
         return min(learned_s, longest_s) if longest_s else learned_s
 
+    @property
+    def window_s(self) -> float:
+        """How much is played at once at most; silence behind a piece where that was learned."""
+        return self.recipe.data.seconds if self.recipe.data.silence else self.seconds
+
     def play(
         self,
         requests: Sequence[GenerationRequest],
@@ -140,8 +153,9 @@ class Generator(NamedTuple):
         """Sounds of requests of one length, together, within [-1, 1], with the codec's rate and
         channels.
 
-        `plan` leads their latents to what it asks for. Same requests, seed and settings, same
-        sounds. Raises `TrainingError` for lengths that differ.
+        Where silence behind a piece was learned, a whole window is played, and one that is the end
+        of its piece is as long as it is heard. `plan` leads their latents to what it asks for. Same
+        requests, seed and settings, same sounds. Raises `TrainingError` for lengths that differ.
         """
         lengths_s = {request.controls.labels.duration_s for request in requests}
         if len(lengths_s) != 1:
@@ -149,12 +163,28 @@ class Generator(NamedTuple):
                 f"sounds of one call must be of one length, not {sorted(lengths_s)} s"
             )
         check_sampling(self.recipe, sampling or self.recipe.sampling)
-        facts = self.codec.facts
-        samples = round(lengths_s.pop() * facts.rate_hz)
-        latents_BCTF = self.latents(
-            requests, facts.frames(samples), seed=seed, sampling=sampling, plan=plan
-        )
-        return [wave[:samples] for wave in self.decoded(latents_BCTF)]
+        facts, length_s = self.codec.facts, lengths_s.pop()
+        samples = round(length_s * facts.rate_hz)
+        frames = facts.frames(samples)
+        if self.recipe.data.silence:
+            frames = max(frames, facts.frames(round(self.window_s * facts.rate_hz)))
+            requests = [one._replace(controls=one.controls.until(length_s)) for one in requests]
+        latents_BCTF = self.latents(requests, frames, seed=seed, sampling=sampling, plan=plan)
+        return [
+            self._ended(wave, one, samples)
+            for wave, one in zip(self.decoded(latents_BCTF), requests, strict=True)
+        ]
+
+    def _ended(self, wave: Wave, request: GenerationRequest, samples: int) -> Wave:
+        """A played window up to where it is to end; to where it is heard, if silence was learned
+        behind it and its piece ends with it.
+        """
+        end_s = request.start_s + request.controls.labels.duration_s
+        rate_hz = self.codec.facts.rate_hz
+        is_longer = len(wave) - samples >= self.codec.facts.samples_per_frame
+        if not (self.recipe.data.silence and is_longer and end_s >= request.length_s):
+            return wave[:samples]
+        return wave[: round(heard_length_s(wave, rate_hz) * rate_hz) or samples]
 
     def latents(
         self,
@@ -192,8 +222,9 @@ class Generator(NamedTuple):
         config = self.recipe.model
         controls = [request.controls for request in requests]
         text = self.encoder.encode([request.prompt for request in requests])
-        beats = batched_beats([one.known_beats for one in controls])
-        chords = batched_chords([one.known_chords for one in controls])
+        limits = self.recipe.data.limits
+        beats = batched_beats([one.known_beats for one in controls], limits.beats)
+        chords = batched_chords([one.known_chords for one in controls], limits.chords)
         seconds_B2 = None
         if config.seconds:
             seconds_B2 = torch.tensor([[one.start_s, one.length_s] for one in requests])

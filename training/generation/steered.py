@@ -148,7 +148,7 @@ def needs_steering(ask: SteerAsk, ways: Ways, duration_s: float, generator: Gene
 def _most(generator: Generator) -> int:
     """Frames that the model plays at once."""
     facts = generator.codec.facts
-    return facts.frames(round(generator.seconds * facts.rate_hz))
+    return facts.frames(round(generator.window_s * facts.rate_hz))
 
 
 def return_frames(generator: Generator) -> int:
@@ -208,7 +208,7 @@ class _Player(NamedTuple):
         if ask.loop and frames > most:
             raise TrainingError(
                 f"a loop of {controls.labels.duration_s:g} s with its return is more than the "
-                f"{generator.seconds:g} s that this model plays at once: ask for fewer --seconds"
+                f"{generator.window_s:g} s that this model plays at once: ask for fewer --seconds"
             )
         around = ask.around or SoundAround.nothing(frames)
         strip = Strip.of(generator.codec, around, most, len(requests))
@@ -224,8 +224,8 @@ class _Player(NamedTuple):
             one._replace(
                 key=f"{one.key}/{number}" if number else one.key,
                 controls=controls_within(one.controls, start_s, end_s),
-                start_s=start_s,
-                piece_s=one.controls.labels.duration_s,
+                start_s=one.start_s + start_s,
+                piece_s=one.length_s,
             )
             for one in self.requests
         ]

@@ -48,7 +48,7 @@ class MuNet(nn.Module):
         super().__init__()
         self.config, self.checkpointing = config, checkpointing
         finest, coarsest = config.widths[0], config.widths[-1]
-        self.step = TimeEmbedding(finest, STEP_WIDER * finest, config.seconds, config.jumps)
+        self.step = TimeEmbedding(finest, STEP_WIDER * finest, config.adds_seconds, config.jumps)
         self.enter = nn.Conv2d(config.latent_channels, finest, 3, padding=1)
         self.mix_rows = RowMixer(row_width(config.rows), config.row_width) if config.rows else None
         self.down, skips = _way_down(config)

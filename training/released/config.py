@@ -90,6 +90,11 @@ class ReleasedConfig(FrameNetShape):
                 "a released transformer is told no jumps, so it has no student: distil a munet or "
                 "a dit"
             )
+        if self.attends_to_seconds:
+            raise SchemaError(
+                "a released transformer is told seconds through its projection, not as "
+                "seconds_as=tokens"
+            )
         if self.seconds != bool(self.projection):
             raise SchemaError(
                 "a released transformer is told seconds through its projection: leave "

@@ -19,8 +19,9 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from training.conditions.beats import MAX_BEATS, BeatBatch
-from training.conditions.chords import MAX_CHORDS, ChordBatch
+from training.conditions.beats import BeatBatch
+from training.conditions.chords import ChordBatch
+from training.conditions.limits import TokenLimits
 from training.conditions.tokens import Tokens, padded_length
 from training.diffusion.model import Conditions
 from training.nets import compiled_parts
@@ -52,16 +53,18 @@ def uncompiled() -> Iterator[None]:
         yield
 
 
-def fixed_lengths(conditions: Conditions) -> Conditions:
-    """The same conditions padded to one of a few lengths, for each of which a net is compiled."""
+def fixed_lengths(conditions: Conditions, limits: TokenLimits) -> Conditions:
+    """The same conditions padded to one of a few lengths, for each of which a net is compiled;
+    beats and chords to their limits.
+    """
     text, beats, chords = conditions.text, conditions.beats, conditions.chords
     length = text.mask_BL.shape[1]
     known = next((one for one in _TEXT_LENGTHS if one >= length), length)
     more = known - length
     return conditions._replace(
         text=Tokens(pad(text.states_BLD, (0, 0, 0, more)), pad(text.mask_BL, (0, more))),
-        beats=BeatBatch(*_longer(beats, padded_length([MAX_BEATS]))),
-        chords=ChordBatch(*_longer(chords, padded_length([MAX_CHORDS]))),
+        beats=BeatBatch(*_longer(beats, padded_length([limits.beats]))),
+        chords=ChordBatch(*_longer(chords, padded_length([limits.chords]))),
     )
 
 

@@ -133,11 +133,12 @@ def survey_corpora(
 
 
 def latent_range(
-    corpora: Sequence[CorpusState], survey: CorpusSurvey, codec: Codec, *, seconds: float, seed: int
+    corpora: Sequence[CorpusState], survey: CorpusSurvey, codec: Codec, *, frames: int, seed: int
 ) -> tuple[tuple[float, float], ...]:
-    """The range of latents by channel, over samples drawn as the survey's are."""
+    """The range of latents by channel, over samples drawn as the survey's are, of so many frames at
+    most.
+    """
     facts = codec.facts
-    frames = facts.frames(round(seconds * facts.rate_hz))
     reading = ReadingRules(facts, survey.latents, frames, PromptConfig(), 1.0, seed)
     ends = (0.0001, 0.9999)
     found = []
@@ -150,6 +151,22 @@ def latent_range(
         return ()
     bounds_2C = np.quantile(np.concatenate(found, axis=1), ends, axis=1)
     return tuple((round(float(low), 5), round(float(high), 5)) for low, high in bounds_2C.T)
+
+
+def widened_range(
+    bounds: Sequence[tuple[float, float]], latent_CTF: torch.Tensor
+) -> tuple[tuple[float, float], ...]:
+    """A range that a latent lies in too.
+
+    >>> widened_range([(-1.0, 1.0)], torch.tensor([[[-2.0, 0.5]]]))
+    ((-2.0, 1.0),)
+    """
+    flat_CN = latent_CTF.flatten(1)
+    ends = zip(flat_CN.amin(1).tolist(), flat_CN.amax(1).tolist(), strict=True)
+    return tuple(
+        (min(low, least), max(high, most))
+        for (low, high), (least, most) in zip(bounds, ends, strict=True)
+    )
 
 
 def _sound(content: bytes | Exception, reading: ReadingRules) -> torch.Tensor | None:

@@ -9,11 +9,13 @@ from pipelines.codecs import open_codec
 from pipelines.errors import PipelineError
 from pipelines.shards.find import find_shards
 from pipelines.trust.trusted import trust
+from training.data.buckets import BucketedOrder
 from training.data.examples import ReadingRules
 from training.data.index import CorpusIndex
 from training.data.level_curves import check_level_curves
 from training.data.loading import Samples
-from training.data.order import SampleOrder
+from training.data.order import PositionOrder, SampleOrder
+from training.data.silence import silent_latent
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.distillation.config import DRAWS, JumpStarts
 from training.errors import TrainingError
@@ -119,15 +121,17 @@ class _TrainingRun(StepLoop[ReadyBatch]):
     def _samples(
         self, trainer: Trainer, corpora: list[CorpusIndex], *, full_conditioning: bool
     ) -> Samples:
-        rules = self.recipe
+        rules, frames = self.recipe, trainer.shape[1]
         weights = () if full_conditioning else rules.data.weights
-        order = SampleOrder(
+        order: PositionOrder = SampleOrder(
             [len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed
         )
+        if rules.data.buckets:
+            order = BucketedOrder(order, corpora, batch=rules.data.batch, seed=rules.run.seed)
         reading = ReadingRules(
             facts=trainer.codec.facts,
             reads_latents=self.survey.latents,
-            frames=trainer.shape[1],
+            frames=frames,
             objective=JumpStarts(rules.objective, rules.distil.at_ends)
             if rules.model.jumps
             else rules.objective,
@@ -139,11 +143,17 @@ class _TrainingRun(StepLoop[ReadyBatch]):
             level_curves=rules.data.level_curves,
             without=frozenset(rules.data.without),
             draws=DRAWS if rules.model.jumps else 0,
+            limits=rules.data.limits,
+            buckets=tuple(trainer.frames_of(seconds) for seconds in rules.data.buckets),
+            drops_seconds=rules.model.attends_to_seconds,
+            silence_CTF=silent_latent(trainer.codec, frames) if rules.data.silence else None,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 
     def _clock(self) -> Clock:
-        """A clock that knows what a sample costs."""
+        """A clock that knows what a sample costs, where all cost the same."""
+        if self.recipe.data.buckets:
+            return super()._clock()
         return Clock(
             self.recipe.run, self.world, lambda: flops_per_sample(self.recipe, *self.learner.shape)
         )
@@ -176,10 +186,11 @@ class _TrainingRun(StepLoop[ReadyBatch]):
 
 
 def _start_line(start: RunStart, recipe: TrainRecipe, world: World) -> str:
-    samples = sum(len(corpus) for corpus in start.corpora)
+    data, samples = recipe.data, sum(len(corpus) for corpus in start.corpora)
     what = "latents" if start.survey.latents else "audio, encoded as it is read"
     return (
         f"{samples} samples of {len(start.corpora)} corpora ({what}) · {recipe.run.steps} steps "
-        f"of {recipe.data.batch} samples, {recipe.run.steps * recipe.data.batch / samples:.3g} "
-        f"epochs · {world.ranks} × {world.device.type}, {recipe.run.precision}"
+        f"of {data.batch} samples of {data.seconds:g} s, "
+        f"{recipe.run.steps * data.batch / samples:.3g} epochs · "
+        f"{world.ranks} × {world.device.type}, {recipe.run.precision}"
     )

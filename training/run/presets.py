@@ -4,14 +4,14 @@ from typing import Final
 
 from training.data.prompts import PromptConfig
 from training.diffusion.text_encoder import FLAN_T5
-from training.dit.config import SMALL_DIT, TINY_DIT
+from training.dit.config import SMALL_DIT, STABLE_DIT, TINY_DIT
 from training.errors import TrainingError
 from training.munet.config import Preset, preset
-from training.objectives.diffusion import DiffusionConfig
+from training.objectives.diffusion import BetaSchedule, DiffusionConfig
 from training.objectives.flow import FlowConfig
+from training.run.data_recipe import DataRecipe
 from training.run.recipe import (
     CodecRecipe,
-    DataRecipe,
     Decay,
     OptimRecipe,
     Precision,
@@ -100,6 +100,21 @@ READY: Final = {
             lr=1e-4, warmup_steps=10_000, decay=Decay.COSINE, weight_decay=0, ema=0.9999
         ),
         sampling=_PUBLISHED.replaced(guidance=7.0),
+    ),
+    # After Stable Audio (arXiv 2402.04825): windows of 95 s with timing and learned silence,
+    # prompts of metadata, v on a cosine, 100 steps at guidance 6; but a transformer in place of its
+    # UNet, FLAN-T5 in place of its CLAP, and all controls as frame rows, which it has not.
+    "stable": TrainRecipe(
+        model=STABLE_DIT,
+        objective=_OBJECTIVE.replaced(schedule=BetaSchedule.COSINE),
+        # in a tenth of visits nothing is told, seconds neither
+        prompts=_PROMPTS.replaced(metadata=1.0, masking=0, drop_all=0.1),
+        run=_GPU.replaced(steps=640_000, checkpointing=True),
+        data=DataRecipe(seconds=95.1, batch=256, micro_batch=16, workers=8, silence=True),
+        codec=CodecRecipe(name="wave"),
+        text=_FLAN,
+        optim=OptimRecipe(lr=1e-4, warmup_steps=1000, decay=Decay.COSINE, ema=0.9999),
+        sampling=_SAMPLING.replaced(steps=100, guidance=6.0),
     ),
 }
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pipelines.codecs import CODECS
 from pipelines.trust.trusted import named_model, named_plug_in
 from schemas.errors import SchemaError
-from schemas.record import Confidence, Record
+from schemas.record import Record
 from training.adapters.config import AdapterRecipe
 from training.data.prompts import PromptConfig
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
@@ -18,6 +18,8 @@ from training.nets import NetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.objectives.flow import FlowConfig
+from training.released.config import ReleasedConfig
+from training.run.data_recipe import DataRecipe, SampleRecipe
 from training.samplers.config import OF_ALL_NETS, OF_DIFFUSION, SamplingConfig, check_sampler
 
 _LEAST_UNTOLD: Final = 0.02  # of visits without any condition, for guidance to have learned them
@@ -43,73 +45,6 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     BF16 = "bf16"
-
-
-class SampleRecipe(Record):
-    """Which samples are learned from, and how many at a time."""
-
-    shards: tuple[str, ...] = Field(
-        (), description="Builds, folders of shards, globs or URLs; the command line names them."
-    )
-    weights: tuple[float, ...] = Field(
-        (),
-        description=(
-            "Share of each of the shards' corpora, such as a small "
-            "curated one beside a large one. Empty: all as one."
-        ),
-    )
-    seconds: float = Field(
-        10.0,
-        gt=0,
-        le=3600,
-        description=(
-            "How much of a sample is learned; a shorter one is padded. TANGO: 10.24; Mustango: 10."
-        ),
-    )
-    batch: int = Field(
-        32,
-        ge=1,
-        description="Samples of a step, over all processes. Mustango's effective batch: 32.",
-    )
-    micro_batch: int = Field(
-        8,
-        ge=1,
-        description=(
-            "Samples that a process takes through the net at once, at most; "
-            "a step gathers as many as it needs."
-        ),
-    )
-    workers: int = Field(
-        2, ge=0, description="Processes that read ahead, for each training process. 0: none."
-    )
-    unusable: Confidence = Field(
-        0.01, description="Share of samples that may turn out unusable before training stops."
-    )
-    without: tuple[str, ...] = Field(
-        (),
-        description=(
-            "Keys of samples that are left out, such as those that a message has named; they "
-            "count as unusable."
-        ),
-    )
-    validation: int = Field(
-        64,
-        ge=0,
-        description="Samples of the validation split whose loss is followed, with fixed noise.",
-    )
-
-
-class DataRecipe(SampleRecipe):
-    """What a model learns from."""
-
-    level_curves: Confidence = Field(
-        0.0,
-        description=(
-            "Chance of a visit that is made louder and softer by a curve drawn for it, its "
-            "dynamics with it, so that these are a control beside beats and chords. Takes latents "
-            "that are levels (mel), or audio."
-        ),
-    )
 
 
 class CodecRecipe(Record):
@@ -307,6 +242,14 @@ class TrainRecipe(LearningRecipe):
             raise SchemaError(
                 f"sampling.sampler={self.sampling.sampler} is for objective.kind=diffusion: with "
                 f"flow take {', '.join(one for one in OF_ALL_NETS if one not in OF_DIFFUSION)}"
+            )
+        if self.prompts.drop_seconds and isinstance(self.model, ReleasedConfig):
+            raise SchemaError(
+                "prompts.drop_seconds: a released transformer is told seconds in any case; leave 0"
+            )
+        if self.data.silence and not self.model.seconds:
+            raise SchemaError(
+                "data.silence: nothing tells this model when music ends: set model.seconds=true"
             )
         self._check_sampling()
         if self.sampling.guidance != 1 and self._untold() < _LEAST_UNTOLD:

@@ -13,6 +13,7 @@ from schemas.identity import Split
 from schemas.record import Record
 from training.data.index import CorpusIndex, index_corpus
 from training.data.order import ORDER_VERSION
+from training.data.silence import silent_latent
 from training.errors import NoSamples, TrainingError
 from training.run import checkpoints
 from training.run.checkpoints import CORPUS, RECIPE, Checkpoint
@@ -23,6 +24,7 @@ from training.run.corpus_survey import (
     corpus_state,
     latent_range,
     survey_corpora,
+    widened_range,
 )
 from training.run.parallel import World
 from training.run.recipe import LearningRecipe, TrainRecipe
@@ -96,7 +98,10 @@ def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec)
     )
     if not recipe.sampling.clamp:  # nothing else asks for it, and it reads latents
         return survey
-    bounds = latent_range(corpora, survey, codec, seconds=recipe.data.seconds, seed=seed)
+    frames = codec.facts.frames(round(recipe.data.seconds * codec.facts.rate_hz))
+    bounds = latent_range(corpora, survey, codec, frames=frames, seed=seed)
+    if bounds and recipe.data.silence:
+        bounds = widened_range(bounds, silent_latent(codec, frames))
     return survey.replaced(latent_range=bounds)
 
 

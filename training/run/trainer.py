@@ -78,11 +78,12 @@ class Trainer(Learner[ReadyBatch]):
     def shape(self) -> tuple[int, int, int]:
         """Channels, frames and bands of a latent."""
         facts = self.codec.facts
-        return (
-            facts.channels,
-            facts.frames(round(self.recipe.data.seconds * facts.rate_hz)),
-            facts.bands,
-        )
+        return facts.channels, self.frames_of(self.recipe.data.seconds), facts.bands
+
+    def frames_of(self, seconds: float) -> int:
+        """Latent frames of so many seconds."""
+        facts = self.codec.facts
+        return facts.frames(round(seconds * facts.rate_hz))
 
     def _summed(
         self, batches: Sequence[ReadyBatch], losses: Sequence[torch.Tensor], *, stopping: bool
@@ -147,7 +148,9 @@ class Trainer(Learner[ReadyBatch]):
         text = self.states.encode(batch.prompts)
         conditions = batch.conditioning(text, with_seconds=self.recipe.model.seconds)
         conditions = moved(conditions, self.world.device)
-        return fixed_lengths(conditions) if self.recipe.run.compile else conditions
+        if not self.recipe.run.compile:
+            return conditions
+        return fixed_lengths(conditions, self.recipe.data.limits)
 
     def latents(self, batch: TrainingBatch) -> torch.Tensor:
         """Latents of a batch on the device."""

@@ -215,7 +215,7 @@ def _target(objective: ObjectiveConfig) -> str:
 
 def misfits(theirs: NetConfig, ours: NetConfig) -> list[str]:
     """Knobs in which a net is not another, or another with parts beside it that begin as nothing:
-    frame rows, tokens of controls, seconds.
+    frame rows, tokens of controls, seconds; of these tokens are looked at from the first step on.
 
     >>> from training.munet.config import preset
     >>> blind = preset("base").blind()
@@ -233,6 +233,8 @@ def misfits(theirs: NetConfig, ours: NetConfig) -> list[str]:
         free.update(("rows", *_OF_ROWS))
     if ours.seconds:
         free.add("seconds")
+    if not theirs.seconds:
+        free.add("seconds_as")
     if ours.jumps:
         free.add("jumps")
     return [

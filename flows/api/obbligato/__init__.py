@@ -247,6 +247,8 @@ def sample(
     by: str | None = None,
     iterations: int | None = None,
     seconds: float | None = None,
+    start: float | None = None,
+    total: float | None = None,
     seed: int = 0,
     guidance: float | None = None,
     steps: int | None = None,
@@ -270,6 +272,7 @@ def sample(
     from its end to its beginning; `form` is ``"ABA"``, or a recording. `by` says how curves and
     forms are followed (``"condition"``, ``"guide"``, ``"optimise"``), `iterations` how often noise
     is moved at most. What is longer than the model plays at once is played window after window.
+    `start` is where in a whole of `total` seconds the piece begins, for a model that is told so.
     `seconds`, `guidance`, `steps`, `sampler` and, of a student, `gamma` are the model's own where
     they are None.
 
@@ -286,6 +289,7 @@ def sample(
         from flows.models.sampling import SamplerOptions, sampling_request
         from training.generation.generate import Generator
         from training.timed_controls.options import ControlOptions
+        from training.timed_controls.place import PiecePlace
         from training.timed_controls.steer_options import steer_options
 
         generator = Generator.of(_address(model), device)
@@ -315,6 +319,7 @@ def sample(
             by=by,
             iterations=iterations,
         ),
+        place=PiecePlace(start, total),
     )
     played = play_request(generator, request, seed)
     return SampledPiece(played.labels, played.wave, generator.codec.facts.rate_hz, played.near)

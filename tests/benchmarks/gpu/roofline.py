@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--gpu", default="H100", choices=sorted(_TB_PER_S))
     parser.add_argument("--batch", type=int, default=32)
     chosen = parser.parse_args()
-    recipes = {name: READY[name] for name in READY if name != "n2m"}
+    recipes = {name: READY[name] for name in READY if name not in ("n2m", "stable")}
     recipes["small before"] = old_small()
     columns = "ms a step | MFU | 1000 samples/h"
     print(f"| | M parameters | TFLOP a sample | GB a sample | eager {columns} | fused {columns} |")

@@ -32,9 +32,10 @@ from training.diffusion.model import LatentDiffusion
 from training.evaluation.chroma import Chroma, chroma_of
 from training.evaluation.condition_ablation import ablate_conditions
 from training.generation.generate import GenerationRequest, Generator
+from training.run.data_recipe import DataRecipe
 from training.run.loop import train
 from training.run.presets import ready_recipe
-from training.run.recipe import DataRecipe, OptimRecipe, TrainRecipe
+from training.run.recipe import OptimRecipe, TrainRecipe
 
 CLIPS = 8
 SECONDS = 5.0

@@ -21,6 +21,8 @@ from schemas.recipe import Clips, FilterAction, Recipe, WindowMeaning
 from tests.pipelines.shards.shard_samples import our_sample, write_build
 from tests.support.melodies import RATE_HZ as MELODY_HZ
 from tests.support.melodies import melody
+from training.codec.wave_recipe import ready_wave
+from training.run.presets import ready_recipe
 
 
 def run(*arguments: object) -> str:
@@ -63,6 +65,19 @@ def test_attm_parts_no_artist_and_keeps_the_band_of_music() -> None:
     assert recipe.caption.metadata_columns["genre"] == "genre"
 
 
+def test_stable_has_stereo_of_two_windows_of_its_preset_and_the_names_of_its_prompts() -> None:
+    recipe, learned = load_recipe(Path("stable"), []), ready_recipe("stable")
+    assert (recipe.vary.rate_hz, recipe.vary.channels) == (44_100, 2)
+    assert recipe.ingest.clip_s == 2 * learned.data.seconds
+    assert recipe.ingest.keep_last
+    assert learned.prompts.metadata == 1.0
+    assert recipe.caption.metadata_columns["instruments"] == "instruments"
+    shape = ready_wave("stereo").net
+    assert (learned.model.latent_channels, shape.rate_hz) == (shape.latent_channels, 44_100)
+    assert -(-round(learned.data.seconds * shape.rate_hz) // shape.hop) == 2048
+    assert learned.model.attends_to_seconds
+
+
 def test_fmacaps_by_name_takes_one_clip_of_a_track_and_varies_none() -> None:
     recipe = load_recipe(Path("fmacaps"), ["corpus.seed=3"])
     assert (
@@ -81,7 +96,8 @@ def test_fmacaps_by_name_takes_one_clip_of_a_track_and_varies_none() -> None:
 
 def test_each_is_listed_in_a_line_and_printed_whole_with_its_reasons(tmp_path: Path) -> None:
     listed = run("recipe", "--list").splitlines()
-    assert [line.split()[0] for line in listed] == ["attm", "fmacaps", "musicbench", "noise2music"]
+    names = ["attm", "fmacaps", "musicbench", "noise2music", "stable"]
+    assert [line.split()[0] for line in listed] == names
     assert max(map(len, listed)) < 140
     for name in ready_recipes():
         printed = run("recipe", name)

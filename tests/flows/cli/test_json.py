@@ -200,5 +200,5 @@ def test_small_answers(built: Built) -> None:
     found, _ = answer("trust", built.out)
     assert found == {"build": str(built.out), "wanted": [], "trusted": found["trusted"]}
     ready, _ = answer("recipe", "--list")
-    assert list(ready) == ["attm", "fmacaps", "musicbench", "noise2music"]
+    assert list(ready) == ["attm", "fmacaps", "musicbench", "noise2music", "stable"]
     assert answer("recipe", "--set", "ingest.clip_s=7")[0]["ingest"]["clip_s"] == 7

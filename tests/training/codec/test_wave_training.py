@@ -24,7 +24,8 @@ from training.codec.wave_recipe import CriticShape, WaveLossRecipe, WaveRecipe, 
 from training.codec.wave_training import train_wave_codec
 from training.errors import TrainingError
 from training.run import checkpoints
-from training.run.recipe import OptimRecipe, SampleRecipe, StepsRecipe
+from training.run.data_recipe import SampleRecipe
+from training.run.recipe import OptimRecipe, StepsRecipe
 
 _SMALL = WaveRecipe(
     net=WaveShape(

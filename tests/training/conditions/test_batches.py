@@ -8,14 +8,14 @@ import torch
 from schemas.chord import Chord, ChordQuality
 from tests.training.condition_labels import beats, chords
 from training.conditions import ChordRoots
-from training.conditions.beats import MAX_BEATS, MAX_NUMBER, BeatEmbedding, batched_beats
+from training.conditions.beats import MAX_NUMBER, BeatEmbedding, batched_beats
 from training.conditions.chords import (
-    MAX_CHORDS,
     NO_CHORD_QUALITY,
     QUALITIES,
     ChordEmbedding,
     batched_chords,
 )
+from training.conditions.limits import MAX_BEATS, MAX_CHORDS
 from training.conditions.tokens import joined_tokens
 
 WALTZ = beats((0.0, 1), (0.5, 2), (1.0, 3), (1.5, 1))

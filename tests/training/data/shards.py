@@ -31,16 +31,24 @@ def latent(number: int, frames: int = FRAMES) -> bytes:
     return out.getvalue()
 
 
-def write_shard(path: Path, numbers: range, *, latents: bool = True, split: str = "train") -> Path:
+def write_shard(
+    path: Path,
+    numbers: range,
+    *,
+    latents: bool = True,
+    split: str = "train",
+    seconds: float = 2.0,
+) -> Path:
     """A shard of samples by number, without an index beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as out:
         tar = TarWriter(out)
         for number in numbers:
-            sample = sample_of(number, split=split)
+            sample = sample_of(number, split=split, duration_s=seconds, end_s=seconds)
             if latents:
-                tar.add(f"{sample.key}.latent.npy", latent(number))
-            tar.add(f"{sample.key}.flac", flac(2.0))
+                frames = round(seconds * FRAMES / 2)
+                tar.add(f"{sample.key}.latent.npy", latent(number, frames))
+            tar.add(f"{sample.key}.flac", flac(seconds))
             tar.add(f"{sample.key}.json", sample.model_dump_json().encode())
         tar.close()
     return path

@@ -155,7 +155,7 @@ def test_of_a_longer_sample_any_window_is_learned_with_its_own_controls(folder: 
                 if np.array_equal(whole[:, start : start + 8], one.sound)
             ]
             learned.add(first)
-            assert one.start_s == first / 8
+            assert one.place.start_s == first / 8
             assert one.controls is not None
             assert one.controls.curves.start_s == -first / 8
             inside = [time_s - first / 8 for time_s in (0.5, 1.0, 1.5)]
