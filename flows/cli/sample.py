@@ -64,6 +64,8 @@ def sample(
     gamma: asks.Gamma = None,
     batch: asks.Batch = 4,
     audio_format: asks.Format = asks.AudioFormat.FLAC,
+    vocoder: asks.Vocoder = "",
+    upsample: asks.Upsample = "",
     heard: asks.Heard = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -84,7 +86,7 @@ def sample(
     from flows.models.sampling import Asking, SamplerOptions
     from training.control_predictors.predictors import Predictors
     from training.errors import TrainingError
-    from training.generation.generate import Generator
+    from training.generation.generate import Generator, Refiners
     from training.timed_controls.options import ControlOptions
     from training.timed_controls.steer_options import steer_options
 
@@ -104,7 +106,7 @@ def sample(
         bpm, meter, key, chords, beats, melody, intensity, density, tuple(section or ())
     )
     asking = Asking(
-        Generator.of(existing(model, A_RUN), device),
+        Generator.of(existing(model, A_RUN), device, Refiners(vocoder, upsample)),
         options,
         seconds,
         seed,

@@ -1,4 +1,4 @@
-"""`obbligato train`, `train codec`, `train predictors`: models from shards."""
+"""`obbligato train`, `train codec | vocoder | upsampler | predictors`: models from shards."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from flows.models.training_run import TrainingOutcome
     from schemas.record import Record
+    from training.run.excerpts import TrainedFolder
 
 R = TypeVar("R", bound="Record")
 
@@ -67,7 +68,7 @@ class Model(TyperCommand):
 app = typer.Typer(
     cls=Training,
     add_help_option=False,
-    help="Train a model on shards; or its codec, or predictors of controls.",
+    help="Train a model on shards; or its codec, vocoder, upsampler, or predictors of controls.",
 )
 
 
@@ -76,8 +77,8 @@ app = typer.Typer(
     cls=Model,
     hidden=True,
     epilog=(
-        "`obbligato train codec` and `obbligato train predictors` train what stands around a "
-        "model. A folder of that name: ./codec."
+        "`obbligato train codec`, `vocoder`, `upsampler` and `predictors` train what stands around "
+        "a model. A folder of that name: ./codec."
     ),
 )
 def train(
@@ -266,17 +267,25 @@ def _train_wave(
     printed: bool,
     as_json: bool,
 ) -> None:
-    from flows.launchers.job import REQUEUE
-    from flows.screens.program import command_name
     from training.codec.wave_recipe import ready_wave
     from training.codec.wave_training import train_wave_codec
-    from training.run.parallel import is_first_process
 
     recipe = _laid_over(ready_wave(preset), shards, settings, "train codec --kind wave")
     if printed:
         _print_recipe(recipe, as_json)
         return
     made = train_wave_codec(recipe, _codec_folder(out), line_reporter(as_json))
+    _end(made, f"encode BUILD --codec wave --weights {out}", "encode", as_json=as_json)
+
+
+def _end(made: "TrainedFolder", command: str, use: str, *, as_json: bool) -> None:
+    """Say how a training ended, and by which command what it made is of use; status 75 where there
+    is more to do.
+    """
+    from flows.launchers.job import REQUEUE
+    from flows.screens.program import command_name
+    from training.run.parallel import is_first_process
+
     if not is_first_process():  # another one says it
         pass
     elif as_json:
@@ -285,9 +294,65 @@ def _train_wave(
         typer.echo(f"stopped at step {made.step}: {made.checkpoint}; the same command goes on")
     else:
         typer.echo(f"done at step {made.step}: {made.checkpoint}")
-        typer.echo(f"encode with it:  {command_name()} encode BUILD --codec wave --weights {out}")
+        typer.echo(f"{use} with it:  {command_name()} {command}")
     if made.stopped:
         raise typer.Exit(REQUEUE)
+
+
+@app.command("vocoder")
+def vocoder(
+    shards: TrainShards = None,
+    out: Annotated[Path | None, written("Folder of the vocoder.")] = None,
+    settings: Settings = None,
+    printed: Print = False,
+    as_json: Json = False,
+) -> None:
+    """Train what plays the spectrogram of `mel` and `vae` in place of Griffin-Lim, from audio
+    alone.
+
+    Minutes on a CPU; again, it goes on from its last checkpoint. Latents stay what they are.
+    """
+    from training.vocoder.recipe import READY
+    from training.vocoder.train import train_vocoder
+
+    recipe = _laid_over(READY, shards, settings, "train vocoder")
+    if printed:
+        _print_recipe(recipe, as_json)
+        return
+    folder = Path(required(str(out or ""), "the vocoder"))
+    made = train_vocoder(recipe, folder, line_reporter(as_json))
+    _end(made, f"sample CAPTION --model RUN --vocoder {out}", "play", as_json=as_json)
+
+
+@app.command("upsampler")
+def upsampler(
+    shards: TrainShards = None,
+    out: Annotated[Path | None, written("Folder of the upsampler.")] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="super-resolution (16 to 24 kHz), or cascader (3.2 to 16 kHz); rates are knobs."
+        ),
+    ] = "super-resolution",
+    settings: Settings = None,
+    printed: Print = False,
+    as_json: Json = False,
+) -> None:
+    """Train what brings sound to a higher rate, from the audio of shards and its copies at a lower
+    one, where it has any.
+
+    Minutes on a CPU; again, it goes on from its last checkpoint.
+    """
+    from training.upsampler.recipe import ready_upsampler
+    from training.upsampler.train import train_upsampler
+
+    recipe = _laid_over(ready_upsampler(preset), shards, settings, "train upsampler")
+    if printed:
+        _print_recipe(recipe, as_json)
+        return
+    folder = Path(required(str(out or ""), "the upsampler"))
+    made = train_upsampler(recipe, folder, line_reporter(as_json))
+    _end(made, f"sample CAPTION --model RUN --upsample {out}", "play", as_json=as_json)
 
 
 def _laid_over(ready: R, shards: list[str] | None, settings: list[str] | None, command: str) -> R:
