@@ -71,30 +71,43 @@ class VocoderNet(nn.Module):
 
     def forward(self, levels_BMN: torch.Tensor) -> torch.Tensor:
         """Waves (B, S), of as many samples as the frames are apart."""
-        shape = self.shape
-        guess_BS = self._mel.guessed(levels_BMN, shape.updates, shape.rounds)
-        guess_BKT = torch.stft(
-            guess_BS,
-            shape.window,
-            self._hop,
-            window=self.taper,
-            pad_mode="constant",
-            return_complex=True,
-        ) * (2 / self.taper.sum())
-        levels_BMT = self._short_frames(levels_BMN)
-        made_BKT = self._corrected(guess_BKT, levels_BMT)
-        made_BS: torch.Tensor = torch.istft(
-            made_BKT * (self.taper.sum() / 2),
-            shape.window,
-            self._hop,
-            window=self.taper,
-            length=guess_BS.shape[1],
+        with torch.autocast(levels_BMN.device.type, enabled=False):  # levels want all digits
+            levels_BMN = levels_BMN.float()
+            guess_BS = self._mel.guessed(levels_BMN, self.shape.updates, self.shape.rounds)
+            guess_BKT = self._short_spectra(guess_BS)
+            levels_BMT = self._short_frames(levels_BMN)
+            shown = self._shown(guess_BKT, levels_BMT)
+            # what is added is measured by the band it lies in
+            scale_BKT = self.bins_KM @ self._mel.amplitudes(levels_BMT)
+        said_BXT = self._said(shown).float()
+        by_BKT, plus_BKT = (
+            torch.complex(*one_BXT.chunk(2, dim=1)) for one_BXT in said_BXT.chunk(2, dim=1)
         )
-        return made_BS
+        made_BKT = guess_BKT * (1 + by_BKT) + scale_BKT * plus_BKT
+        return self._wave(made_BKT, samples=guess_BS.shape[1])
 
     @property
     def _hop(self) -> int:
         return SPECTROGRAM.hop // self.shape.frames
+
+    def _short_spectra(self, waves_BS: torch.Tensor) -> torch.Tensor:
+        """Complex, of amplitude 1 for a sine of amplitude 1: (B, K, T)."""
+        window = self.shape.window
+        spectra_BKT = torch.stft(
+            waves_BS,
+            window,
+            self._hop,
+            window=self.taper,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        return spectra_BKT * (2 / self.taper.sum())
+
+    def _wave(self, spectra_BKT: torch.Tensor, samples: int) -> torch.Tensor:
+        """What `_short_spectra` undid: (B, S)."""
+        window = self.shape.window
+        whole_BKT = spectra_BKT * (self.taper.sum() / 2)
+        return torch.istft(whole_BKT, window, self._hop, window=self.taper, length=samples)
 
     def _short_frames(self, levels_BMN: torch.Tensor) -> torch.Tensor:
         """Levels where short frames lie, on lines between mel frames: (B, M, T)."""
@@ -102,24 +115,21 @@ class VocoderNet(nn.Module):
         frames = levels_BMN.shape[2] * self.shape.frames + 1
         return interpolate(ended_BMN, size=frames, mode="linear", align_corners=True)
 
-    def _corrected(self, guess_BKT: torch.Tensor, levels_BMT: torch.Tensor) -> torch.Tensor:
-        """A guess's spectra, each bin multiplied and added to by what the network says."""
+    @staticmethod
+    def _shown(guess_BKT: torch.Tensor, levels_BMT: torch.Tensor) -> torch.Tensor:
+        """Levels of bands, and of a guess its levels and its complex numbers."""
         parts_BKT2 = torch.view_as_real(guess_BKT)
         size_BKT1 = (parts_BKT2.square().sum(-1, keepdim=True) + _TINY**2).sqrt()
         shown_BKT2 = parts_BKT2 * size_BKT1 ** (_POWER - 1)
         decibels_BKT = 20 * size_BKT1[..., 0].clamp(min=10 ** (SPECTROGRAM.floor_db / 20)).log10()
-        shown = (
-            levels_BMT,
-            (decibels_BKT - SPECTROGRAM.centre_db) / SPECTROGRAM.spread_db,
-            shown_BKT2.transpose(2, 3).flatten(1, 2),
+        of_guess_BKT = (decibels_BKT - SPECTROGRAM.centre_db) / SPECTROGRAM.spread_db
+        return torch.cat(
+            [levels_BMT, of_guess_BKT, shown_BKT2.transpose(2, 3).flatten(1, 2)], dim=1
         )
-        x_BWT = self.first(torch.cat(shown, dim=1))
+
+    def _said(self, shown: torch.Tensor) -> torch.Tensor:
+        """What each bin is multiplied by, less 1, and what is added: twice (B, X, T)."""
+        x_BWT = self.first(shown)
         x_BWT = self.blocks(self.norm(x_BWT.transpose(1, 2)).transpose(1, 2))
-        said_BTX = self.last(self.last_norm(x_BWT.transpose(1, 2)))
-        by_BKT, plus_BKT = (
-            torch.complex(*one_BTX.transpose(1, 2).float().chunk(2, dim=1))
-            for one_BTX in said_BTX.chunk(2, dim=2)
-        )
-        # what is added is measured by the band it lies in
-        scale_BKT = self.bins_KM @ self._mel.amplitudes(levels_BMT)
-        return guess_BKT * (1 + by_BKT) + scale_BKT * plus_BKT
+        said: torch.Tensor = self.last(self.last_norm(x_BWT.transpose(1, 2)))
+        return said.transpose(1, 2)

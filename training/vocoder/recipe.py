@@ -7,6 +7,7 @@ from pydantic import model_validator
 from pipelines.codecs.mel import SPECTROGRAM, MelCodec
 from pipelines.codecs.vocoder_shape import VocoderConfig, VocoderShape
 from schemas.codec import SpectrogramFacts
+from schemas.errors import SchemaError
 from training.codec.judged_recipe import CriticShape, JudgedRecipe, WaveLossRecipe
 from training.run.recipe import Decay, OptimRecipe, SampleRecipe, StepsRecipe
 from training.vocoder.corruption import LevelCorruption
@@ -22,6 +23,8 @@ class VocoderRecipe(JudgedRecipe):
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
         self.check_windows(self.samples)
+        if self.spectrogram != SPECTROGRAM:
+            raise SchemaError("spectrogram: that of mel is the only one that is played so far")
         _ = self.config
         return self
 

@@ -148,6 +148,8 @@ def test_a_folder_without_a_vocoder_or_of_another_spectrogram_is_said(tmp_path: 
         PipelineError, match=r"another spectrogram than that of mel: bands 64 \(mel"
     ):
         open_vocoder(str(tmp_path))
+    with pytest.raises(ValueError, match="that of mel is the only one"):
+        VocoderRecipe(spectrogram=SPECTROGRAM.replaced(bands=64))
     codec = open_codec("wave", str(exact_codec(tmp_path / "wave", channels=1)))
     write_weights(
         VocoderNet(_NET), VocoderConfig(spectrogram=SPECTROGRAM, net=_NET), tmp_path / FOLDER
