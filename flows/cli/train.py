@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from flows.models.training_run import TrainingOutcome
     from schemas.record import Record
-    from training.run.excerpts import TrainedFolder
+    from training.excerpts.run import TrainedFolder
 
 R = TypeVar("R", bound="Record")
 

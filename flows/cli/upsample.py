@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from flows.cli.options import Device, existing, written
+from flows.cli.options import Device, Json, existing, print_json, written
 from flows.errors import UsageError
 
 _LONGEST_S: Final = 3600.0  # more is not taken into memory
@@ -19,6 +19,7 @@ def upsample(
     out: Annotated[Path, written("The file to write: .flac or .wav.", "FILE")],
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same sound.")] = 0,
     device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Bring a file to the rate of an upsampler: what it has stays, and what lies above is added."""
     import soundfile
@@ -35,4 +36,7 @@ def upsample(
     audio = read_window(existing(file, "an audio file"), 0.0, _LONGEST_S, stereo=True)
     made = upsampler.played(audio.wave, audio.rate_hz, seed=seed, key=Path(file).stem)
     soundfile.write(out, made, upsampler.rate_hz, subtype="PCM_16")
-    typer.echo(f"{out}: {upsampler.name}")
+    if as_json:
+        print_json({"file": str(out), "rate_hz": upsampler.rate_hz, "refined_by": [upsampler.name]})
+    else:
+        typer.echo(f"{out}: {upsampler.name}")

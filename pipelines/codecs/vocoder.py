@@ -6,6 +6,7 @@ depend on it.
 Shapes: B clips, S samples, M mel bands, N mel frames.
 """
 
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
@@ -37,7 +38,7 @@ class Vocoder:
     def __init__(self, net: VocoderNet) -> None:
         self._net = net.requires_grad_(False)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What it is, with a hash of its weights, as a lead sheet has it."""
         return f"vocoder {weights_hash(self._net)}"

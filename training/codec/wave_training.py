@@ -1,4 +1,4 @@
-"""Training of the codec `wave`, from its recipe to the codec's folder; `training/run/excerpts.py`
+"""Training of the codec `wave`, from its recipe to the codec's folder; `training/excerpts/run.py`
 walks it.
 """
 
@@ -17,7 +17,7 @@ from training.codec.wave_learner import ReadyWaves, WaveLearner
 from training.codec.wave_recipe import WaveRecipe
 from training.data.examples import ReadingRules
 from training.data.loading import BatchShare, Samples, batches
-from training.run.excerpts import (
+from training.excerpts.run import (
     ExcerptTraining,
     TrainedFolder,
     excerpt_reading,

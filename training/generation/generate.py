@@ -11,8 +11,9 @@ from typing import Final, NamedTuple, Self
 import torch
 
 from pipelines.audio.decode import Wave
-from pipelines.codecs import Codec
+from pipelines.codecs import Codec, open_codec
 from pipelines.codecs.layout import for_files
+from pipelines.codecs.vocoder import Vocoder, open_vocoder, with_vocoder
 from pipelines.trust.trusted import check_trust
 from schemas.labels import Labels
 from training.conditions import Condition
@@ -27,7 +28,6 @@ from training.nets import NetConfig
 from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusSurvey
 from training.run.model_weights import check_shapes, fill_weights
-from training.run.opened_codec import opened_codec
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_names
 from training.run.warm_start import played_model, played_weights
@@ -112,7 +112,7 @@ class Generator(NamedTuple):
     codec: Codec
     encoder: TextEncoder
     device: torch.device
-    vocoder: str = ""  # the name of what plays the codec's levels in place of Griffin-Lim
+    vocoder: Vocoder | None = None  # what plays the codec's levels in place of Griffin-Lim
     upsampler: Upsampler | None = None  # what brings waves to a higher rate
 
     @classmethod
@@ -125,7 +125,7 @@ class Generator(NamedTuple):
         checkpoint, recipe, survey = played_model(target)
         check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
         chosen = device_of(device)
-        codec, vocoder = opened_codec(recipe.codec, str(chosen), refiners.vocoder)
+        codec = open_codec(recipe.codec.name, recipe.codec.source, str(chosen))
         if not codec.facts.has_latents_of(survey.codec):
             raise TrainingError(
                 f"{checkpoint.name} plays through {survey.codec}, "
@@ -135,6 +135,10 @@ class Generator(NamedTuple):
         encoder = open_text_encoder(
             recipe.text.source, str(chosen), recipe.text.max_tokens, recipe.text.encoder
         )
+        player, vocoder = refiners.vocoder or recipe.codec.vocoder, None
+        if player:
+            vocoder = open_vocoder(player, str(chosen))
+            codec = with_vocoder(codec, vocoder)
         upsampler = open_upsampler(refiners.upsampler, chosen) if refiners.upsampler else None
         return cls(
             checkpoint.name,
@@ -156,8 +160,7 @@ class Generator(NamedTuple):
     @property
     def refined_by(self) -> tuple[str, ...]:
         """Names of what plays beside the model."""
-        upsampler = self.upsampler.name if self.upsampler else ""
-        return tuple(name for name in (self.vocoder, upsampler) if name)
+        return tuple(one.name for one in (self.vocoder, self.upsampler) if one)
 
     def upsampled(self, waves: Sequence[Wave], keys: Sequence[str], seed: int) -> list[Wave]:
         """Waves of the codec's rate at the rate that is written; noise depends on keys and seed."""

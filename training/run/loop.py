@@ -5,6 +5,8 @@ The same call again goes on where the last one stopped; `step_loop` walks the st
 
 from collections.abc import Callable
 
+from pipelines.codecs import open_codec
+from pipelines.codecs.vocoder import open_vocoder, with_vocoder
 from pipelines.errors import PipelineError
 from pipelines.shards.find import find_shards
 from pipelines.trust.trusted import trust
@@ -18,7 +20,6 @@ from training.distillation.config import DRAWS, JumpStarts
 from training.errors import TrainingError
 from training.run.fit import check_fit, shared
 from training.run.metrics_log import MetricsLog, ReportLine
-from training.run.opened_codec import opened_codec
 from training.run.parallel import World
 from training.run.prefetch import ReadyBatch
 from training.run.recipe import LearningRecipe, TrainRecipe, foreign_names
@@ -87,7 +88,10 @@ class _TrainingRun(StepLoop[ReadyBatch]):
     def __init__(self, recipe: TrainRecipe, folder: RunFolder) -> None:
         recipe, world = shared(recipe, folder.world), folder.world
         super().__init__(recipe, folder)
-        codec = opened_codec(recipe.codec, str(world.device)).codec
+        codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
+        if recipe.codec.vocoder:
+            vocoder = open_vocoder(recipe.codec.vocoder, str(world.device))
+            codec = with_vocoder(codec, vocoder)
         encoder = open_text_encoder(
             recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
         )

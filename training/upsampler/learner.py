@@ -76,9 +76,10 @@ class UpsamplerLearner(Learner[ReadyPairs]):
             said_BS = self.net(
                 noisy_BS, worse_BS, self._objective.steps(batch.times_B), given_times_B
             )
-        one_band = (one[:, None, :, None] for one in (said_BS, added_BS, noise_BS))
+        said, added, noise = (one[:, None, :, None] for one in (said_BS, added_BS, noise_BS))
         own_B = batch.frames_B * shape.hop
-        return self._objective.loss(*one_band, batch.times_B, own_B) * (own_B > 0)
+        loss_B = self._objective.loss(said, added, noise, batch.times_B, own_B)
+        return loss_B * (own_B > 0)
 
     def _summed(
         self, batches: Sequence[ReadyPairs], losses: Sequence[torch.Tensor], *, stopping: bool

@@ -36,6 +36,20 @@ class ToldUnit(nn.Module):
         return made_BWS
 
 
+class ToldLevel(nn.Module):
+    """The units of a level on one way, each looking three times as far as the one before."""
+
+    def __init__(self, width: int, told: int, units: int) -> None:
+        super().__init__()
+        self.units = nn.ModuleList(ToldUnit(width, told, 3**number) for number in range(units))
+
+    def forward(self, x_BWS: torch.Tensor, told_BE: torch.Tensor) -> torch.Tensor:
+        """The same shape."""
+        for unit in self.units:
+            x_BWS = unit(x_BWS, told_BE)
+        return x_BWS
+
+
 class UpsamplerNet(nn.Module):
     """Predicts an objective's target of what is to be added, from it with noise and what is
     given.
@@ -63,18 +77,9 @@ class UpsamplerNet(nn.Module):
             )
             for level, (width, wider, stride) in enumerate(levels)
         )
-        self.on_way_down = self._units(shape)
-        self.on_way_up = self._units(shape)
+        self.on_way_down = nn.ModuleList(ToldLevel(width, told, shape.units) for width in widths)
+        self.on_way_up = nn.ModuleList(ToldLevel(width, told, shape.units) for width in widths)
         self.last = nn.Conv1d(widths[0] + 2, 1, 7, padding=3)
-
-    @staticmethod
-    def _units(shape: UpsamplerShape) -> nn.ModuleList:
-        return nn.ModuleList(
-            nn.ModuleList(
-                ToldUnit(width, shape.told_width, 3**number) for number in range(shape.units)
-            )
-            for width in shape.widths
-        )
 
     def forward(
         self,
@@ -92,16 +97,12 @@ class UpsamplerNet(nn.Module):
         x_BWS = given = torch.stack([noisy_BS, given_BS], dim=1)
         kept = []
         for down, units in zip(self.down, self.on_way_down, strict=True):
-            x_BWS = down(x_BWS)
-            for unit in units:  # type: ignore[attr-defined]  # a list of modules
-                x_BWS = unit(x_BWS, told_BE)
+            x_BWS = units(down(x_BWS), told_BE)
             kept.append(x_BWS)
         for level in reversed(range(len(kept))):
             if level + 1 < len(kept):
                 x_BWS = x_BWS + kept[level]
-            for unit in self.on_way_up[level]:  # type: ignore[union-attr]  # likewise
-                x_BWS = unit(x_BWS, told_BE)
-            x_BWS = self.up[level](x_BWS)
+            x_BWS = self.up[level](self.on_way_up[level](x_BWS, told_BE))
         made_B1S: torch.Tensor = self.last(torch.cat([x_BWS, given], dim=1))
         return made_B1S[:, 0]
 

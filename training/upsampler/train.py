@@ -1,11 +1,11 @@
-"""Training of an upsampler, from its recipe to its folder; `training/run/excerpts.py` walks it."""
+"""Training of an upsampler, from its recipe to its folder; `training/excerpts/run.py` walks it."""
 
 from pathlib import Path
 from typing import Final
 
 from pipelines.pretrained.own_weights import write_weights
 from training.data.examples import ReadingRules
-from training.run.excerpts import (
+from training.excerpts.run import (
     ExcerptTraining,
     TrainedFolder,
     excerpt_reading,

@@ -1,4 +1,4 @@
-"""Training of a vocoder, from its recipe to its folder; `training/run/excerpts.py` walks it."""
+"""Training of a vocoder, from its recipe to its folder; `training/excerpts/run.py` walks it."""
 
 from pathlib import Path
 from typing import Final
@@ -7,7 +7,7 @@ from pipelines.codecs.mel import MelCodec
 from pipelines.codecs.vocoder import FOLDER
 from pipelines.pretrained.own_weights import write_weights
 from training.data.examples import ReadingRules
-from training.run.excerpts import (
+from training.excerpts.run import (
     ExcerptTraining,
     TrainedFolder,
     excerpt_reading,

@@ -70,6 +70,9 @@ def test_what_is_written_is_an_option_and_what_is_read_comes_first() -> None:
         "train",
         "train codec",
         "train predictors",
+        "train vocoder",
+        "train upsampler",
+        "upsample",
         "import",
         "export",
         "shards extract",
@@ -178,7 +181,7 @@ def test_the_help_of_step_names_all_steps() -> None:
     ("words", "completed"),
     [
         ("obbligato bu", ["build"]),
-        ("obbligato train ", ["codec", "predictors"]),
+        ("obbligato train ", ["codec", "vocoder", "upsampler", "predictors"]),
         ("obbligato train --pre", ["--preset"]),
         ("obbligato train corpus --pre", ["--preset"]),
         ("obbligato train predictors --pri", ["--print"]),

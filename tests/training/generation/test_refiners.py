@@ -94,7 +94,7 @@ def test_a_recipe_names_a_vocoder_and_a_run_goes_on_with_another(
     train(longer, str(tmp_path / "run"), lines.append)
     assert any("codec.vocoder" in line for line in lines)
     generator = Generator.of(str(tmp_path / "run"))
-    assert generator.vocoder.startswith("vocoder ")
+    assert [name.partition(" ")[0] for name in generator.refined_by] == ["vocoder"]
     levels = MelCodec().levels(torch.zeros(1, 2000))
     assert generator.codec.played(levels).shape == (1, 2000)  # type: ignore[attr-defined]
 

@@ -19,8 +19,8 @@ from pipelines.pretrained.own_weights import write_weights
 from tests.training.runs import corpus
 from training.data.examples import sound_of
 from training.errors import TrainingError
+from training.excerpts.run import excerpt_reading
 from training.run import checkpoints
-from training.run.excerpts import excerpt_reading
 from training.run.recipe import OptimRecipe, SampleRecipe, StepsRecipe
 from training.upsampler.net import UpsamplerNet
 from training.upsampler.play import FOLDER, Upsampler, high_pass, open_upsampler
