@@ -84,7 +84,7 @@ _SUPER_RESOLUTION: Final = UpsamplerRecipe(
     run=_STEPS,
 )
 _CASCADER: Final = _SUPER_RESOLUTION.replaced(
-    net=UpsamplerShape(rate_hz=16_000, lower_hz=3_200, added_level=0.03),
+    net=UpsamplerShape(rate_hz=16_000, lower_hz=3_200, added_level=0.01),
     corruption=GivenCorruption(noise=0.5, blur=5.0),
 )
 READY: Final = {"super-resolution": _SUPER_RESOLUTION, "cascader": _CASCADER}
