@@ -73,7 +73,7 @@ class UpsamplerRecipe(LearningRecipe):
 
 
 _STEPS: Final = StepsRecipe(
-    steps=4000, checkpoint_every=500, validate_every=500, log_every=50, keep=2
+    steps=2000, checkpoint_every=500, validate_every=500, log_every=50, keep=2
 )
 # Minutes of one CPU.
 _SUPER_RESOLUTION: Final = UpsamplerRecipe(
