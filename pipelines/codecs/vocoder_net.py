@@ -36,8 +36,8 @@ class ConvNextBlock(nn.Module):
     def forward(self, x_BWT: torch.Tensor) -> torch.Tensor:
         """The same shape."""
         found_BTW = self.norm(self.along(x_BWT).transpose(1, 2))
-        found_BTW = self.narrow(gelu(self.wide(found_BTW)))
-        return x_BWT + found_BTW.transpose(1, 2)
+        made_BTW: torch.Tensor = self.narrow(gelu(self.wide(found_BTW)))
+        return x_BWT + made_BTW.transpose(1, 2)
 
 
 class VocoderNet(nn.Module):

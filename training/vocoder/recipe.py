@@ -56,7 +56,7 @@ READY: Final = VocoderRecipe(
         weight_decay=0,
         ema=0.995,
     ),
-    run=StepsRecipe(steps=3000, checkpoint_every=500, validate_every=500, log_every=50, keep=2),
+    run=StepsRecipe(steps=2600, checkpoint_every=500, validate_every=500, log_every=50, keep=2),
     loss=WaveLossRecipe(wave=0.0, judged_from=2000),
     critic=CriticShape(windows=(1024, 512, 256), width=8),
 )
