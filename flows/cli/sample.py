@@ -129,6 +129,8 @@ def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
     request = asking.request(caption)
     labels = request.labels
     output.say("\n".join((*request.lines, f"     {heading(labels)}", *lead_sheet(labels))))
+    if asking.generator.refined_by:
+        output.say(f"played by {', '.join(asking.generator.refined_by)}")
     jobs = [PieceJob(request, asking.seed, str(number)) for number in range(output.pieces)]
     played = list(_played(asking.generator, jobs, output))
     answer: dict[str, Any] = {
