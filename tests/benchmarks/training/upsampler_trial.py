@@ -120,15 +120,15 @@ def _print_table(played: Sequence[Played], upsampler: Upsampler) -> None:
     for name, which, bands in (("resampled", 1, plain), ("upsampled", 2, made)):
         apart = [log_spectral_distance(one[0], one[which]) for one in levels]
         distance = frechet_distance(np.concatenate(recorded), np.concatenate(bands))
-        below = max(_change_below_db(each, each[which], kept) for each in played)
+        below = max(_change_below_db(each, kept) for each in played) if which == 2 else -np.inf
         cost = f"{median(each.cost for each in played):.3f}" if which == 2 else "–"
         print(f"| {name} | {interval(apart, 'distance')} | {distance:.3f} | {below:.1f} | {cost} |")
 
 
-def _change_below_db(each: Played, wave: Wave, kept: float) -> float:
+def _change_below_db(each: Played, kept: float) -> float:
     """How loud, beside plain resampling, what differs from it is below a share of all bins."""
-    taper = np.hanning(len(wave))
-    plain, other = (np.fft.rfft(taper * one) for one in (each.resampled, wave))
+    taper = np.hanning(len(each.resampled))
+    plain, other = (np.fft.rfft(taper * one) for one in (each.resampled, each.upsampled))
     own = slice(0, int(kept * len(plain)))
     difference, level = (np.square(np.abs(one[own])).mean() for one in (other - plain, plain))
     return float(10 * np.log10(max(float(difference), 1e-20) / max(float(level), 1e-20)))
