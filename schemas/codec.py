@@ -23,6 +23,20 @@ class LatentLevels(Record):
     floor: float
 
 
+class SpectrogramFacts(Record):
+    """What a spectrogram is: levels of mel bands, of about zero mean and unit spread."""
+
+    rate_hz: int = Field(gt=0, le=768_000)  # of the waves
+    hop: int = Field(ge=1)  # samples from frame to frame
+    window: int = Field(ge=1)  # samples of a frame
+    bands: int = Field(ge=1)
+    low_hz: float = Field(ge=0)  # where the lowest band begins
+    high_hz: float = Field(gt=0)  # and the highest ends
+    floor_db: float  # of a sine at full scale; nothing is lower
+    centre_db: float  # what is 0
+    spread_db: float = Field(gt=0)  # what is 1 more
+
+
 class CodecFacts(Record):
     """What there is to know of a codec without running it; goes into provenance beside its latents.
 

@@ -19,6 +19,7 @@ from flows.cli.options import (
     print_json,
     written,
 )
+from flows.cli.sample_options import Upsample, Vocoder
 
 
 class PromptSource(StrEnum):
@@ -184,6 +185,8 @@ def evaluate(
             ),
         ),
     ] = None,
+    vocoder: Vocoder = "",
+    upsample: Upsample = "",
     device: Device = "auto",
     seed: Annotated[
         int, typer.Option(min=0, help="Of a model's noise, and of the draws behind intervals.")
@@ -223,6 +226,8 @@ def evaluate(
         scorers=tuple(scorer or ()),
         judges=tuple(judge or ()),
         device=device,
+        vocoder=vocoder,
+        upsample=upsample,
         seed=seed,
     )
     request = EvaluationRequest(

@@ -24,6 +24,7 @@ from flows.cli import (
     step,
     train,
     trust,
+    upsample,
 )
 from flows.cli.renamed import Renamed, RenamedCommands
 from flows.screens.plain import complain, message
@@ -159,6 +160,7 @@ _add_group(_MODELS, "train", train.app)
 _add(_MODELS, published.import_model, "Read a published model as a run.", name="import")
 _add(_MODELS, published.export_model, "Write a model for others to open.", name="export")
 _add(_MODELS, sample.sample, "Play a caption: music with its lead sheet.", Renamed)
+_add(_MODELS, upsample.upsample, "Bring a file to a higher rate.")
 _add(_MODELS, evaluate.evaluate, "Score whether music plays what was asked; a page to listen on.")
 _add(_MODELS, evaluate.ablate, "Say what text, beats and chords are worth to a model.")
 _add(_MODELS, pipeline.pipeline, "Build, train and evaluate in one command.")

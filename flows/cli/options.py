@@ -98,6 +98,14 @@ def _recipe_of(path: str) -> "type[Record]":
         from training.codec.wave_recipe import WaveRecipe
 
         return WaveRecipe
+    if path.endswith("vocoder"):
+        from training.vocoder.recipe import VocoderRecipe
+
+        return VocoderRecipe
+    if path.endswith("upsampler"):
+        from training.upsampler.recipe import UpsamplerRecipe
+
+        return UpsamplerRecipe
     if path.endswith("predictors"):
         from training.control_predictors.recipe import PredictorRecipe
 

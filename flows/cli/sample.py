@@ -66,6 +66,8 @@ def sample(
     gamma: asks.Gamma = None,
     batch: asks.Batch = 4,
     audio_format: asks.Format = asks.AudioFormat.FLAC,
+    vocoder: asks.Vocoder = "",
+    upsample: asks.Upsample = "",
     heard: asks.Heard = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -86,7 +88,7 @@ def sample(
     from flows.models.sampling import Asking, SamplerOptions
     from training.control_predictors.predictors import Predictors
     from training.errors import TrainingError
-    from training.generation.generate import Generator
+    from training.generation.generate import Generator, Refiners
     from training.timed_controls.options import ControlOptions
     from training.timed_controls.place import PiecePlace
     from training.timed_controls.steer_options import steer_options
@@ -107,7 +109,7 @@ def sample(
         bpm, meter, key, chords, beats, melody, intensity, density, tuple(section or ())
     )
     asking = Asking(
-        Generator.of(existing(model, A_RUN), device),
+        Generator.of(existing(model, A_RUN), device, Refiners(vocoder, upsample)),
         options,
         seconds,
         seed,
@@ -131,6 +133,8 @@ def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
     request = asking.request(caption)
     labels = request.labels
     output.say("\n".join((*request.lines, f"     {heading(labels)}", *lead_sheet(labels))))
+    if asking.generator.refined_by:
+        output.say(f"played by {', '.join(asking.generator.refined_by)}")
     jobs = [PieceJob(request, asking.seed, str(number)) for number in range(output.pieces)]
     played = list(_played(asking.generator, jobs, output))
     answer: dict[str, Any] = {

@@ -254,6 +254,24 @@ Batch = Annotated[int, typer.Option(min=1, help="Pieces made at once.", rich_hel
 Format = Annotated[
     AudioFormat, typer.Option("--format", help="Of the files.", rich_help_panel=_PLAYED)
 ]
+Vocoder = Annotated[
+    str,
+    typer.Option(
+        "--vocoder",
+        metavar="FOLDER",
+        help="What plays levels in place of Griffin-Lim: of `train vocoder`.",
+        rich_help_panel=_PLAYED,
+    ),
+]
+Upsample = Annotated[
+    str,
+    typer.Option(
+        "--upsample",
+        metavar="FOLDER",
+        help="What brings the sound to a higher rate: of `train upsampler`.",
+        rich_help_panel=_PLAYED,
+    ),
+]
 Heard = Annotated[
     bool,
     typer.Option(

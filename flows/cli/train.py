@@ -1,4 +1,4 @@
-"""`obbligato train`, `train codec`, `train predictors`: models from shards."""
+"""`obbligato train`, `train codec | vocoder | upsampler | predictors`: models from shards."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ from flows.cli.options import (
     required,
     written,
 )
-from flows.cli.train_codec import train_codec
+from flows.cli.train_excerpts import train_codec, train_upsampler, train_vocoder
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Model(TyperCommand):
 app = typer.Typer(
     cls=Training,
     add_help_option=False,
-    help="Train a model on shards; or its codec, or predictors of controls.",
+    help="Train a model on shards; or its codec, vocoder, upsampler, or predictors of controls.",
 )
 
 
@@ -75,8 +75,8 @@ app = typer.Typer(
     cls=Model,
     hidden=True,
     epilog=(
-        "`obbligato train codec` and `obbligato train predictors` train what stands around a "
-        "model. A folder of that name: ./codec."
+        "`obbligato train codec`, `vocoder`, `upsampler` and `predictors` train what stands around "
+        "a model. A folder of that name: ./codec."
     ),
 )
 def train(
@@ -183,6 +183,8 @@ def _print_outcome(outcome: "TrainingOutcome") -> None:
 
 
 app.command("codec")(train_codec)
+app.command("vocoder")(train_vocoder)
+app.command("upsampler")(train_upsampler)
 
 
 @app.command("predictors")

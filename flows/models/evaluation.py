@@ -57,6 +57,8 @@ class EvaluationOptions(Record):
     scorers: tuple[str, ...] = ()
     judges: tuple[str, ...] = ()  # annotators of another make that hear the clips, too
     device: str = "auto"  # where a model plays
+    vocoder: str = ""  # the folder of what plays its levels; empty: as its recipe says
+    upsample: str = ""  # and of what brings its waves to a higher rate
     seed: Annotated[int, Field(ge=0)] = 0  # of a model's noise, and of the draws behind intervals
 
     @field_validator("scorers", "judges", mode="before")
@@ -221,7 +223,7 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> _Sc
     """What a model plays for the prompts of held-out samples."""
     from training.evaluation.generated import generate_clips
     from training.evaluation.targets import all_label_prompts, target_prompts, with_swaps
-    from training.generation.generate import Generator
+    from training.generation.generate import Generator, Refiners
 
     options = request.options
     if not request.shards:
@@ -231,7 +233,8 @@ def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> _Sc
     written = all_label_prompts if options.prompts_from == "labels" else target_prompts
     targets = written(request.shards, options.prompts)
     chosen = with_swaps(targets, graded=options.graded) if options.swaps else targets
-    generator = Generator.of(request.target, options.device)
+    refiners = Refiners(options.vocoder, options.upsample)
+    generator = Generator.of(request.target, options.device, refiners)
     listing = generate_clips(
         generator, chosen, folder, seed=options.seed, watch=progress("played", len(chosen))
     )

@@ -101,14 +101,18 @@ def _played(
     sampling: SamplingConfig,
     watch: Watch,
 ) -> list[PlayedPiece]:
+    keys = [one.key for one in requests]
     if ask is None:
         waves = generator.play(requests, seed=seed, sampling=sampling)
         return [
             PlayedPiece(wave, one.controls.labels)
-            for wave, one in zip(waves, requests, strict=True)
+            for wave, one in zip(generator.upsampled(waves, keys, seed), requests, strict=True)
         ]
     pieces = play_steered(generator, requests, ask, seed=seed, sampling=sampling, watch=watch)
-    return [PlayedPiece(one.wave, one.controls.labels, one) for one in pieces]
+    waves = generator.upsampled([one.wave for one in pieces], keys, seed)
+    return [
+        PlayedPiece(wave, one.controls.labels, one) for wave, one in zip(waves, pieces, strict=True)
+    ]
 
 
 def _together(job: PieceJob) -> tuple[float, SamplingConfig, int, int]:

@@ -74,7 +74,8 @@ def _head(report: EvaluationReport) -> Iterator[str]:
     )
     if report.checkpoint:
         name, sha256 = escape(report.checkpoint.name), escape(report.checkpoint.sha256)
-        yield f'<p class="facts">checkpoint {name} · SHA-256 of its weights {sha256}</p>'
+        beside = "".join(f" · played by {escape(one)}" for one in report.checkpoint.refined_by)
+        yield f'<p class="facts">checkpoint {name} · SHA-256 of its weights {sha256}{beside}</p>'
     if report.reference:
         split = f", its {escape(report.reference_split)} shards" if report.reference_split else ""
         yield f'<p class="facts">beside {escape(report.reference)}{split}</p>'

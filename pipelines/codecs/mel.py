@@ -1,4 +1,5 @@
-"""The embedded codec: a log-mel spectrogram, folded into a small grid; back by Griffin-Lim.
+"""The embedded codec: a log-mel spectrogram, folded into a small grid; back by Griffin-Lim, or by a
+vocoder of one's own (vocoder.py).
 
 No weights, no download.
 
@@ -10,6 +11,7 @@ Shapes: B clips, S samples, N mel frames, M mel bands, K frequency bins, C = 4 Ã
 T latent frames, F latent bands.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
@@ -19,7 +21,7 @@ from torch.nn.functional import avg_pool1d, pad
 
 from pipelines.codecs import CodecFacts
 from pipelines.errors import PipelineError
-from schemas.codec import LatentLevels
+from schemas.codec import LatentLevels, SpectrogramFacts
 
 RATE_HZ: Final = 16_000
 HOP: Final = 500  # 31 ms: a beat's hit is counted within 70 ms (MIREX, mir_eval)
@@ -45,10 +47,34 @@ _ROUNDS: Final = 16
 _PARTIAL_BINS: Final = 5
 _MOMENTUM: Final = 0.99  # Perraudin et al. 2013
 _TINY: Final = 1e-8
+# what latents are levels of; to play them it is all that a vocoder has to know
+SPECTROGRAM: Final = SpectrogramFacts(
+    rate_hz=RATE_HZ,
+    hop=HOP,
+    window=_WINDOW,
+    bands=BANDS,
+    low_hz=_LOW_HZ,
+    high_hz=_HIGH_HZ,
+    floor_db=_FLOOR_DB,
+    centre_db=_CENTRE_DB,
+    spread_db=_SPREAD_DB,
+)
+
+Play = Callable[[torch.Tensor], torch.Tensor]  # levels (B, M, N) to waves (B, S)
 
 
 class MelCodec:
-    """Log-mel latents. Runs on the device of what it is given."""
+    """Log-mel latents. Runs on the device of what it is given.
+
+    Who plays them is no matter of what they are: facts are the same with any vocoder.
+    """
+
+    def __init__(self, vocoder: Play | None = None) -> None:
+        self._vocoder = vocoder
+
+    def played_by(self, vocoder: Play) -> "MelCodec":
+        """The same latents, played by a vocoder."""
+        return MelCodec(vocoder)
 
     @property
     def facts(self) -> CodecFacts:
@@ -133,12 +159,20 @@ class MelCodec:
 
     def played(self, levels_BMN: torch.Tensor) -> torch.Tensor:
         """Waves (B, S) of a spectrogram."""
-        level_BMN = (levels_BMN * _SPREAD_DB + _CENTRE_DB).clamp(max=_CEILING_DB)
-        mel_BMN = 10 ** (level_BMN / 20) * _FULL_SCALE
-        spectrum_BKN = _under(mel_BMN, self.filters.to(mel_BMN.device))
+        levels_BMN = levels_BMN.clamp(max=(_CEILING_DB - _CENTRE_DB) / _SPREAD_DB)
+        play = self._vocoder or self.guessed
+        return play(levels_BMN).clamp(-1.0, 1.0)
+
+    def guessed(
+        self, levels_BMN: torch.Tensor, updates: int = _UPDATES, rounds: int = _ROUNDS
+    ) -> torch.Tensor:
+        """Waves (B, S) that have about such a spectrogram: the spectrum under it after so many
+        updates, and phases after so many rounds of Griffin-Lim.
+        """
+        mel_BMN = self.amplitudes(levels_BMN) * _FULL_SCALE
+        spectrum_BKN = _under(mel_BMN, self.filters.to(mel_BMN.device), updates)
         # encode leaves the frame at the very end out
-        waves_BS = _griffin_lim(torch.cat([spectrum_BKN, spectrum_BKN[..., -1:]], dim=2))
-        return waves_BS.clamp(-1.0, 1.0)
+        return _griffin_lim(torch.cat([spectrum_BKN, spectrum_BKN[..., -1:]], dim=2), rounds)
 
 
 def open_codec(source: str = "", device: str = "cpu") -> MelCodec:
@@ -186,24 +220,24 @@ def _istft(spectra_BKN: torch.Tensor) -> torch.Tensor:
     return torch.istft(spectra_BKN, _TRANSFORM, HOP, _WINDOW, window=window, center=True)
 
 
-def _under(mel_BMN: torch.Tensor, filters_MK: torch.Tensor) -> torch.Tensor:
+def _under(mel_BMN: torch.Tensor, filters_MK: torch.Tensor, updates: int) -> torch.Tensor:
     """A spectrum without negative parts whose mel spectrogram is near the given one: multiplicative
     updates of Lee & Seung 2001.
     """
     back_KM = filters_MK.T
     spectrum_BKN = (back_KM @ mel_BMN) / (back_KM.sum(1, keepdim=True) + _TINY)
-    for _ in range(_UPDATES):
+    for _ in range(updates):
         spectrum_BKN = (
             spectrum_BKN * (back_KM @ mel_BMN) / (back_KM @ (filters_MK @ spectrum_BKN) + _TINY)
         )
     return spectrum_BKN
 
 
-def _griffin_lim(spectrum_BKN: torch.Tensor) -> torch.Tensor:
+def _griffin_lim(spectrum_BKN: torch.Tensor, rounds: int) -> torch.Tensor:
     """A wave with about the given spectrum: Griffin & Lim 1984, sped up by momentum."""
     phases_BKN = torch.polar(torch.ones_like(spectrum_BKN), _first_phases(spectrum_BKN))
     before_BKN = torch.zeros_like(phases_BKN)
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         estimate_BKN = _stft(_istft(spectrum_BKN * phases_BKN))
         ahead_BKN = estimate_BKN - _MOMENTUM / (1 + _MOMENTUM) * before_BKN
         phases_BKN, before_BKN = ahead_BKN / (ahead_BKN.abs() + _TINY), estimate_BKN

@@ -1,8 +1,8 @@
 """A codec of one's own: the spectrogram of `mel`, and an autoencoder that was trained on one's own
 shards to keep what matters of it.
 
-`training/codec/autoencoder.py` trains it. It is played back as `mel` is, by Griffin-Lim, so it
-needs nothing from anybody else.
+`training/codec/autoencoder.py` trains it. It is played back as `mel` is, by Griffin-Lim or a
+vocoder of one's own, so it needs nothing from anybody else.
 
 Shapes: B clips, S samples, N mel frames, M mel bands, C latent channels, T latent frames, F latent
 bands.
@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import torch
 
 from pipelines.codecs import CodecFacts
-from pipelines.codecs.mel import BANDS, HOP, RATE_HZ, MelCodec
+from pipelines.codecs.mel import BANDS, HOP, RATE_HZ, MelCodec, Play
 from pipelines.errors import PipelineError
 from pipelines.pretrained.checksum import first_line, weights_hash
 
@@ -27,10 +27,14 @@ class VaeCodec:
     Runs on the device of its weights.
     """
 
-    def __init__(self, autoencoder: Any) -> None:
-        self._autoencoder, self._mel = autoencoder.requires_grad_(False), MelCodec()
+    def __init__(self, autoencoder: Any, mel: MelCodec | None = None) -> None:
+        self._autoencoder, self._mel = autoencoder.requires_grad_(False), mel or MelCodec()
         # each level but one halves frames and bands
         self._halved = 2 ** (len(autoencoder.config.block_out_channels) - 1)
+
+    def played_by(self, vocoder: Play) -> "VaeCodec":
+        """The same latents, played by a vocoder."""
+        return VaeCodec(self._autoencoder, self._mel.played_by(vocoder))
 
     @cached_property
     def facts(self) -> CodecFacts:

@@ -10,9 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-import safetensors.torch
 import torch
-from pydantic import ValidationError
 from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
@@ -21,10 +19,9 @@ from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import WaveConfig, WaveShape
 from pipelines.errors import PipelineError
 from pipelines.pretrained.checksum import first_line, weights_hash
+from pipelines.pretrained.own_weights import CONFIG, UNREADABLE, fill_weights
 
 FOLDER: Final = "wave"  # within the source
-_CONFIG: Final = "config.json"
-_WEIGHTS: Final = "model.safetensors"
 
 
 class WaveCodec:
@@ -101,15 +98,6 @@ def wave_facts(shape: WaveShape, version: str = "") -> CodecFacts:
     )
 
 
-def save_net(net: WaveNet, config: WaveConfig, folder: Path) -> None:
-    """Write what `open_codec` reads: a configuration, and beside it the weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.cpu().contiguous() for name, value in net.state_dict().items()}
-    (folder / _WEIGHTS).write_bytes(safetensors.torch.save(weights))
-    # last: without it, it is not a codec
-    (folder / _CONFIG).write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
 def open_codec(source: str = "", device: str = "cpu") -> WaveCodec:
     """The codec by the folder that its training wrote.
 
@@ -122,10 +110,10 @@ def open_codec(source: str = "", device: str = "cpu") -> WaveCodec:
         )
     folder = Path(source) / FOLDER
     try:
-        config = WaveConfig.model_validate_json((folder / _CONFIG).read_bytes())
+        config = WaveConfig.model_validate_json((folder / CONFIG).read_bytes())
         net = WaveNet(config.net, config.bottleneck)
-        net.load_state_dict(safetensors.torch.load_file(str(folder / _WEIGHTS)))
-    except (OSError, ValidationError, safetensors.SafetensorError, RuntimeError) as error:
+        fill_weights(net, folder)
+    except UNREADABLE as error:
         expected = (
             f"expected a folder with {FOLDER}/ in it, as `obbligato train codec --kind wave` "
             "writes it at its end"

@@ -1,4 +1,4 @@
-"""A critic of what an autoencoder plays: for each of several windows a small network that looks at
+"""A critic of what a net plays: for each of several windows a small network that looks at
 the complex spectrum and says of each patch whether it is music.
 
 A. Défossez et al., "High Fidelity Neural Audio Compression", 2022 (arXiv 2210.13438).
@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.functional import leaky_relu, relu
 from torch.nn.utils.parametrizations import weight_norm
 
+from training.codec.judged_recipe import CriticShape
 from training.codec.spectral_loss import spectra
-from training.codec.wave_recipe import CriticShape
 
 _SLOPE = 0.2
 
@@ -89,7 +89,7 @@ def critic_loss(music: list[WindowJudgement], played: list[WindowJudgement]) -> 
 
 
 def likeness_loss(played: list[WindowJudgement]) -> torch.Tensor:
-    """What the autoencoder learns by: that it should pass for music, (B,)."""
+    """What the net that plays learns by: that it should pass for music, (B,)."""
     return _mean([-_by_clip(made.patches) for made in played])
 
 

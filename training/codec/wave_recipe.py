@@ -1,83 +1,30 @@
 """The recipe of an autoencoder of waves: every knob, with a default and its source; two presets."""
 
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from pipelines.codecs.wave_shape import Bottleneck, KlBottleneck, WaveShape
-from schemas.errors import SchemaError
-from schemas.record import Record
+from training.codec.judged_recipe import CriticShape, JudgedRecipe, WaveLossRecipe
 from training.errors import TrainingError
 from training.run.data_recipe import SampleRecipe
 from training.run.recipe import (
     Decay,
-    LearningRecipe,
     OptimRecipe,
     Precision,
     StepsRecipe,
 )
 
-Window = Annotated[int, Field(ge=32, le=16_384, multiple_of=4)]
 
-
-class WaveLossRecipe(Record):
-    """What the autoencoder is told of its mistakes."""
-
-    windows: tuple[Window, ...] = Field(
-        (2048, 1024, 512, 256, 128),
-        min_length=1,
-        description="Samples of the windows that spectra are compared in.",
-    )
-    spectra: float = Field(1.0, ge=0, description="Weight of the distance of spectra.")
-    wave: float = Field(
-        1.0,
-        ge=0,
-        description=(
-            "Weight of the waves' own distance, which soon teaches low pitches with their phase."
-        ),
-    )
-    judged_from: int = Field(
-        0,
-        ge=0,
-        description=(
-            "The step from which a critic learns to tell what is played from music, and judges: "
-            "the second phase. From run.steps on: never."
-        ),
-    )
-    critic: float = Field(0.1, ge=0, description="Weight of its judgement. Stable Audio: 0.1.")
-    features: float = Field(
-        5.0, ge=0, description="Weight of the distance of what it sees. Stable Audio: 5."
-    )
-
-
-class CriticShape(Record):
-    """The critic: a network of its own for each window (EnCodec's multi-scale STFT)."""
-
-    windows: tuple[Window, ...] = Field(
-        (2048, 1024, 512, 256, 128),
-        min_length=1,
-        description="Samples of the windows that it looks at. Stable Audio: 2048 to 128.",
-    )
-    width: int = Field(32, ge=1, le=1024, description="Channels of its layers. EnCodec: 32.")
-
-
-class WaveRecipe(LearningRecipe):
+class WaveRecipe(JudgedRecipe):
     """A whole training of the codec `wave`."""
 
     net: WaveShape
     bottleneck: Bottleneck = KlBottleneck()
-    loss: WaveLossRecipe = WaveLossRecipe()
-    critic: CriticShape = CriticShape()
 
     @model_validator(mode="after")
     def _check_windows(self) -> Self:
-        samples = self.frames * self.net.hop
-        for name, windows in (("loss", self.loss.windows), ("critic", self.critic.windows)):
-            if max(windows) > samples:
-                raise SchemaError(
-                    f"{name}.windows has {max(windows)} samples, but data.seconds "
-                    f"{self.data.seconds:g} are {samples}: lower the one, or raise the other"
-                )
+        self.check_windows(self.frames * self.net.hop)
         return self
 
     @property

@@ -1,141 +1,47 @@
-"""Training of the codec `wave`, from its recipe to the codec's folder.
-
-The same call again goes on where the last one stopped; `training/run/step_loop.py` walks the steps.
+"""Training of the codec `wave`, from its recipe to the codec's folder; `training/excerpts/run.py`
+walks it.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from pipelines.codecs.layout import by_channel
-from pipelines.codecs.wave import FOLDER, save_net, wave_facts
+from pipelines.codecs.wave import FOLDER, wave_facts
 from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import WaveConfig
-from schemas.identity import Split
-from schemas.record import Record
+from pipelines.pretrained.own_weights import write_weights
 from training.codec.lesson import DRAWS, Lesson, without_weight_norm
 from training.codec.wave_learner import ReadyWaves, WaveLearner
 from training.codec.wave_recipe import WaveRecipe
 from training.data.examples import ReadingRules
-from training.data.index import CorpusIndex, index_corpus
 from training.data.loading import BatchShare, Samples, batches
-from training.data.order import SampleOrder
-from training.data.prompts import PromptConfig
-from training.errors import TrainingError
-from training.run.checkpoints import EMA, find_checkpoint
-from training.run.fit import shared
-from training.run.loop import look_for_shards
+from training.excerpts.run import (
+    ExcerptTraining,
+    TrainedFolder,
+    excerpt_reading,
+    fill_averaged,
+    train_excerpts,
+    train_excerpts_of,
+)
 from training.run.metrics_log import ReportLine
-from training.run.model_weights import fill
 from training.run.parallel import device_of
-from training.run.resume import CorpusStart, corpus_start
-from training.run.step_loop import RunFolder, StepLoop, Trained, run_in_folder
 
-_FIXED: Final = ("net", "bottleneck", "critic")  # what weights depend on
 _SCALED_BY: Final = 256  # excerpts whose latents say where these lie
 
 
-class WaveTrained(Record):
-    """How a training ended, and where the codec is once all steps are done."""
+def train_wave_codec(recipe: WaveRecipe, out: Path, report: ReportLine = print) -> TrainedFolder:
+    """Train, and at the end write the codec of the averaged weights.
 
-    step: int
-    stopped: bool
-    checkpoint: str
-    folder: str
-
-
-def train_wave_codec(recipe: WaveRecipe, out: Path, report: ReportLine = print) -> WaveTrained:
-    """Train on corpora's train splits into a folder, from its last checkpoint where it has one, and
-    at its end write the codec of the averaged weights.
-
-    SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint. Raises `TrainingError`
-    where recipe and folder, shards or machine do not fit together, or the folder holds the codec
-    already, and `BadData` for too many unusable samples or a loss that is not a number.
+    Raises `TrainingError` and `BadData`, as `train_excerpts` does.
     """
-
-    def before() -> None:  # in the first process alone
-        if (out / FOLDER).exists():
-            raise TrainingError(
-                f"{out} holds a codec already, on which latents may depend: take another folder"
-            )
-        look_for_shards(recipe)
-
-    def go(folder: RunFolder, stop: Callable[[], bool]) -> Trained:
-        return _WaveRun(recipe, folder).go(stop)
-
-    made = run_in_folder(
-        str(out),
-        recipe.run.device,
-        report,
-        before=before,
-        go=go,
-        at_end=lambda: _write_codec(recipe, out),
-    )
-    return WaveTrained(
-        step=made.step, stopped=made.stopped, checkpoint=made.checkpoint, folder=str(out)
-    )
+    return train_excerpts(_TRAINING, recipe, out, report)
 
 
-def wave_trained(out: Path, *, stopped: bool) -> WaveTrained:
-    """How a training ended that others did: from its folder.
-
-    Raises `TrainingError` where it holds no whole checkpoint.
-    """
-    found = find_checkpoint(str(out))
-    return WaveTrained(
-        step=found.state().step, stopped=stopped, checkpoint=found.place, folder=str(out)
-    )
-
-
-class _WaveRun(StepLoop[ReadyWaves]):
-    """One process's part of a run."""
-
-    def __init__(self, recipe: WaveRecipe, folder: RunFolder) -> None:
-        recipe = shared(recipe, folder.world)
-        super().__init__(recipe, folder)
-        start: CorpusStart = folder.world.broadcast(
-            lambda: corpus_start(recipe, folder.store, _FIXED)
-        )
-        for note in start.notes:
-            self.report(note)
-        self._begin(
-            WaveLearner(recipe, folder.world),
-            _samples(recipe, start.corpora),
-            validation=_samples(recipe, start.validation, is_validation=True)
-            if start.validation
-            else None,
-            corpus=start.learned_from,
-            last=start.last,
-            damaged=start.damaged,
-            start_line=start.line(recipe, folder.world),
-        )
-
-    @property
-    def _less_memory(self) -> str:
-        """What there is to lower."""
-        return "lower data.micro_batch or data.seconds"
-
-
-def _samples(
-    recipe: WaveRecipe, corpora: list[CorpusIndex], *, is_validation: bool = False
-) -> Samples:
-    """Excerpts: of each visit to a clip another one; of validation the first."""
-    weights = () if is_validation else recipe.data.weights
-    reading = ReadingRules(
-        facts=wave_facts(recipe.net),
-        reads_latents=False,
-        frames=recipe.frames,
-        prompts=PromptConfig(),
-        mean_sentences=1.0,
-        seed=recipe.run.seed,
-        batch=recipe.data.batch,
-        without=frozenset(recipe.data.without),
-        draws=DRAWS,
-    )
-    order = SampleOrder([len(one) for one in corpora], weights=weights, seed=recipe.run.seed)
-    return Samples(corpora, order, reading, full_conditioning=is_validation)
+def _reading(recipe: WaveRecipe) -> ReadingRules:
+    rules = excerpt_reading(recipe, wave_facts(recipe.net), recipe.frames)
+    return rules._replace(draws=DRAWS)
 
 
 def _write_codec(recipe: WaveRecipe, out: Path) -> None:
@@ -143,12 +49,10 @@ def _write_codec(recipe: WaveRecipe, out: Path) -> None:
     it learned from.
     """
     lesson = Lesson(recipe)
-    checkpoint = find_checkpoint(str(out))
-    fill(dict(lesson.named_parameters()), checkpoint.mapped_weights(EMA), checkpoint.name)
+    fill_averaged(lesson, out)
     net = without_weight_norm(lesson.net).to(device_of(recipe.run.device))
-    corpora = [index_corpus(target, Split.TRAIN) for target in recipe.data.shards]
-    _scale(net, recipe, _samples(recipe, corpora))
-    save_net(net, WaveConfig(net=recipe.net, bottleneck=recipe.bottleneck), out / FOLDER)
+    _scale(net, recipe, train_excerpts_of(recipe, _reading(recipe)))
+    write_weights(net, WaveConfig(net=recipe.net, bottleneck=recipe.bottleneck), out / FOLDER)
 
 
 @torch.no_grad()
@@ -167,3 +71,13 @@ def _scale(net: WaveNet, recipe: WaveRecipe, samples: Samples) -> None:
     net.middle_C1.copy_(latents_CN.mean(1, keepdim=True))
     # a channel that nothing moves stays as it is, not blown up
     net.size_C1.copy_(latents_CN.std(1, keepdim=True).clamp(min=1e-3))
+
+
+_TRAINING: Final = ExcerptTraining[WaveRecipe, ReadyWaves](
+    makes=FOLDER,
+    held="a codec already, on which latents may depend",
+    fixed=("net", "bottleneck", "critic"),
+    learner=WaveLearner,
+    reading=_reading,
+    write=_write_codec,
+)

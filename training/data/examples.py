@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from pipelines.audio.decode import decoded_at
+from pipelines.audio.decode import DecodedWindow, Wave, decoded, decoded_at, resampled
 from pipelines.codecs import CodecFacts
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.errors import DeadInput, MachineFault, PipelineError, is_of_the_machine
@@ -20,7 +20,7 @@ from pipelines.labels.transform import excerpt
 from pipelines.storage.tar import read_members
 from schemas.fact import FactKind
 from schemas.identity import keyed_rng
-from schemas.sample import Sample
+from schemas.sample import Sample, audio_name
 from training.conditions import Condition
 from training.conditions.clip_controls import ClipControls, ControlCurves, Span
 from training.conditions.limits import TokenLimits
@@ -40,7 +40,9 @@ class TrainingExample(NamedTuple):
     """One visit to a sample."""
 
     key: str
-    sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) or (2, S) at the codec's rate
+    # a latent (C, T, F), or a wave (S,) or (2, S) at the codec's rate; of a pair of rates both,
+    # (2, S)
+    sound: torch.Tensor
     prompt: str  # empty: not known, or dropped
     controls: ClipControls | None  # none of a sample that cannot be used
     place: SongPlace  # in its source, or in as much of it as is known; unknown where dropped
@@ -87,6 +89,8 @@ class ReadingRules(NamedTuple):
     # what is learned behind the end of shorter samples, (C, T, F); none: nothing is
     silence_CTF: torch.Tensor | None = None
     buckets: tuple[int, ...] = ()  # frames that batches of shorter samples are padded to
+    # of audio in mono: a rate at which it is read as well, and brought up again; 0: none
+    lower_hz: int = 0
 
     @property
     def learned_s(self) -> float:
@@ -314,9 +318,29 @@ def _latent(members: dict[str, bytes], reading: ReadingRules, first: int) -> tor
 
 def _wave(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
     facts = reading.facts
-    wave = decoded_at(_member(members, AUDIO), facts.rate_hz, stereo=facts.is_stereo)
+    content = _member(members, AUDIO)
+    if reading.lower_hz:
+        wave = _pair(members, decoded(content), reading)
+    else:
+        wave = decoded_at(content, facts.rate_hz, stereo=facts.is_stereo)
     start, samples = (frames * facts.samples_per_frame for frames in (first, reading.frames))
     return torch.from_numpy(np.ascontiguousarray(wave[start : start + samples].T))
+
+
+def _pair(members: dict[str, bytes], audio: DecodedWindow, reading: ReadingRules) -> Wave:
+    """A wave, and beside it what a lower rate leaves of it: the sample's own copy at that rate
+    where it has one, else our resampler's; both of the codec's rate, (S, 2).
+    """
+    rate_hz, lower_hz = reading.facts.rate_hz, reading.lower_hz
+    if audio.rate_hz < rate_hz:
+        raise DeadInput(
+            "low_rate", f"is of {audio.rate_hz} Hz: there is nothing of {rate_hz} Hz to learn"
+        )
+    wave = resampled(audio.wave, audio.rate_hz, rate_hz)
+    copy = members.get(audio_name("", lower_hz).removeprefix("."))
+    low = resampled(wave, rate_hz, lower_hz) if copy is None else decoded_at(copy, lower_hz)
+    up = resampled(low, lower_hz, rate_hz)[: len(wave)]
+    return np.stack([wave, np.pad(up, (0, len(wave) - len(up)))], axis=1)
 
 
 def _member(members: dict[str, bytes], extension: str) -> bytes:

@@ -47,7 +47,8 @@ class TrainingBatch(NamedTuple):
     chords: ChordBatch
     rows_BTR: torch.Tensor | None  # frame rows; none where the model takes none
     seconds_B2: torch.Tensor  # where in its song each clip begins, and how long the song is
-    sounds: torch.Tensor  # latents (B, C, T, F), or waves (B, S) or (B, 2, S) to encode
+    # latents (B, C, T, F), waves (B, S) or (B, 2, S) to encode, or pairs of rates (B, 2, S)
+    sounds: torch.Tensor
     # latent frames that each has of its own; what follows is padding, none where the sample does
     # not count
     frames_B: torch.Tensor
@@ -149,7 +150,8 @@ class Samples(Dataset[TrainingExample | Unusable]):
                 latent_CTF[:, : sound.shape[1]] = sound
             return latent_CTF
         samples = frames * facts.samples_per_frame
-        wave = torch.zeros(samples) if facts.wave_channels == 1 else torch.zeros(2, samples)
+        has_two = facts.wave_channels == 2 or self._reading.lower_hz
+        wave = torch.zeros(2, samples) if has_two else torch.zeros(samples)
         wave[..., : sound.shape[-1]] = sound
         return wave
 

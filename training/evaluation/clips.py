@@ -40,6 +40,7 @@ class CheckpointFacts(Record):
 
     name: str
     sha256: str  # of the file of averaged weights
+    refined_by: tuple[str, ...] = ()  # a vocoder, an upsampler: what played beside them
 
 
 class ScoredListing(NamedTuple):

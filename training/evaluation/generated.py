@@ -42,7 +42,7 @@ def generate_clips(
     prompt that cannot be resolved, such as one of more chords than beats, is skipped. Raises
     `TrainingError` where none can.
     """
-    checkpoint = checkpoint_facts(generator.name)
+    checkpoint = checkpoint_facts(generator.name).replaced(refined_by=generator.refined_by)
     captions = {one.name: one.caption for one in prompts}
     requests = [_play_request(generator, one, captions, seed) for one in prompts]
     made: list[MadeClip] = []
@@ -94,9 +94,12 @@ def _batch(
         GenerationRequest(one.swap_of or one.name, one.caption, ClipControls(labels))
         for one, labels in part
     ]
-    for (one, labels), wave in zip(part, generator.play(scores, seed=seed), strict=True):
+    waves = generator.upsampled(
+        generator.play(scores, seed=seed), [score.key for score in scores], seed
+    )
+    for (one, labels), wave in zip(part, waves, strict=True):
         path = folder / f"{one.name}.flac"
-        soundfile.write(path, wave, generator.codec.facts.rate_hz, subtype="PCM_16")
+        soundfile.write(path, wave, generator.rate_hz, subtype="PCM_16")
         yield MadeClip(
             one.name,
             one.caption,

@@ -6,13 +6,14 @@ Shapes: B sounds.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import torch
 
 from pipelines.audio.decode import Wave
 from pipelines.codecs import Codec, open_codec
 from pipelines.codecs.layout import for_files
+from pipelines.codecs.vocoder import Vocoder, open_vocoder, with_vocoder
 from pipelines.trust.trusted import check_trust
 from schemas.labels import Labels
 from training.conditions import Condition
@@ -35,6 +36,7 @@ from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_
 from training.run.warm_start import played_model, played_weights
 from training.samplers.config import SamplingConfig
 from training.steering.steer import SteerPlan, steered_latents
+from training.upsampler.play import Upsampler, open_upsampler
 
 
 class GenerationRequest(NamedTuple):
@@ -96,6 +98,18 @@ def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
     return model
 
 
+class Refiners(NamedTuple):
+    """What plays beside a model, by the folders that their trainings wrote; empty: none but what
+    the recipe names.
+    """
+
+    vocoder: str = ""
+    upsampler: str = ""
+
+
+_NONE: Final = Refiners()
+
+
 class Generator(NamedTuple):
     """A checkpoint, ready to generate."""
 
@@ -106,13 +120,15 @@ class Generator(NamedTuple):
     codec: Codec
     encoder: TextEncoder
     device: torch.device
+    vocoder: Vocoder | None = None  # what plays the codec's levels in place of Griffin-Lim
+    upsampler: Upsampler | None = None  # what brings waves to a higher rate
 
     @classmethod
-    def of(cls, target: str, device: str = "auto") -> Self:
+    def of(cls, target: str, device: str = "auto", refiners: Refiners = _NONE) -> Self:
         """The averaged weights of a checkpoint, or of the last one of a run's folder.
 
-        Raises `TrainingError`, and `NotTrusted` where its recipe names what nobody has named by
-        hand for the run.
+        Raises `TrainingError`, `PipelineError` for a vocoder that does not fit, and `NotTrusted`
+        where its recipe names what nobody has named by hand for the run.
         """
         checkpoint, recipe, survey = played_model(target)
         check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
@@ -127,7 +143,42 @@ class Generator(NamedTuple):
         encoder = open_text_encoder(
             recipe.text.source, str(chosen), recipe.text.max_tokens, recipe.text.encoder
         )
-        return cls(checkpoint.name, recipe, survey, model.to(chosen).eval(), codec, encoder, chosen)
+        player, vocoder = refiners.vocoder or recipe.codec.vocoder, None
+        if player:
+            vocoder = open_vocoder(player, str(chosen))
+            codec = with_vocoder(codec, vocoder)
+        upsampler = open_upsampler(refiners.upsampler, chosen) if refiners.upsampler else None
+        return cls(
+            checkpoint.name,
+            recipe,
+            survey,
+            model.to(chosen).eval(),
+            codec,
+            encoder,
+            chosen,
+            vocoder,
+            upsampler,
+        )
+
+    @property
+    def rate_hz(self) -> int:
+        """Of what is written."""
+        return self.upsampler.rate_hz if self.upsampler else self.codec.facts.rate_hz
+
+    @property
+    def refined_by(self) -> tuple[str, ...]:
+        """Names of what plays beside the model."""
+        return tuple(one.name for one in (self.vocoder, self.upsampler) if one)
+
+    def upsampled(self, waves: Sequence[Wave], keys: Sequence[str], seed: int) -> list[Wave]:
+        """Waves of the codec's rate at the rate that is written; noise depends on keys and seed."""
+        if self.upsampler is None:
+            return list(waves)
+        rate_hz = self.codec.facts.rate_hz
+        return [
+            self.upsampler.played(wave, rate_hz, seed=seed, key=key)
+            for wave, key in zip(waves, keys, strict=True)
+        ]
 
     @property
     def seconds(self) -> float:

@@ -64,6 +64,7 @@ class GeneratedPiece(Record):
     known: dict[Condition, tuple[AskedSpan, ...]] = Field(default_factory=dict)
     keys: tuple[AskedKey, ...] = ()  # where the piece changes its key
     heard: Labels | None = None  # what annotators heard, where they were asked to
+    refined_by: tuple[str, ...] = ()  # a vocoder, an upsampler: what played beside the model
     steered: SteeredFacts | None = None  # where more was asked of the piece than a net is told
 
 
@@ -79,7 +80,7 @@ def write_piece(
     steered: SteeredPiece | None = None,
 ) -> str:
     """Write ``<prompt>-<seed>-<number>`` as sound and JSON; returns the sound's path. 16 bits,
-    the codec's rate and channels.
+    the generator's rate and the codec's channels.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{slug(request.prompt)}-{seed}-{request.key}"
@@ -102,12 +103,11 @@ def write_piece(
         ),
         known={name: _spans(spans) for name, spans in controls.known.items()},
         keys=tuple(AskedKey(**one._asdict()) for one in controls.keys),
+        refined_by=generator.refined_by,
         steered=steered_facts(steered) if steered else None,
     )
     sound = f"{path}.{audio_format}"
-    soundfile.write(
-        sound, wave, generator.codec.facts.rate_hz, format=audio_format.upper(), subtype="PCM_16"
-    )
+    soundfile.write(sound, wave, generator.rate_hz, format=audio_format.upper(), subtype="PCM_16")
     _write(Path(f"{path}.json"), piece)
     return sound
 

@@ -6,6 +6,7 @@ The same call again goes on where the last one stopped; `step_loop` walks the st
 from collections.abc import Callable
 
 from pipelines.codecs import open_codec
+from pipelines.codecs.vocoder import open_vocoder, with_vocoder
 from pipelines.errors import PipelineError
 from pipelines.shards.find import find_shards
 from pipelines.trust.trusted import trust
@@ -90,6 +91,9 @@ class _TrainingRun(StepLoop[ReadyBatch]):
         recipe, world = shared(recipe, folder.world), folder.world
         super().__init__(recipe, folder)
         codec = open_codec(recipe.codec.name, recipe.codec.source, str(world.device))
+        if recipe.codec.vocoder:
+            vocoder = open_vocoder(recipe.codec.vocoder, str(world.device))
+            codec = with_vocoder(codec, vocoder)
         encoder = open_text_encoder(
             recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
         )

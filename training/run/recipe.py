@@ -58,6 +58,13 @@ class CodecRecipe(Record):
         ),
     )
     source: str = Field("", description="Id or folder of its weights. Empty: its own default.")
+    vocoder: str = Field(
+        "",
+        description=(
+            "Of mel and vae, the folder of the vocoder that plays them (`obbligato train "
+            "vocoder`). Empty: Griffin-Lim. Latents are the same."
+        ),
+    )
 
 
 class TextRecipe(Record):

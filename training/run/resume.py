@@ -34,6 +34,7 @@ from training.run.warm_start import warm_start
 _INDEX: Final = "index"
 # What weights depend on; a run goes on with all else changed if its user wants so.
 _FIXED: Final = ("model", "objective", "codec", "text", "adapter", "distil")
+_PLAYED_BY: Final = "codec.vocoder"  # no weight and no latent depends on it
 
 
 class RunStart(NamedTuple):
@@ -271,7 +272,11 @@ def _recipe_changes(last: Checkpoint, recipe: LearningRecipe, fixed: Sequence[st
         for section in type(recipe).model_fields
         for change in _changed(section, getattr(recipe, section), getattr(before, section))
     ]
-    useless = [change for change in changed if change.partition(".")[0] in fixed]
+    useless = [
+        change
+        for change in changed
+        if change.partition(".")[0] in fixed and not change.startswith(f"{_PLAYED_BY} ")
+    ]
     if useless:
         raise TrainingError(
             f"{last.name} was trained with another recipe: "

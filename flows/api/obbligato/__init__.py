@@ -254,6 +254,8 @@ def sample(
     steps: int | None = None,
     sampler: str | None = None,
     gamma: float | None = None,
+    vocoder: Address = "",
+    upsample: Address = "",
     device: str = "auto",
 ) -> SampledPiece:
     """Music for a caption, by a model that `obbligato train` made. Same arguments, same music.
@@ -274,7 +276,9 @@ def sample(
     is moved at most. What is longer than the model plays at once is played window after window.
     `start` is where in a whole of `total` seconds the piece begins, for a model that is told so.
     `seconds`, `guidance`, `steps`, `sampler` and, of a student, `gamma` are the model's own where
-    they are None.
+    they are None. `vocoder` and `upsample` are folders of what plays levels in place of
+    Griffin-Lim, and of what brings the sound to a higher rate (`obbligato train vocoder`,
+    `upsampler`).
 
     Raises `TrainingError` where there is no such model, or a request cannot be read.
 
@@ -287,12 +291,13 @@ def sample(
     with naming_extras("train"):
         from flows.models.playing import play_request
         from flows.models.sampling import SamplerOptions, sampling_request
-        from training.generation.generate import Generator
+        from training.generation.generate import Generator, Refiners
         from training.timed_controls.options import ControlOptions
         from training.timed_controls.place import PiecePlace
         from training.timed_controls.steer_options import steer_options
 
-        generator = Generator.of(_address(model), device)
+        refiners = Refiners(_address(vocoder), _address(upsample))
+        generator = Generator.of(_address(model), device, refiners)
     request = sampling_request(
         generator,
         caption,
@@ -322,7 +327,7 @@ def sample(
         place=PiecePlace(start, total),
     )
     played = play_request(generator, request, seed)
-    return SampledPiece(played.labels, played.wave, generator.codec.facts.rate_hz, played.near)
+    return SampledPiece(played.labels, played.wave, generator.rate_hz, played.near)
 
 
 def _text(value: Address | float | None) -> str | None:

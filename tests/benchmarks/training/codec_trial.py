@@ -2,7 +2,10 @@
 how many numbers a second and what cost.
 
     python -m tests.benchmarks.training.codec_trial SHARDS --out FOLDER
-        --codec mel --codec vae=FOLDER --codec wave=FOLDER [--clips 50] [--pictured 3]
+        --codec mel --codec mel+VOCODER --codec vae=FOLDER --codec wave=FOLDER
+        [--clips 50] [--pictured 3]
+
+VOCODER is the folder of a vocoder, which plays in place of Griffin-Lim.
 
 Clips are originals of held-out shards, spread over them. Of each codec's round trip, against the
 clip itself in mono at 16 kHz:
@@ -35,6 +38,7 @@ from PIL import Image
 from pipelines.audio.decode import Wave, decoded, downmixed, resampled
 from pipelines.codecs import Codec, open_codec
 from pipelines.codecs.layout import for_codec, for_files, with_channels
+from pipelines.codecs.vocoder import open_vocoder, with_vocoder
 from pipelines.labels.agreement import f_measure, majmin_overlap
 from pipelines.shards.find import find_shards
 from schemas.labels import Labels
@@ -81,14 +85,14 @@ def main() -> None:
     """Measure, and print the table."""
     torch.set_num_threads(1)
     given = _arguments()
-    codecs = [_opened(name) for name in given.codec]
-    names = [CLIP, *(_name(codec) for codec in codecs)]
-    clips = list(_clips(given.shards, given.clips))
+    codecs = [_opened(argument) for argument in given.codec]
+    names = [CLIP, *(codec.name for codec in codecs)]
+    clips = list(held_out_clips(given.shards, given.clips))
     originals_rows = Rows(given.out, CLIP)
     for clip in clips:
         originals_rows.of(clip.key, partial(_written, clip, given.out))
     for codec in codecs:
-        rows = Rows(given.out, _name(codec))
+        rows = Rows(given.out, codec.name)
         for clip in clips:
             rows.of(clip.key, partial(_tripped, clip, codec, given.out))
     for name in names:
@@ -97,22 +101,26 @@ def main() -> None:
     _draw(names, clips[: given.pictured], given.out)
 
 
-def _name(codec: Codec) -> str:
-    """A codec with its weights: what is kept is of these."""
-    return f"{codec.facts.name}-{codec.facts.version}"
+class NamedCodec(NamedTuple):
+    """A codec, and what it is called with its weights: what is kept is of these."""
+
+    codec: Codec
+    name: str
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What codecs leave of held-out music.")
     parser.add_argument("shards")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--codec", action="append", required=True, metavar="NAME[=FOLDER]")
+    parser.add_argument(
+        "--codec", action="append", required=True, metavar="NAME[=FOLDER][+VOCODER]"
+    )
     parser.add_argument("--clips", type=int, default=50)
     parser.add_argument("--pictured", type=int, default=3)
     return parser.parse_args()
 
 
-def _clips(shards: str, most: int) -> Iterator[HeldOutClip]:
+def held_out_clips(shards: str, most: int) -> Iterator[HeldOutClip]:
     """So many originals, as far apart in their shards as there are enough of them."""
     chosen, _ = held_out(find_shards(shards).shards)
     every = max(1, sum(1 for _ in originals(chosen)) // most)
@@ -122,14 +130,20 @@ def _clips(shards: str, most: int) -> Iterator[HeldOutClip]:
             yield HeldOutClip(raw.key, audio.wave, audio.rate_hz)
 
 
-def _opened(name: str) -> Codec:
+def _opened(argument: str) -> NamedCodec:
+    name, _, vocoder = argument.partition("+")
     kind, _, source = name.partition("=")
-    return open_codec(kind, source)
+    codec = open_codec(kind, source)
+    called = f"{codec.facts.name}-{codec.facts.version}"
+    if not vocoder:
+        return NamedCodec(codec, called)
+    opened = open_vocoder(vocoder)
+    return NamedCodec(with_vocoder(codec, opened), f"{called}-{opened.name.replace(' ', '-')}")
 
 
-def _tripped(clip: HeldOutClip, codec: Codec, out: Path) -> dict[str, Any]:
+def _tripped(clip: HeldOutClip, named: NamedCodec, out: Path) -> dict[str, Any]:
     """A clip through a codec, written beside what it cost and how near it sounds."""
-    facts = codec.facts
+    codec, facts = named.codec, named.codec.facts
     wave = with_channels(downmixed(clip.wave)[0] if facts.wave_channels == 1 else clip.wave, facts)
     waves = for_codec([resampled(wave, clip.rate_hz, facts.rate_hz)])
     seconds = waves.shape[-1] / facts.rate_hz
@@ -139,7 +153,7 @@ def _tripped(clip: HeldOutClip, codec: Codec, out: Path) -> dict[str, Any]:
         encoded = time.process_time()
         [made] = for_files(codec.decode(latents)[..., : waves.shape[-1]])
         done = time.process_time()
-    soundfile.write(_path(out, _name(codec), clip.key), made, facts.rate_hz, subtype="PCM_16")
+    soundfile.write(_path(out, named.name, clip.key), made, facts.rate_hz, subtype="PCM_16")
     heard = _ear(made, facts.rate_hz)
     return {
         "distance": spectral_distance(_ear(clip.wave, clip.rate_hz), heard),
@@ -194,8 +208,8 @@ def _annotate(name: str, clips: Sequence[HeldOutClip], rows: Rows, out: Path) ->
             rows.of(clip.name, partial(dict, row))
 
 
-def _print_table(codecs: Sequence[Codec], clips: Sequence[HeldOutClip], out: Path) -> None:
-    labelled = {name: Rows(out, f"{name}-labels") for name in (CLIP, *map(_name, codecs))}
+def _print_table(codecs: Sequence[NamedCodec], clips: Sequence[HeldOutClip], out: Path) -> None:
+    labelled = {name: Rows(out, f"{name}-labels") for name in (CLIP, *(one.name for one in codecs))}
     keys = [clip.key for clip in clips if all(rows.has(clip.key) for rows in labelled.values())]
     vectors = {
         name: np.array([rows.found(key)["vector"] for key in keys])
@@ -209,10 +223,10 @@ def _print_table(codecs: Sequence[Codec], clips: Sequence[HeldOutClip], out: Pat
         "|---:|---:|---:|"
     )
     for codec in codecs:
-        name, facts, rows = _name(codec), codec.facts, Rows(out, _name(codec))
+        name, facts, rows = codec.name, codec.codec.facts, Rows(out, codec.name)
         figures = _figures(labelled[CLIP], labelled[name], rows, keys)
         costs = [median(rows.found(key)[part] for key in keys) for part in ("encode_s", "decode_s")]
-        cells = [_interval(values, part) for part, values in figures._asdict().items()]
+        cells = [interval(values, part) for part, values in figures._asdict().items()]
         numbers = facts.channels * facts.bands * facts.frames_per_s
         print(
             f"| {name} | {numbers:,.0f} | {cells[0]} | "
@@ -248,7 +262,7 @@ def _same_key(clip: Labels, made: Labels) -> float | None:
     return float((clip.key.tonic, clip.key.mode) == (made.key.tonic, made.key.mode))
 
 
-def _interval(values: Sequence[float], name: str) -> str:
+def interval(values: Sequence[float], name: str) -> str:
     found = mean_interval(values, 0, name, within_unit=name != "distance")
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
@@ -261,11 +275,11 @@ def _draw(names: Sequence[str], clips: Sequence[HeldOutClip], out: Path) -> None
         for name in names:
             wave, rate_hz = soundfile.read(_path(out, name, clip.key), dtype="float32")
             pictures.append(spectrogram_picture(_ear(wave, rate_hz)[: 4 * RATE_HZ]))
-        rows.append(_beside(pictures, axis=1))
-    Image.fromarray(_beside(rows, axis=0)).save(out / "spectrograms.png")
+        rows.append(beside(pictures, axis=1))
+    Image.fromarray(beside(rows, axis=0)).save(out / "spectrograms.png")
 
 
-def _beside(pictures: Sequence[Any], axis: int) -> Any:
+def beside(pictures: Sequence[Any], axis: int) -> Any:
     """Pictures in a row or a column, white between them."""
     shape = list(pictures[0].shape)
     shape[axis] = GAP

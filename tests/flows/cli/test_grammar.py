@@ -70,6 +70,9 @@ def test_what_is_written_is_an_option_and_what_is_read_comes_first() -> None:
         "train",
         "train codec",
         "train predictors",
+        "train vocoder",
+        "train upsampler",
+        "upsample",
         "import",
         "export",
         "shards extract",
@@ -118,7 +121,7 @@ def test_the_help_fits_a_screen_and_begins_with_demo_and_build(
     monkeypatch.setattr(rich_utils, "MAX_WIDTH", 100)
     output = obbligato("--help", COLUMNS="100")
     lines = output.stdout.splitlines()
-    assert len(lines) <= 45
+    assert len(lines) <= 46
     assert max(len(line) for line in lines) <= 100
     shown = [found[1] for line in lines if (found := re.match(r"│ (\w+) ", line))]
     assert shown[:3] == ["demo", "build", "plan"]
@@ -178,7 +181,7 @@ def test_the_help_of_step_names_all_steps() -> None:
     ("words", "completed"),
     [
         ("obbligato bu", ["build"]),
-        ("obbligato train ", ["codec", "predictors"]),
+        ("obbligato train ", ["codec", "vocoder", "upsampler", "predictors"]),
         ("obbligato train --pre", ["--preset"]),
         ("obbligato train corpus --pre", ["--preset"]),
         ("obbligato train predictors --pri", ["--print"]),

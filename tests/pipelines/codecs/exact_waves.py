@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipelines.codecs.wave import FOLDER, save_net
+from pipelines.codecs.wave import FOLDER
 from pipelines.codecs.wave_net import Snake, WaveNet
 from pipelines.codecs.wave_shape import KlBottleneck, WaveConfig, WaveShape
+from pipelines.pretrained.own_weights import write_weights
 
 RATE_HZ = 16_000
 _BARELY = -16.0  # of α: sin²(αx) / α is nothing beside x
@@ -43,5 +44,5 @@ def exact_codec(folder: Path, channels: int) -> Path:
         for channel in range(channels):
             for half in (0, 1):
                 one.weight[2 * channel + half, channel, 1 + half] = 1
-    save_net(net, WaveConfig(net=shape, bottleneck=KlBottleneck()), folder / FOLDER)
+    write_weights(net, WaveConfig(net=shape, bottleneck=KlBottleneck()), folder / FOLDER)
     return folder

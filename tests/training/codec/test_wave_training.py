@@ -18,9 +18,10 @@ from pipelines.codecs import open_codec
 from pipelines.codecs.wave_shape import KlBottleneck, RvqBottleneck, WaveShape
 from tests.training.runs import corpus
 from training.codec.critic import Critic, critic_loss, feature_loss
+from training.codec.judged_recipe import CriticShape, WaveLossRecipe
 from training.codec.lesson import Lesson
 from training.codec.spectral_loss import SpectralLoss, mel_bands
-from training.codec.wave_recipe import CriticShape, WaveLossRecipe, WaveRecipe, ready_wave
+from training.codec.wave_recipe import WaveRecipe, ready_wave
 from training.codec.wave_training import train_wave_codec
 from training.errors import TrainingError
 from training.run import checkpoints

@@ -46,9 +46,12 @@ def play_training_prompts(
             )
             for sample in part
         ]
-        for request, wave in zip(requests, generator.play(requests, seed=seed), strict=True):
+        waves = generator.upsampled(
+            generator.play(requests, seed=seed), [request.key for request in requests], seed
+        )
+        for request, wave in zip(requests, waves, strict=True):
             path = folder / f"learned-{request.key}.flac"
-            soundfile.write(path, wave, generator.codec.facts.rate_hz, subtype="PCM_16")
+            soundfile.write(path, wave, generator.rate_hz, subtype="PCM_16")
             made.append(
                 PlayedClip(f"learned-{request.key}", request.prompt, str(path), request.key)
             )

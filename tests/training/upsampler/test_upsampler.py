@@ -1,0 +1,200 @@
+"""An upsampler: pairs are aligned, a run goes on to the bit, and what was given stays as it was."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import soundfile
+import torch
+
+from pipelines.audio.decode import resampled
+from pipelines.errors import DeadInput
+from pipelines.pretrained.own_weights import write_weights
+from tests.training.runs import corpus
+from training.data.examples import sound_of
+from training.errors import TrainingError
+from training.excerpts.run import excerpt_reading
+from training.run import checkpoints
+from training.run.recipe import OptimRecipe, SampleRecipe, StepsRecipe
+from training.upsampler.net import UpsamplerNet
+from training.upsampler.play import FOLDER, Upsampler, high_pass, open_upsampler
+from training.upsampler.recipe import UpsamplerRecipe, ready_upsampler
+from training.upsampler.shape import UpsamplerPlay, UpsamplerShape
+from training.upsampler.train import train_upsampler
+
+_NET = UpsamplerShape(
+    rate_hz=16_000, lower_hz=8_000, strides=(4, 4), widths=(8, 8), units=1, told_width=8
+)
+_SMALL = UpsamplerRecipe(
+    net=_NET,
+    data=SampleRecipe(seconds=0.1, batch=4, micro_batch=2, workers=0, validation=4),
+    optim=OptimRecipe(lr=3e-3, warmup_steps=2, weight_decay=0, ema=0.5),
+    run=StepsRecipe(steps=4, log_every=1, checkpoint_every=2, validate_every=2),
+    played=UpsamplerPlay(steps=2, window_s=0.5, overlap_s=0.1),
+)
+
+
+def silent(_: str) -> None:
+    """A training whose lines nobody reads."""
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> UpsamplerRecipe:
+    """Of shards of 8 kHz."""
+    shards = corpus(tmp_path_factory.mktemp("shards"), songs=6, latents=False)
+    return _SMALL.replaced(
+        net=_NET.replaced(rate_hz=8_000, lower_hz=4_000),
+        data=_SMALL.data.replaced(shards=(str(shards),)),
+    )
+
+
+def tensors(folder: Path, step: int, name: str = "model") -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(folder / checkpoints.folder_of(step) / f"{name}.safetensors")
+
+
+def test_a_run_that_goes_on_is_equal_to_the_bit(small: UpsamplerRecipe, tmp_path: Path) -> None:
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    train_upsampler(small, straight, silent)
+    half = checkpoints.folder_of(2)
+    shutil.copytree(straight / half, resumed / half)
+    lines: list[str] = []
+    made = train_upsampler(small, resumed, lines.append)
+    assert (made.step, made.stopped) == (4, False)
+    assert any(line.startswith("going on from step 2") for line in lines)
+    for name in ("model", "ema"):
+        mine, theirs = tensors(straight, 4, name), tensors(resumed, 4, name)
+        assert all(torch.equal(value, theirs[key]) for key, value in mine.items()), name
+        early = tensors(straight, 2, name)
+        assert all(not torch.equal(value, early[key]) for key, value in mine.items()), name
+    assert open_upsampler(str(straight)).name == open_upsampler(str(resumed)).name
+    with pytest.raises(TrainingError, match="holds an upsampler already"):
+        train_upsampler(small, straight, silent)
+
+
+@pytest.mark.slow  # half a minute
+def test_two_processes_learn_what_one_does(small: UpsamplerRecipe, tmp_path: Path) -> None:
+    train_upsampler(small, tmp_path / "one", silent)
+    file = tmp_path / "recipe.json"
+    file.write_text(small.model_dump_json())
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from training.upsampler.recipe import UpsamplerRecipe\n"
+        "from training.upsampler.train import train_upsampler\n"
+        "recipe = UpsamplerRecipe.model_validate_json(Path(sys.argv[1]).read_text())\n"
+        "train_upsampler(recipe, Path(sys.argv[2]), print)\n"
+    )
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
+    subprocess.run(
+        [sys.executable, *launcher, str(script), str(file), str(tmp_path / "two")],
+        env=environment,
+        check=True,
+        timeout=600,
+    )
+    one, two = (tensors(tmp_path / name, 4) for name in ("one", "two"))
+    assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())
+
+
+def flac(wave: np.ndarray, rate_hz: int) -> bytes:
+    out = io.BytesIO()
+    soundfile.write(out, wave, rate_hz, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("has_copy", [True, False], ids=["a copy in the shard", "our resampler"])
+def test_pairs_are_aligned_to_the_sample(has_copy: bool) -> None:
+    recipe = ready_upsampler("super-resolution")
+    reading = excerpt_reading(recipe, recipe.facts, frames=375)._replace(lower_hz=16_000)
+    noise_S = np.random.default_rng(0).normal(0, 0.1, 24_000).astype(np.float32)
+    members = {"flac": flac(noise_S, 24_000)}
+    if has_copy:  # told apart by its level
+        members["16k.flac"] = flac(0.5 * resampled(noise_S, 24_000, 16_000), 16_000)
+    full_S, given_S = (one.numpy() for one in sound_of(members, reading))
+    assert np.allclose(full_S, noise_S, atol=1 / 32768)
+    products = np.fft.irfft(np.fft.rfft(full_S) * np.fft.rfft(given_S).conj())
+    assert int(np.abs(products).argmax()) == 0
+    low = slice(0, 7000)  # bins of 1 Hz
+    share = 0.5 if has_copy else 1.0
+    ratio = np.fft.rfft(given_S)[low] / np.fft.rfft(full_S)[low]
+    assert np.median(np.abs(ratio - share)) < 0.01
+    assert np.abs(np.fft.rfft(given_S)[8_200:]).max() < 0.1  # of about 15
+
+
+def test_audio_of_a_lower_rate_has_nothing_to_teach() -> None:
+    recipe = ready_upsampler("super-resolution")
+    reading = excerpt_reading(recipe, recipe.facts, frames=375)._replace(lower_hz=16_000)
+    with pytest.raises(DeadInput, match="is of 16000 Hz: there is nothing of 24000 Hz to learn"):
+        sound_of({"flac": flac(np.zeros(16_000, np.float32), 16_000)}, reading)
+
+
+def loud_upsampler() -> Upsampler:
+    """One that has learned nothing, and adds as loudly as music is."""
+    torch.manual_seed(0)
+    config = _SMALL.config
+    config = config.replaced(net=config.net.replaced(added_level=0.1))
+    return Upsampler(UpsamplerNet(config.net), config, torch.device("cpu"))
+
+
+def test_what_lies_below_is_what_was_given_and_above_is_added() -> None:
+    noise_S = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    given_S = resampled(resampled(noise_S, 16_000, 8_000), 8_000, 16_000)
+    played_S = loud_upsampler().played(resampled(noise_S, 16_000, 8_000), 8_000, seed=0, key="a")
+    before, after = (np.fft.rfft(np.hanning(16_000) * one_S) for one_S in (given_S, played_S))
+    below, above = slice(0, 3_590), slice(4_200, 7_900)  # in Hz; 0.9 of 4 kHz lies between
+
+    def level_db(spectrum: np.ndarray) -> float:
+        return float(10 * np.log10(np.mean(np.abs(spectrum) ** 2)))
+
+    # within 0.01 dB: what is added lies 60 dB below what is there
+    assert level_db((after - before)[below]) < level_db(before[below]) - 60
+    assert level_db(after[above]) > level_db(before[below]) - 20
+    assert level_db(before[above]) < level_db(before[below]) - 60
+
+
+def test_windows_join_without_a_click_and_noise_goes_by_the_seed() -> None:
+    upsampler = loud_upsampler()
+    times = np.arange(20_000) / 8_000  # five windows
+    tone_S = (0.3 * np.sin(2 * np.pi * 440 * times)).astype(np.float32)
+    played_S = upsampler.played(tone_S, 8_000, seed=3, key="a")
+    assert len(played_S) == 40_000
+    again_S, other_S = (upsampler.played(tone_S, 8_000, seed=seed, key="a") for seed in (3, 4))
+    assert np.array_equal(played_S, again_S)
+    assert not np.array_equal(played_S, other_S)
+    # windows begin every 0.4 s: there the wave moves no faster than anywhere else
+    moves_S = np.abs(np.diff(played_S, n=2))
+    joins = [join for start in range(6_400, 36_000, 6_400) for join in (start, start + 1_600)]
+    near = np.concatenate([moves_S[join - 8 : join + 8] for join in joins])
+    assert near.max() < 1.2 * np.quantile(moves_S, 0.999)
+    stereo = upsampler.played(np.stack([tone_S, tone_S], axis=1), 8_000, seed=3, key="a")
+    assert stereo.shape == (40_000, 2)
+
+
+def test_a_high_pass_damps_by_70_db_and_passes_the_rest() -> None:
+    taps = high_pass(0.6, 0.65).double().numpy()
+    answer = np.abs(np.fft.rfft(taps, 20_000))  # 10,000 bins up to the limit
+    assert 20 * np.log10(answer[:6_000].max()) < -68
+    assert np.abs(answer[6_500:] - 1).max() < 0.001
+
+
+def test_folders_without_an_upsampler_are_said(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="expected a folder with upsampler/ in it"):
+        open_upsampler(str(tmp_path))
+    other = UpsamplerNet(_NET.replaced(widths=(8, 16)))
+    write_weights(other, _SMALL.config, tmp_path / FOLDER)
+    with pytest.raises(TrainingError, match="no upsampler at"):
+        open_upsampler(str(tmp_path))
+    with pytest.raises(ValueError, match="it must be lower"):
+        UpsamplerShape(rate_hz=16_000, lower_hz=16_000)

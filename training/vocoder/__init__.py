@@ -1,0 +1,1 @@
+"""Training of a vocoder: what plays spectrograms in place of Griffin-Lim."""
