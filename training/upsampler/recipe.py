@@ -9,7 +9,8 @@ from schemas.record import Confidence, Record
 from training.errors import TrainingError
 from training.objectives import ObjectiveConfig
 from training.objectives.flow import FlowConfig
-from training.run.recipe import Decay, LearningRecipe, OptimRecipe, SampleRecipe, StepsRecipe
+from training.run.data_recipe import SampleRecipe
+from training.run.recipe import Decay, LearningRecipe, OptimRecipe, StepsRecipe
 from training.upsampler.shape import UpsamplerConfig, UpsamplerPlay, UpsamplerShape
 
 

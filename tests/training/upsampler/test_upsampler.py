@@ -21,7 +21,8 @@ from training.data.examples import sound_of
 from training.errors import TrainingError
 from training.excerpts.run import excerpt_reading
 from training.run import checkpoints
-from training.run.recipe import OptimRecipe, SampleRecipe, StepsRecipe
+from training.run.data_recipe import SampleRecipe
+from training.run.recipe import OptimRecipe, StepsRecipe
 from training.upsampler.net import UpsamplerNet
 from training.upsampler.play import FOLDER, Upsampler, high_pass, open_upsampler
 from training.upsampler.recipe import UpsamplerRecipe, ready_upsampler

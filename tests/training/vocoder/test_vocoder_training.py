@@ -23,7 +23,8 @@ from tests.training.runs import corpus
 from training.codec.judged_recipe import CriticShape, WaveLossRecipe
 from training.errors import TrainingError
 from training.run import checkpoints
-from training.run.recipe import OptimRecipe, SampleRecipe, StepsRecipe
+from training.run.data_recipe import SampleRecipe
+from training.run.recipe import OptimRecipe, StepsRecipe
 from training.vocoder.corruption import LevelCorruption, corrupted
 from training.vocoder.recipe import VocoderRecipe
 from training.vocoder.train import train_vocoder
