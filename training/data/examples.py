@@ -1,6 +1,6 @@
 """One sample of a shard as tensors: the sound that is learned, and its conditions.
 
-Shapes: C latent channels, T latent frames, F latent bands, S audio samples.
+Shapes: C latent channels, T latent frames, F latent bands, S audio samples, L codebooks.
 """
 
 import io
@@ -15,9 +15,10 @@ from pipelines.audio.decode import decoded_at
 from pipelines.codecs import CodecFacts
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.errors import DeadInput, MachineFault, PipelineError, is_of_the_machine
-from pipelines.guarded.npy import read_npy
+from pipelines.guarded.npy import read_codes, read_npy
 from pipelines.labels.transform import excerpt
 from pipelines.storage.tar import read_members
+from schemas.codec import CodeFacts
 from schemas.fact import FactKind
 from schemas.identity import keyed_rng
 from schemas.sample import Sample
@@ -29,6 +30,7 @@ from training.objectives.diffusion import DiffusionConfig
 
 T = TypeVar("T")
 LATENT: Final = "latent.npy"
+CODES: Final = "codes.npy"
 AUDIO: Final = "flac"
 _LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with these seconds
 _SHOWN: Final = 200  # characters of a library's error
@@ -38,7 +40,8 @@ class TrainingExample(NamedTuple):
     """One visit to a sample."""
 
     key: str
-    sound: torch.Tensor  # a latent (C, T, F), or a wave (S,) or (2, S) at the codec's rate
+    # a latent (C, T, F), codes (L, T), or a wave (S,) or (2, S) at the codec's rate
+    sound: torch.Tensor
     prompt: str  # empty: not known, or dropped
     controls: ClipControls | None  # none of a sample that cannot be used
     start_s: float
@@ -81,6 +84,8 @@ class ReadingRules(NamedTuple):
     level_curves: float = 0.0  # chance of a visit that is made louder and softer
     without: frozenset[str] = frozenset()  # keys of samples that are left out
     draws: int = 0  # uniform ones of each sample, beside those of its noise
+    # where codes are read: what they are, and `facts` has a channel for each codebook
+    codes: CodeFacts | None = None
 
     @property
     def learned_s(self) -> float:
@@ -110,7 +115,7 @@ def parsed(members: dict[str, bytes]) -> Sample:
 
     Raises `DeadInput` where it has none or one that breaks the contract.
     """
-    content = _member(members, "json")
+    content = member_of(members, "json")
     try:
         sample = Sample.model_validate_json(content)
     except ValidationError as error:
@@ -273,17 +278,36 @@ def sampled_noise(reading: ReadingRules, rng: np.random.Generator) -> torch.Tens
 
 
 def sound_of(members: dict[str, bytes], reading: ReadingRules, first: int = 0) -> torch.Tensor:
-    """A sample's latent (C, T, F), or wave (S,) or (2, S) at the codec's rate, from its `first`
-    latent frame, no longer than is learned.
+    """A sample's latent (C, T, F), its codes (L, T), or wave (S,) or (2, S) at the codec's rate,
+    from its `first` latent frame, no longer than is learned.
 
     Raises `DeadInput`.
     """
+    if reading.codes is not None:
+        return _codes(members, reading, reading.codes, first)
     read = _latent if reading.reads_latents else _wave
     return read(members, reading, first)
 
 
+def _codes(
+    members: dict[str, bytes], reading: ReadingRules, facts: CodeFacts, first: int
+) -> torch.Tensor:
+    content = member_of(members, CODES)
+    try:
+        codes_LT = read_codes(content, facts.entries)
+    except DeadInput as error:
+        raise DeadInput(error.code, f"its codes: {error.message} {error.figure}".strip()) from error
+    if codes_LT.ndim != 2 or len(codes_LT) != facts.books:
+        raise DeadInput(
+            "foreign_code",
+            f"its codes are shaped {codes_LT.shape}, but those of {facts.codec} are "
+            f"({facts.books}, frames)",
+        )
+    return torch.from_numpy(codes_LT[:, first : first + reading.frames].astype(np.int64))
+
+
 def _latent(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
-    facts, content = reading.facts, _member(members, LATENT)
+    facts, content = reading.facts, member_of(members, LATENT)
     try:
         latent = read_npy(content)
     except DeadInput as error:
@@ -299,12 +323,13 @@ def _latent(members: dict[str, bytes], reading: ReadingRules, first: int) -> tor
 
 def _wave(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
     facts = reading.facts
-    wave = decoded_at(_member(members, AUDIO), facts.rate_hz, stereo=facts.is_stereo)
+    wave = decoded_at(member_of(members, AUDIO), facts.rate_hz, stereo=facts.is_stereo)
     start, samples = (frames * facts.samples_per_frame for frames in (first, reading.frames))
     return torch.from_numpy(np.ascontiguousarray(wave[start : start + samples].T))
 
 
-def _member(members: dict[str, bytes], extension: str) -> bytes:
+def member_of(members: dict[str, bytes], extension: str) -> bytes:
+    """A member of a sample. Raises `DeadInput` where it has none."""
     if extension not in members:
         raise DeadInput(
             "missing_member", f"has no .{extension}; its members are {', '.join(sorted(members))}"

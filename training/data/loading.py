@@ -1,7 +1,7 @@
 """Batches by their number, read ahead by worker processes.
 
 Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, S audio
-samples.
+samples, L codebooks.
 """
 
 import os
@@ -45,7 +45,8 @@ class TrainingBatch(NamedTuple):
     chords: ChordBatch
     rows_BTR: torch.Tensor | None  # frame rows; none where the model takes none
     seconds_B2: torch.Tensor  # where in its song each clip begins, and how long the song is
-    sounds: torch.Tensor  # latents (B, C, T, F), or waves (B, S) or (B, 2, S) to encode
+    # latents (B, C, T, F), codes (B, L, T), or waves (B, S) or (B, 2, S) to encode
+    sounds: torch.Tensor
     # latent frames that each has of its own; what follows is padding, none where the sample does
     # not count
     frames_B: torch.Tensor
@@ -125,8 +126,15 @@ class Samples(Dataset[TrainingExample | Unusable]):
         return _silent(one, self._reading) if isinstance(one, Unusable) else one
 
     def _padded(self, sound: torch.Tensor) -> torch.Tensor:
-        """A latent (C, T, F) or a wave (S,) or (2, S), silent where it is over."""
+        """A latent (C, T, F) or a wave (S,) or (2, S), silent where it is over; codes (L, T), zeros
+        there.
+        """
         facts, frames = self._reading.facts, self._reading.frames
+        if self._reading.codes is not None:
+            codes_LT = torch.zeros(facts.channels, frames, dtype=torch.int64)
+            if sound.numel():
+                codes_LT[:, : sound.shape[1]] = sound
+            return codes_LT
         if self._reading.reads_latents:
             latent_CTF = torch.zeros(facts.channels, frames, facts.bands)
             if sound.numel():
@@ -143,7 +151,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
             return 0
         return (
             sound.shape[1]
-            if self._reading.reads_latents
+            if self._reading.reads_latents or self._reading.codes is not None
             else self._reading.facts.frames(sound.shape[-1])
         )
 
