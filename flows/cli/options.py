@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 KNOB = "One knob of the recipe, as section.key=value. Repeatable."
 # here, too: a shell does not wait for torch
-PRESETS: Final = ("tiny", "tiny-munet", "small", "small-dit", "base", "n2m")
+PRESETS: Final = ("tiny", "tiny-munet", "small", "small-dit", "base", "n2m", "tokens-tiny")
 A_RUN: Final = "the folder of a training run, or one of its checkpoints"
 _SHARDS = "Builds, folders of shards, globs or URLs to learn from."
 
@@ -190,7 +190,7 @@ Preset = Annotated[
         help=(
             "tiny (a CPU, minutes; where none is named) and small-dit (one GPU) are transformers, "
             "tiny-munet and small the UNets beside them; base (Mustango's), n2m (base, trained as "
-            "Noise2Music)."
+            "Noise2Music); tokens-tiny a masked model of codes (`encode --codes`)."
         ),
         autocompletion=lambda: list(PRESETS),
     ),

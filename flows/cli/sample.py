@@ -12,8 +12,9 @@ from flows.errors import UsageError
 from flows.screens.plain import message
 
 if TYPE_CHECKING:
+    from flows.models.code_pieces import CodesAsking, CodesRequest
     from flows.models.playing import PieceJob, PlayedFile
-    from flows.models.sampling import Asking
+    from flows.models.sampling import Asking, SamplingRequest
     from training.generation.generate import Generator
 
 
@@ -50,6 +51,7 @@ def sample(
     going_on_from: asks.Continue = None,
     fill: asks.Fill = None,
     of: asks.Of = None,
+    keep: asks.Keep = None,
     loop: asks.Loop = False,
     form: asks.Form = None,
     by: asks.By = None,
@@ -81,12 +83,14 @@ def sample(
         )
     if table is not None and caption.strip():
         raise UsageError("a caption and --from: write the caption into the table")
+    from flows.models.code_pieces import CodesAsking
     from flows.models.sampling import Asking, SamplerOptions
     from training.control_predictors.predictors import Predictors
     from training.errors import TrainingError
     from training.generation.generate import Generator
     from training.timed_controls.options import ControlOptions
     from training.timed_controls.steer_options import steer_options
+    from training.tokens.player import TokenPlayer, is_tokens_run
 
     try:
         steer = steer_options(
@@ -97,14 +101,31 @@ def sample(
             form=form,
             by=by,
             iterations=iterations,
+            keep=keep,
         )
     except TrainingError as error:  # said before a model is loaded
         raise UsageError(str(error)) from error
     options = ControlOptions(
         bpm, meter, key, chords, beats, melody, intensity, density, tuple(section or ())
     )
+    run = existing(model, A_RUN)
+    output = _PieceOutput(out, audio_format, batch, count, heard, as_json)
+    if is_tokens_run(run):
+        if table is not None:
+            raise UsageError("--from: a model of codes plays one caption at a time")
+        codes_asking = CodesAsking(
+            TokenPlayer.of(run, device),
+            options,
+            seconds,
+            seed,
+            SamplerOptions(guidance, steps, sampler, gamma),
+            Predictors.of(predictors) if predictors else None,
+            steer,
+        )
+        _play_one(codes_asking, caption, output)
+        return
     asking = Asking(
-        Generator.of(existing(model, A_RUN), device),
+        Generator.of(run, device),
         options,
         seconds,
         seed,
@@ -112,23 +133,20 @@ def sample(
         Predictors.of(predictors) if predictors else None,
         steer,
     )
-    output = _PieceOutput(out, audio_format, batch, count, heard, as_json)
     if table is None:
         _play_one(asking, caption, output)
     else:
         _play_table(asking, table, output)
 
 
-def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
+def _play_one(asking: "Asking | CodesAsking", caption: str, output: _PieceOutput) -> None:
     """Play one caption, as often as wanted."""
-    from flows.models.playing import PieceJob
     from pipelines.labels.lead_sheet import heading, lead_sheet
 
     request = asking.request(caption)
     labels = request.labels
     output.say("\n".join((*request.lines, f"     {heading(labels)}", *lead_sheet(labels))))
-    jobs = [PieceJob(request, asking.seed, str(number)) for number in range(output.pieces)]
-    played = list(_played(asking.generator, jobs, output))
+    played = list(_played_one(asking, request, output))
     answer: dict[str, Any] = {
         "files": [one.file for one in played],
         "controls": request.lines,
@@ -140,6 +158,32 @@ def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
         answer["heard"] = _hear(played, output)
     if output.as_json:
         print_json(answer)
+
+
+def _played_one(
+    asking: "Asking | CodesAsking", request: "SamplingRequest | CodesRequest", output: _PieceOutput
+) -> "Iterator[PlayedFile]":
+    """Files of one request, as many as are wanted, by the kind of model that it is of."""
+    from flows.models.code_pieces import CodesAsking, CodesRequest, play_codes_files
+    from flows.models.playing import PieceJob
+    from flows.models.sampling import Asking, SamplingRequest
+
+    keys = [str(number) for number in range(output.pieces)]
+    if isinstance(asking, Asking) and isinstance(request, SamplingRequest):
+        jobs = [PieceJob(request, asking.seed, key) for key in keys]
+        yield from _played(asking.generator, jobs, output)
+    if isinstance(asking, CodesAsking) and isinstance(request, CodesRequest):
+        for played in play_codes_files(
+            asking.generator,
+            request,
+            keys,
+            asking.seed,
+            output.folder,
+            batch=output.batch,
+            audio_format=output.audio_format,
+        ):
+            output.say(played.file)
+            yield played
 
 
 def _played(
@@ -175,7 +219,7 @@ def _hear(played: "list[PlayedFile]", output: _PieceOutput) -> list[dict[str, An
             output.say(message(f"cannot be heard: {heard.problem}"))
             found.append(None)
             continue
-        controls = one.job.request.piece.controls
+        controls = one.piece.controls
         spans = controls.known.get(Condition.CHORDS)
         for line in asked_beside_heard(controls.labels, heard.labels, spans):
             output.say(line)

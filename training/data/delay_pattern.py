@@ -17,7 +17,7 @@ class Delayed(NamedTuple):
     """Codes in the order in which they are said."""
 
     codes_BLN: torch.Tensor
-    is_code_LN: torch.Tensor  # false where a book has not begun, or is over: the filler stands there
+    is_code_LN: torch.Tensor  # false where a book has not begun, or is over
 
 
 def delayed(codes_BLT: torch.Tensor, filler: int) -> Delayed:

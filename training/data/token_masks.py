@@ -34,7 +34,8 @@ def random_masked(
     """Which of the codes that are open are masked: the cosine share of each clip, one at least, the
     lowest by `order_BLT`, which are numbers drawn for each; (B, L, T).
 
-    >>> order, is_open = torch.tensor([[[3.0, 1, 4, 2]]]), torch.tensor([[[True, True, False, True]]])
+    >>> order = torch.tensor([[[3.0, 1, 4, 2]]])
+    >>> is_open = torch.tensor([[[True, True, False, True]]])
     >>> random_masked(order, is_open, torch.tensor([0.5])).int().tolist()
     [[[1, 1, 0, 1]]]
     >>> random_masked(order, is_open, torch.tensor([0.99])).int().tolist()

@@ -6,7 +6,7 @@ Shapes: B sounds.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 import torch
 
@@ -86,6 +86,26 @@ def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
     model = LatentDiffusion(recipe.model, recipe.objective)
     fill_weights(model, weights, checkpoint.name)
     return model
+
+
+class PiecePlayer(Protocol):
+    """What plays pieces: a model of latents, or of codes."""
+
+    @property
+    def name(self) -> str:
+        """Its checkpoint."""
+
+    @property
+    def survey(self) -> CorpusSurvey:
+        """What it learned from."""
+
+    @property
+    def codec(self) -> Codec:
+        """What its pieces are decoded by."""
+
+    @property
+    def seconds(self) -> float:
+        """How long a piece is where nobody says."""
 
 
 class Generator(NamedTuple):

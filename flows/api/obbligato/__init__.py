@@ -242,6 +242,7 @@ def sample(
     going_on_from: Address | None = None,
     fill: str | None = None,
     of: Address | None = None,
+    keep: str | None = None,
     loop: bool = False,
     form: Address | None = None,
     by: str | None = None,
@@ -269,9 +270,10 @@ def sample(
     that is played anew (``"4-6"``); `loop` asks for whole bars that go round, with `of` for a way
     from its end to its beginning; `form` is ``"ABA"``, or a recording. `by` says how curves and
     forms are followed (``"condition"``, ``"guide"``, ``"optimise"``), `iterations` how often noise
-    is moved at most. What is longer than the model plays at once is played window after window.
-    `seconds`, `guidance`, `steps`, `sampler` and, of a student, `gamma` are the model's own where
-    they are None.
+    is moved at most. `keep` says which codes of the recording `of` stay while a model of codes
+    plays the rest anew (``"beats"``, ``"every 8"``, ``"books 1"``). What is longer than the model
+    plays at once is played window after window. `seconds`, `guidance`, `steps`, `sampler` and, of a
+    student, `gamma` are the model's own where they are None.
 
     Raises `TrainingError` where there is no such model, or a request cannot be read.
 
@@ -282,17 +284,16 @@ def sample(
     from pipelines.extras import naming_extras
 
     with naming_extras("train"):
+        from flows.models.code_pieces import CodesAsking, play_codes
         from flows.models.playing import play_request
         from flows.models.sampling import SamplerOptions, sampling_request
         from training.generation.generate import Generator
         from training.timed_controls.options import ControlOptions
         from training.timed_controls.steer_options import steer_options
+        from training.tokens.player import TokenPlayer, is_tokens_run
 
-        generator = Generator.of(_address(model), device)
-    request = sampling_request(
-        generator,
-        caption,
-        ControlOptions(
+        address = _address(model)
+        options = ControlOptions(
             bpm=bpm,
             meter=meter,
             key=key,
@@ -302,11 +303,8 @@ def sample(
             intensity=_text(intensity),
             density=_text(density),
             sections=tuple(os.fspath(section) for section in sections),
-        ),
-        seconds=seconds,
-        seed=seed,
-        sampler=SamplerOptions(guidance, steps, sampler, gamma),
-        steer=steer_options(
+        )
+        steer = steer_options(
             going_on_from=_text(going_on_from),
             fill=fill,
             of=_text(of),
@@ -314,7 +312,17 @@ def sample(
             form=_text(form),
             by=by,
             iterations=iterations,
-        ),
+            keep=keep,
+        )
+        chosen, of_codes = SamplerOptions(guidance, steps, sampler, gamma), is_tokens_run(address)
+        opened = (TokenPlayer if of_codes else Generator).of(address, device)
+    if isinstance(opened, TokenPlayer):
+        codes = CodesAsking(opened, options, seconds, seed, chosen, None, steer).request(caption)
+        [piece] = play_codes(opened, codes, ["0"], seed)
+        return SampledPiece(piece.labels, piece.wave, opened.codec.facts.rate_hz)
+    generator: Generator = opened
+    request = sampling_request(
+        generator, caption, options, seconds=seconds, seed=seed, sampler=chosen, steer=steer
     )
     played = play_request(generator, request, seed)
     return SampledPiece(played.labels, played.wave, generator.codec.facts.rate_hz, played.near)

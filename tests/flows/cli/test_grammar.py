@@ -27,6 +27,7 @@ from tests.support.building import ROOT
 from tests.support.running import obbligato
 from tests.support.small_dataset import small_dataset
 from training.run.presets import READY
+from training.tokens.recipe import READY_TOKENS
 
 ALWAYS_JSON = {"captions facts", "step"}  # lines of it, and nothing else
 
@@ -206,7 +207,7 @@ def test_words_are_completed(words: str, completed: list[str]) -> None:
 
 
 def test_presets_that_are_completed_are_those_there_are() -> None:
-    assert tuple(READY) == PRESETS
+    assert (*READY, *READY_TOKENS) == PRESETS
 
 
 PROGRAM = """\
