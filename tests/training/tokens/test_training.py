@@ -71,7 +71,9 @@ def test_codes_that_are_not_there_or_another_codec_s_are_refused(
         train_tokens(other, str(tmp_path / "b"), silent)
     build = tmp_path / "build"
     shutil.copytree(recipe.data.shards[0], build / "shards")
-    (build / "dataset.json").write_text(json.dumps({"name": "x"}))
+    (build / "dataset.json").write_text(
+        json.dumps({"shards": [{"file": "shards/train-00000.tar", "split": "train"}]})
+    )
     of_build = recipe.replaced(data=recipe.data.replaced(shards=(str(build),)))
     with pytest.raises(TrainingError, match=r"holds no codes: `obbligato encode .* --codec wave"):
         train_tokens(of_build, str(tmp_path / "c"), silent)
