@@ -14,8 +14,10 @@ from flows.screens.plain import message
 if TYPE_CHECKING:
     from flows.models.code_pieces import CodesAsking, CodesRequest
     from flows.models.playing import PieceJob, PlayedFile
-    from flows.models.sampling import Asking, SamplingRequest
+    from flows.models.sampling import Asking, SamplerOptions, SamplingRequest
     from training.generation.generate import Generator
+    from training.timed_controls.options import ControlOptions
+    from training.timed_controls.steer_options import SteerOptions
 
 
 class _PieceOutput(NamedTuple):
@@ -31,6 +33,33 @@ class _PieceOutput(NamedTuple):
     def say(self, line: str) -> None:
         """A line for the reader: beside the result where that is for a program."""
         typer.echo(line, err=self.as_json)
+
+
+class _Asked(NamedTuple):
+    """What is asked of a model, of whichever kind it is."""
+
+    options: "ControlOptions"
+    seconds: float | None
+    seed: int
+    sampler: "SamplerOptions"
+    predictors: str | None  # a folder
+    steer: "SteerOptions"
+
+    def of(self, run: str, device: str) -> "Asking | CodesAsking":
+        """The same asked of a run, whose model is read."""
+        from flows.models.code_pieces import CodesAsking
+        from flows.models.sampling import Asking
+        from training.control_predictors.predictors import Predictors
+        from training.generation.generate import Generator
+        from training.tokens.player import TokenPlayer, is_tokens_run
+
+        options, seconds, seed, sampler, folder, steer = self
+        predictors = Predictors.of(folder) if folder else None
+        if is_tokens_run(run):
+            player = TokenPlayer.of(run, device)
+            return CodesAsking(player, options, seconds, seed, sampler, predictors, steer)
+        generator = Generator.of(run, device)
+        return Asking(generator, options, seconds, seed, sampler, predictors, steer)
 
 
 def sample(
@@ -83,14 +112,10 @@ def sample(
         )
     if table is not None and caption.strip():
         raise UsageError("a caption and --from: write the caption into the table")
-    from flows.models.code_pieces import CodesAsking
     from flows.models.sampling import Asking, SamplerOptions
-    from training.control_predictors.predictors import Predictors
     from training.errors import TrainingError
-    from training.generation.generate import Generator
     from training.timed_controls.options import ControlOptions
     from training.timed_controls.steer_options import steer_options
-    from training.tokens.player import TokenPlayer, is_tokens_run
 
     try:
         steer = steer_options(
@@ -108,35 +133,16 @@ def sample(
     options = ControlOptions(
         bpm, meter, key, chords, beats, melody, intensity, density, tuple(section or ())
     )
-    run = existing(model, A_RUN)
+    chosen = SamplerOptions(guidance, steps, sampler, gamma)
+    asked = _Asked(options, seconds, seed, chosen, predictors, steer)
+    asking = asked.of(existing(model, A_RUN), device)
     output = _PieceOutput(out, audio_format, batch, count, heard, as_json)
-    if is_tokens_run(run):
-        if table is not None:
-            raise UsageError("--from: a model of codes plays one caption at a time")
-        codes_asking = CodesAsking(
-            TokenPlayer.of(run, device),
-            options,
-            seconds,
-            seed,
-            SamplerOptions(guidance, steps, sampler, gamma),
-            Predictors.of(predictors) if predictors else None,
-            steer,
-        )
-        _play_one(codes_asking, caption, output)
-        return
-    asking = Asking(
-        Generator.of(run, device),
-        options,
-        seconds,
-        seed,
-        SamplerOptions(guidance, steps, sampler, gamma),
-        Predictors.of(predictors) if predictors else None,
-        steer,
-    )
     if table is None:
         _play_one(asking, caption, output)
-    else:
+    elif isinstance(asking, Asking):
         _play_table(asking, table, output)
+    else:
+        raise UsageError("--from: a model of codes plays one caption at a time")
 
 
 def _play_one(asking: "Asking | CodesAsking", caption: str, output: _PieceOutput) -> None:
