@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from flows.build.recipe_files import validated_as
 from flows.models.playing import PlayedFile, PlayedPiece
 from flows.models.sampling import LONGEST_S, SamplerOptions, untaken_notes
-from pipelines.audio.decode import Wave
 from pipelines.codecs.layout import for_codec, with_channels
 from pipelines.engine.bucket import batches
 from pipelines.labels.transform import cut
@@ -161,35 +158,18 @@ def play_codes(
     player: TokenPlayer, request: CodesRequest, keys: Sequence[str], seed: int
 ) -> list[PlayedPiece]:
     """Pieces of a request under several keys, without files."""
-    requests, strip, facts = (
-        [request.numbered(key) for key in keys],
-        request.strip,
-        player.codec.facts,
-    )
-    if request.kept is None:
-        waves = player.play(requests, seed=seed, sampling=request.sampling)
-    elif strip is None:
-        samples = round(request.labels.duration_s * facts.rate_hz)
-        waves = [wave[:samples] for wave in _sounds(player, requests, request, request.kept, seed)]
-    else:
-        end_s = strip.at_s(request.kept.codes_LT.shape[1])
+    requests = [request.numbered(key) for key in keys]
+    strip, facts = request.strip, player.codec.facts
+    samples = round(request.labels.duration_s * facts.rate_hz)
+    begun = request.kept or KeptCodes.nothing(player.recipe.codes.books, facts.frames(samples))
+    if strip is not None:
+        end_s = strip.at_s(begun.codes_LT.shape[1])
         around = controls_within(request.piece.controls, strip.start_s, end_s)
         requests = [one._replace(controls=around) for one in requests]
-        waves = [
-            strip.sound(wave) for wave in _sounds(player, requests, request, request.kept, seed)
-        ]
-    return [PlayedPiece(wave, request.labels) for wave in waves]
-
-
-def _sounds(
-    player: TokenPlayer,
-    requests: Sequence[GenerationRequest],
-    request: CodesRequest,
-    kept: KeptCodes,
-    seed: int,
-) -> list[Wave]:
-    codes_BLT: torch.Tensor = player.codes(requests, kept, seed=seed, sampling=request.sampling)
-    return player.decoded(codes_BLT)
+    codes_BLT = player.codes(requests, begun, seed=seed, sampling=request.sampling)
+    waves = player.decoded(codes_BLT)
+    sounds = [wave[:samples] if strip is None else strip.sound(wave) for wave in waves]
+    return [PlayedPiece(sound, request.labels) for sound in sounds]
 
 
 def play_codes_files(

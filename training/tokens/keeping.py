@@ -10,9 +10,8 @@ from typing import Final, NamedTuple
 
 import torch
 
-from training.conditions.clip_controls import Span
 from training.conditions.rows import FrameGrid
-from training.data.token_masks import kept_around, kept_at_beats, kept_books, kept_periodically
+from training.data.token_masks import kept_at_beats, kept_books, kept_periodically
 from training.errors import TrainingError
 from training.timed_controls.files import shown
 
@@ -69,8 +68,3 @@ class Keeping(NamedTuple):
         if bool(kept_LT.all()):
             raise TrainingError("--keep: all codes would be kept: nothing is left to be played")
         return kept_LT
-
-
-def gap_mask(grid: FrameGrid, books: int, gap: Span) -> torch.Tensor:
-    """All but a gap, of all books: (L, T)."""
-    return kept_around(grid, gap).expand(books, grid.frames)

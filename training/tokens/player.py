@@ -88,29 +88,6 @@ class TokenPlayer(NamedTuple):
         learned_s, longest_s = self.recipe.data.seconds, self.survey.longest_s
         return min(learned_s, longest_s) if longest_s else learned_s
 
-    def play(
-        self,
-        requests: Sequence[GenerationRequest],
-        *,
-        seed: int = 0,
-        sampling: RoundsConfig | None = None,
-        kept: KeptCodes | None = None,
-    ) -> list[Wave]:
-        """Sounds of requests of one length, together, with the codec's rate and channels.
-
-        Same arguments, same sounds. Raises `TrainingError` for lengths that differ.
-        """
-        lengths_s = {request.controls.labels.duration_s for request in requests}
-        if len(lengths_s) != 1:
-            raise TrainingError(
-                f"sounds of one call must be of one length, not {sorted(lengths_s)} s"
-            )
-        facts = self.codec.facts
-        samples = round(lengths_s.pop() * facts.rate_hz)
-        begun = kept or KeptCodes.nothing(self.recipe.codes.books, facts.frames(samples))
-        codes_BLT = self.codes(requests, begun, seed=seed, sampling=sampling)
-        return [wave[:samples] for wave in self.decoded(codes_BLT)]
-
     def codes(
         self,
         requests: Sequence[GenerationRequest],
@@ -121,7 +98,7 @@ class TokenPlayer(NamedTuple):
     ) -> torch.Tensor:
         """Codes of requests, window after window: (B, L, T). Kept ones stay as they are.
 
-        Times of controls are of the first frame on.
+        Times of controls are of the first frame on. Same arguments, same codes.
         """
         codes_BLT = begun.codes_LT.expand(len(requests), -1, -1).clone()
         facts = self.codec.facts
