@@ -193,7 +193,7 @@ def test_the_help_of_step_names_all_steps() -> None:
         ("obbligato train codec corpus --set vae.st", ["vae.steps="]),
         (
             "obbligato train corpus --preset ",
-            ["tiny", "tiny-munet", "small", "small-dit", "base", "n2m"],
+            ["tiny", "tiny-munet", "small", "small-dit", "base", "n2m", "tokens-tiny"],
         ),
         ("obbligato encode corpus --codec m", ["mel"]),
     ],

@@ -35,7 +35,7 @@ def latent(number: int, frames: int = FRAMES) -> bytes:
 def codes(of_books: Sequence[int], frames: int) -> bytes:
     """Codes of which each book has one at all times, as a shard has them."""
     out = io.BytesIO()
-    np.save(out, np.repeat(np.uint16(of_books)[:, None], frames, axis=1))
+    np.save(out, np.repeat(np.array(of_books, np.uint16)[:, None], frames, axis=1))
     return out.getvalue()
 
 
