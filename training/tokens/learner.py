@@ -40,7 +40,7 @@ class ReadyTokens(NamedTuple):
     batch: TrainingBatch
     shown: ShownCodes
     learned_BLT: torch.Tensor
-    told: TokenConditions
+    conditions: TokenConditions
 
 
 class TokenLearner(Learner[ReadyTokens]):
@@ -67,16 +67,16 @@ class TokenLearner(Learner[ReadyTokens]):
             self.recipe.codes.coarse,
         )
         shown = ShownCodes(batch.sounds, masks.hidden_BLT, is_fine_B, batch.frames_B)
-        told = TokenConditions(self.states.encode(batch.prompts), batch.rows_BTR)
+        conditions = TokenConditions(self.states.encode(batch.prompts), batch.rows_BTR)
         device = self.world.device
         return ReadyTokens(
-            batch, moved(shown, device), moved(masks.learned_BLT, device), moved(told, device)
+            batch, moved(shown, device), moved(masks.learned_BLT, device), moved(conditions, device)
         )
 
     def losses(self, batch: ReadyTokens) -> torch.Tensor:
         """Loss of each clip: (B,)."""
         with self.precision():
-            loss_B: torch.Tensor = self.net(batch.shown, batch.learned_BLT, batch.told)
+            loss_B: torch.Tensor = self.net(batch.shown, batch.learned_BLT, batch.conditions)
         return loss_B
 
     def _summed(

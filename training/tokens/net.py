@@ -25,7 +25,7 @@ _FINE: Final = 1000.0  # where others have a time in thousandths; of coarse book
 
 
 class TokenConditions(NamedTuple):
-    """What a batch is told beside its codes."""
+    """What a batch is conditioned on."""
 
     text: Tokens  # of the empty prompt where the text was dropped
     rows_BTR: torch.Tensor | None  # zeros where nothing is known; none where the net takes none
@@ -55,12 +55,12 @@ class TokenNet(nn.Module):
         self.head_bias = nn.Parameter(torch.zeros(codes.books, codes.entries))
 
     def forward(
-        self, shown: ShownCodes, learned_BLT: torch.Tensor, told: TokenConditions
+        self, shown: ShownCodes, learned_BLT: torch.Tensor, conditions: TokenConditions
     ) -> torch.Tensor:
         """The mean cross entropy of each clip's codes that are learned, in nats: (B,); 0 of a clip
         of which none is.
         """
-        states_BTE = self.states(shown, told)
+        states_BTE = self.states(shown, conditions)
         total_B = states_BTE.new_zeros(len(states_BTE), dtype=torch.float32)
         for book in range(self.codes.books):
             clips_M, frames_M = torch.nonzero(learned_BLT[:, book], as_tuple=True)
@@ -70,7 +70,7 @@ class TokenNet(nn.Module):
             total_B = total_B.index_add(0, clips_M, losses_M)
         return total_B / learned_BLT.sum((1, 2)).clamp(min=1)
 
-    def states(self, shown: ShownCodes, told: TokenConditions) -> torch.Tensor:
+    def states(self, shown: ShownCodes, conditions: TokenConditions) -> torch.Tensor:
         """What the heads look at: (B, T, E)."""
         codes, books = self.codes, torch.arange(self.codes.books, device=shown.codes_BLT.device)
         numbers_BLT = torch.where(shown.hidden_BLT, codes.entries, shown.codes_BLT)
@@ -79,8 +79,8 @@ class TokenNet(nn.Module):
         out_BET1: torch.Tensor = self.net(
             frames_BTE.transpose(1, 2)[..., None],
             shown.is_fine_B.float() * _FINE,
-            {Condition.TEXT: told.text},
-            rows_BTR=told.rows_BTR,
+            {Condition.TEXT: conditions.text},
+            rows_BTR=conditions.rows_BTR,
             frames_B=shown.frames_B,
         )
         return out_BET1[..., 0].transpose(1, 2)

@@ -28,7 +28,7 @@ from training.samplers.rounds_config import RoundsConfig
 from training.timed_controls.joining import controls_within
 from training.tokens.net import TokenConditions, TokenNet
 from training.tokens.recipe import TokensRecipe
-from training.tokens.rounds import Told, filled
+from training.tokens.rounds import GuidedConditions, filled
 
 _OVERLAP: Final = 1 / 3  # of a window, which goes on from as much of the one before
 
@@ -137,13 +137,15 @@ class TokenPlayer(NamedTuple):
                 self.model,
                 codes_BLT.to(self.device),
                 kept_LT.expand_as(codes_BLT).to(self.device),
-                self._told([one.prompt for one in requests], controls, codes_BLT.shape[2]),
+                self._conditions([one.prompt for one in requests], controls, codes_BLT.shape[2]),
                 keys=[one.key for one in requests],
                 seed=seed,
                 rules=rules,
             ).cpu()
 
-    def _told(self, prompts: Sequence[str], controls: Sequence[ClipControls], frames: int) -> Told:
+    def _conditions(
+        self, prompts: Sequence[str], controls: Sequence[ClipControls], frames: int
+    ) -> GuidedConditions:
         grid = FrameGrid(frames, self.codec.facts.frames_per_s)
         rows_BTR = batched_rows(controls, grid, self.recipe.model.rows, sure=True)
         if rows_BTR is not None:
@@ -151,7 +153,7 @@ class TokenPlayer(NamedTuple):
         text = self.encoder.encode(prompts).to(self.device)
         empty = self.encoder.encode([""] * len(prompts)).to(self.device)
         unknown = None if rows_BTR is None else torch.zeros_like(rows_BTR)
-        return Told(TokenConditions(text, rows_BTR), TokenConditions(empty, unknown))
+        return GuidedConditions(TokenConditions(text, rows_BTR), TokenConditions(empty, unknown))
 
     def decoded(self, codes_BLT: torch.Tensor) -> list[Wave]:
         """The sounds of codes."""

@@ -18,11 +18,11 @@ from training.samplers.rounds_config import RoundsConfig
 from training.tokens.net import ShownCodes, TokenConditions, TokenNet
 
 
-class Told(NamedTuple):
-    """What clips are told, and what they would be told of nothing: guidance leads away from it."""
+class GuidedConditions(NamedTuple):
+    """What clips are asked for, and what stands for nothing: guidance leads away from that."""
 
     asked: TokenConditions
-    nothing: TokenConditions
+    unconditional: TokenConditions
 
 
 class _Drawn(NamedTuple):
@@ -37,7 +37,7 @@ def filled(
     net: TokenNet,
     codes_BLT: torch.Tensor,
     kept_BLT: torch.Tensor,
-    told: Told,
+    conditions: GuidedConditions,
     *,
     keys: Sequence[str],
     seed: int,
@@ -60,7 +60,7 @@ def filled(
                 break
             is_fine_B = torch.full((len(keys),), is_fine, device=codes_BLT.device)
             shown = ShownCodes(made_BLT, masked_BLT | finer_L1, is_fine_B, None)
-            drawn = _drawn(net, shown, masked_BLT, told, rngs, rules)
+            drawn = _drawn(net, shown, masked_BLT, conditions, rngs, rules)
             made_BLT = torch.where(masked_BLT, drawn.codes_BLT, made_BLT)
             left_B = (first_B * cosine_share(number / rounds)).floor().long()
             if number == rounds:
@@ -74,13 +74,13 @@ def _drawn(
     net: TokenNet,
     shown: ShownCodes,
     masked_BLT: torch.Tensor,
-    told: Told,
+    conditions: GuidedConditions,
     rngs: Sequence[np.random.Generator],
     rules: RoundsConfig,
 ) -> _Drawn:
     """An entry for each masked code, by its chance."""
-    states_BTE = net.states(shown, told.asked)
-    away_BTE = net.states(shown, told.nothing) if rules.guidance != 1 else None
+    states_BTE = net.states(shown, conditions.asked)
+    away_BTE = net.states(shown, conditions.unconditional) if rules.guidance != 1 else None
     chance_BLT = _uniform(rngs, masked_BLT)
     codes_BLT = torch.zeros_like(shown.codes_BLT)
     surety_BLT = torch.zeros_like(chance_BLT)
