@@ -314,8 +314,12 @@ def sample(
             iterations=iterations,
             keep=keep,
         )
-        chosen, of_codes = SamplerOptions(guidance, steps, sampler, gamma), is_tokens_run(address)
-        opened = (TokenPlayer if of_codes else Generator).of(address, device)
+        chosen = SamplerOptions(guidance, steps, sampler, gamma)
+        opened: TokenPlayer | Generator
+        if is_tokens_run(address):
+            opened = TokenPlayer.of(address, device)
+        else:
+            opened = Generator.of(address, device)
     if isinstance(opened, TokenPlayer):
         codes = CodesAsking(opened, options, seconds, seed, chosen, None, steer).request(caption)
         [piece] = play_codes(opened, codes, ["0"], seed)
