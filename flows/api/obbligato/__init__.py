@@ -324,12 +324,11 @@ def sample(
         codes = CodesAsking(opened, options, seconds, seed, chosen, None, steer).request(caption)
         [piece] = play_codes(opened, codes, ["0"], seed)
         return SampledPiece(piece.labels, piece.wave, opened.codec.facts.rate_hz)
-    generator: Generator = opened
     request = sampling_request(
-        generator, caption, options, seconds=seconds, seed=seed, sampler=chosen, steer=steer
+        opened, caption, options, seconds=seconds, seed=seed, sampler=chosen, steer=steer
     )
-    played = play_request(generator, request, seed)
-    return SampledPiece(played.labels, played.wave, generator.codec.facts.rate_hz, played.near)
+    played = play_request(opened, request, seed)
+    return SampledPiece(played.labels, played.wave, opened.codec.facts.rate_hz, played.near)
 
 
 def _text(value: Address | float | None) -> str | None:
