@@ -190,6 +190,6 @@ def test_codes_that_are_none_of_a_codec_are_refused() -> None:
         return content.getvalue()
 
     with pytest.raises(PipelineError, match="has the code 16, but codebooks of 16 entries"):
-        read_codes(file(np.uint16([[16]])), ENTRIES)
+        read_codes(file(np.array([[16]], np.uint16)), ENTRIES)
     with pytest.raises(PipelineError, match="it holds '<f4', not whole numbers of 2 bytes"):
-        read_codes(file(np.float32([[1]])), ENTRIES)
+        read_codes(file(np.array([[1]], np.float32)), ENTRIES)
