@@ -1,6 +1,7 @@
-"""What a codec's latents are."""
+"""What a codec's latents are, and its codes."""
 
 from enum import StrEnum
+from math import log2
 from typing import Any
 
 from pydantic import Field
@@ -89,3 +90,26 @@ class CodecFacts(Record):
     def frames(self, samples: int) -> int:
         """Latent frames of so many samples, the last one filled with silence."""
         return -(-samples // self.samples_per_frame)
+
+
+class CodeFacts(Record):
+    """What there is to know of codes: numbers of codebook entries, of each book one a frame.
+
+    >>> facts = CodeFacts(
+    ...     codec="dac", version="1", licence="MIT", books=9, entries=1024, frames_per_s=86.13
+    ... )
+    >>> facts.bits_per_s
+    7751.7
+    """
+
+    codec: str
+    version: str  # whatever the codes depend on, as `CodecFacts.version`
+    licence: str  # of the weights; what is decoded with them is under it too
+    books: int = Field(ge=1, le=64)  # the coarse one first; each rounds what is left
+    entries: int = Field(ge=2, le=65_536)  # of each book: a code is 0 to one less
+    frames_per_s: float = Field(gt=0)
+
+    @property
+    def bits_per_s(self) -> float:
+        """What the codes of a second take, were they packed."""
+        return round(self.books * log2(self.entries) * self.frames_per_s, 1)

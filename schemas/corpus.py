@@ -214,7 +214,7 @@ class RefusedMix(Record):
 
 
 class Encoded(Record):
-    """Where one sample's latents stand, as a NumPy file, in the bucket's tar of latents."""
+    """Where one sample's latents or codes stand, as a NumPy file, in the bucket's tar of them."""
 
     sample_key: SampleKey
     offset: int

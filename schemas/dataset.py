@@ -11,7 +11,7 @@ from pydantic import (
 
 from schemas.agreement import KindAgreement
 from schemas.build import InputTotals, Remembered
-from schemas.codec import CodecFacts
+from schemas.codec import CodecFacts, CodeFacts
 from schemas.counts import Counts
 from schemas.identity import Split
 from schemas.record import Record, Seconds
@@ -98,6 +98,7 @@ class Dataset(Remembered):
     tools: dict[str, str]
     pseudo_labels: PseudoLabelTotals | None
     latents: CodecFacts | None
+    codes: CodeFacts | None = None  # left out where samples have none, as in builds from before
     agreement: dict[str, KindAgreement]
     shards: tuple[DatasetShard, ...]
 
@@ -112,4 +113,4 @@ class Dataset(Remembered):
 
     def as_json(self) -> dict[str, Any]:
         """As it is written."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude={"codes"} if self.codes is None else None)

@@ -493,6 +493,13 @@ class EncodeRecipe(Record):
             "(id@commit holds it to one), or a folder. Empty: its default."
         ),
     )
+    codes: bool = Field(
+        False,
+        description=(
+            "Beside the latents the codes that they are rounded to, as <key>.codes.npy: of wave "
+            "with codebooks, encodec, dac."
+        ),
+    )
     device: str = Field(
         "cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="Where the codec runs: cpu or cuda."
     )
@@ -778,3 +785,8 @@ class Recipe(Record):
     def encodes(self) -> bool:
         """Whether samples get latents."""
         return bool(self.encode.codec)
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether samples get codes beside their latents."""
+        return self.encodes and self.encode.codes

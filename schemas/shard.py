@@ -82,4 +82,5 @@ class DatasetFile(Record):
     obbligato: str = ""
     licences: Licences = Licences()
     latents: dict[str, Any] | None = None
+    codes: dict[str, Any] | None = None
     shards: tuple[ListedShard, ...] | None = None

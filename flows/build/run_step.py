@@ -21,7 +21,7 @@ from pipelines.beam.options import Engine, check_engine
 from pipelines.build.calibrations import check_calibration
 from pipelines.build.tables import BEGUN, RECIPE, SOURCES
 from pipelines.build.versions import altered_beginning, seal_beginning
-from pipelines.codecs.recipe_codec import codec_facts
+from pipelines.codecs.recipe_codec import codec_facts, recipe_code_facts
 from pipelines.embedders.recipe_embedder import description
 from pipelines.engine.stage import BegunBuild, CorpusStep, Stage
 from pipelines.errors import Damaged, PipelineError
@@ -69,6 +69,8 @@ def check_models(recipe: Recipe) -> None:
     """Refuse a codec, embedder, vocabulary or optional package that is missing."""
     if recipe.encodes:
         codec_facts(recipe)
+    if recipe.has_codes:
+        recipe_code_facts(recipe)
     for address in (*recipe.label.vocabularies, *recipe.label.exclude):
         file_at(address)
     if recipe.embeds:

@@ -4,7 +4,7 @@ Its shards are written anew around its audio.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,19 +75,28 @@ def encode(
             help="The codec's weights: an id on the Hugging Face hub, or a folder.",
         ),
     ] = "",
+    codes: Annotated[
+        bool | None,
+        typer.Option(
+            "--codes/--no-codes",
+            help="Also numbers of codebook entries: of wave with codebooks, encodec, dac.",
+        ),
+    ] = None,
     settings: Settings = None,
     workers: Workers = 1,
     as_json: Json = False,
 ) -> None:
     """Encode each sample's audio as the latents that a model learns, and put them into the shards
-    beside the same audio.
+    beside the same audio; with --codes the codes that they are rounded to.
     """
     from flows.build.local import encode as run_encode
     from pipelines.codecs import CODECS
 
     if codec:
         CODECS.check(codec)
-    named = _codec(codec, weights)
+    named: dict[str, Any] = {**_codec(codec, weights)}
+    if codes is not None:
+        named["codes"] = codes
     dataset = _renewed(
         build,
         settings,

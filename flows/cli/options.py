@@ -36,7 +36,16 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="Record")
 KNOB = "One knob of the recipe, as section.key=value. Repeatable."
 # here, too: a shell does not wait for torch
-PRESETS: Final = ("tiny", "tiny-munet", "small", "small-dit", "base", "n2m", "stable")
+PRESETS: Final = (
+    "tiny",
+    "tiny-munet",
+    "small",
+    "small-dit",
+    "base",
+    "n2m",
+    "stable",
+    "tokens-tiny",
+)
 A_RUN: Final = "the folder of a training run, or one of its checkpoints"
 _SHARDS = "Builds, folders of shards, globs or URLs to learn from."
 
@@ -199,7 +208,8 @@ Preset = Annotated[
         help=(
             "tiny (a CPU, minutes; where none is named) and small-dit (one GPU) are transformers, "
             "tiny-munet and small the UNets beside them; base (Mustango's), n2m (base, trained as "
-            "Noise2Music), stable (95 s of stereo, after Stable Audio)."
+            "Noise2Music), stable (95 s of stereo, after Stable Audio); tokens-tiny a masked model "
+            "of codes (`encode --codes`)."
         ),
         autocompletion=lambda: list(PRESETS),
     ),

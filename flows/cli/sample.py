@@ -12,9 +12,13 @@ from flows.errors import UsageError
 from flows.screens.plain import message
 
 if TYPE_CHECKING:
+    from flows.models.code_pieces import CodesAsking, CodesRequest
     from flows.models.playing import PieceJob, PlayedFile
-    from flows.models.sampling import Asking
-    from training.generation.generate import Generator
+    from flows.models.sampling import Asking, SamplerOptions, SamplingRequest
+    from training.generation.generate import Generator, Refiners
+    from training.timed_controls.options import ControlOptions
+    from training.timed_controls.place import PiecePlace
+    from training.timed_controls.steer_options import SteerOptions
 
 
 class _PieceOutput(NamedTuple):
@@ -30,6 +34,44 @@ class _PieceOutput(NamedTuple):
     def say(self, line: str) -> None:
         """A line for the reader: beside the result where that is for a program."""
         typer.echo(line, err=self.as_json)
+
+
+class _Asked(NamedTuple):
+    """What is asked of a model, of whichever kind it is."""
+
+    options: "ControlOptions"
+    seconds: float | None
+    seed: int
+    sampler: "SamplerOptions"
+    predictors: str | None  # a folder
+    steer: "SteerOptions"
+    place: "PiecePlace"
+    refiners: "Refiners"
+
+    def of(self, run: str, device: str) -> "Asking | CodesAsking":
+        """The same asked of a run, whose model is read."""
+        from flows.models.code_pieces import CodesAsking
+        from flows.models.sampling import Asking
+        from training.control_predictors.predictors import Predictors
+        from training.generation.generate import Generator
+        from training.tokens.player import TokenPlayer, is_tokens_run
+
+        options, seconds, seed, sampler, folder, steer, place, refiners = self
+        predictors = Predictors.of(folder) if folder else None
+        if is_tokens_run(run):
+            return CodesAsking(
+                TokenPlayer.of(run, device),
+                options,
+                seconds,
+                seed,
+                sampler,
+                predictors,
+                steer,
+                place=place,
+                refiners=refiners,
+            )
+        generator = Generator.of(run, device, refiners)
+        return Asking(generator, options, seconds, seed, sampler, predictors, steer, place=place)
 
 
 def sample(
@@ -50,6 +92,7 @@ def sample(
     going_on_from: asks.Continue = None,
     fill: asks.Fill = None,
     of: asks.Of = None,
+    keep: asks.Keep = None,
     loop: asks.Loop = False,
     form: asks.Form = None,
     by: asks.By = None,
@@ -86,9 +129,8 @@ def sample(
     if table is not None and caption.strip():
         raise UsageError("a caption and --from: write the caption into the table")
     from flows.models.sampling import Asking, SamplerOptions
-    from training.control_predictors.predictors import Predictors
     from training.errors import TrainingError
-    from training.generation.generate import Generator, Refiners
+    from training.generation.generate import Refiners
     from training.timed_controls.options import ControlOptions
     from training.timed_controls.place import PiecePlace
     from training.timed_controls.steer_options import steer_options
@@ -102,41 +144,44 @@ def sample(
             form=form,
             by=by,
             iterations=iterations,
+            keep=keep,
         )
     except TrainingError as error:  # said before a model is loaded
         raise UsageError(str(error)) from error
     options = ControlOptions(
         bpm, meter, key, chords, beats, melody, intensity, density, tuple(section or ())
     )
-    asking = Asking(
-        Generator.of(existing(model, A_RUN), device, Refiners(vocoder, upsample)),
+    chosen = SamplerOptions(guidance, steps, sampler, gamma)
+    asked = _Asked(
         options,
         seconds,
         seed,
-        SamplerOptions(guidance, steps, sampler, gamma),
-        Predictors.of(predictors) if predictors else None,
+        chosen,
+        predictors,
         steer,
-        place=PiecePlace(start, total),
+        PiecePlace(start, total),
+        Refiners(vocoder, upsample),
     )
+    asking = asked.of(existing(model, A_RUN), device)
     output = _PieceOutput(out, audio_format, batch, count, heard, as_json)
     if table is None:
         _play_one(asking, caption, output)
-    else:
+    elif isinstance(asking, Asking):
         _play_table(asking, table, output)
+    else:
+        raise UsageError("--from: a model of codes plays one caption at a time")
 
 
-def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
+def _play_one(asking: "Asking | CodesAsking", caption: str, output: _PieceOutput) -> None:
     """Play one caption, as often as wanted."""
-    from flows.models.playing import PieceJob
     from pipelines.labels.lead_sheet import heading, lead_sheet
 
     request = asking.request(caption)
     labels = request.labels
     output.say("\n".join((*request.lines, f"     {heading(labels)}", *lead_sheet(labels))))
-    if asking.generator.refined_by:
-        output.say(f"played by {', '.join(asking.generator.refined_by)}")
-    jobs = [PieceJob(request, asking.seed, str(number)) for number in range(output.pieces)]
-    played = list(_played(asking.generator, jobs, output))
+    if asking.refined_by:
+        output.say(f"played by {', '.join(asking.refined_by)}")
+    played = list(_played_one(asking, request, output))
     answer: dict[str, Any] = {
         "files": [one.file for one in played],
         "controls": request.lines,
@@ -148,6 +193,32 @@ def _play_one(asking: "Asking", caption: str, output: _PieceOutput) -> None:
         answer["heard"] = _hear(played, output)
     if output.as_json:
         print_json(answer)
+
+
+def _played_one(
+    asking: "Asking | CodesAsking", request: "SamplingRequest | CodesRequest", output: _PieceOutput
+) -> "Iterator[PlayedFile]":
+    """Files of one request, as many as are wanted, by the kind of model that it is of."""
+    from flows.models.code_pieces import CodesAsking, CodesRequest, play_codes_files
+    from flows.models.playing import PieceJob
+    from flows.models.sampling import Asking, SamplingRequest
+
+    keys = [str(number) for number in range(output.pieces)]
+    if isinstance(asking, Asking) and isinstance(request, SamplingRequest):
+        jobs = [PieceJob(request, asking.seed, key) for key in keys]
+        yield from _played(asking.generator, jobs, output)
+    if isinstance(asking, CodesAsking) and isinstance(request, CodesRequest):
+        for played in play_codes_files(
+            asking.generator,
+            request,
+            keys,
+            asking.seed,
+            output.folder,
+            batch=output.batch,
+            audio_format=output.audio_format,
+        ):
+            output.say(played.file)
+            yield played
 
 
 def _played(
@@ -183,7 +254,7 @@ def _hear(played: "list[PlayedFile]", output: _PieceOutput) -> list[dict[str, An
             output.say(message(f"cannot be heard: {heard.problem}"))
             found.append(None)
             continue
-        controls = one.job.request.piece.controls
+        controls = one.piece.controls
         spans = controls.known.get(Condition.CHORDS)
         for line in asked_beside_heard(controls.labels, heard.labels, spans):
             output.say(line)

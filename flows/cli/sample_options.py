@@ -155,6 +155,18 @@ Of = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="The recording.", rich_help_panel=_STEERED),
 ]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help=(
+            "Of a model of codes, which codes of the recording --of stay while the rest is played "
+            "anew: 'beats', 'beats 0.2' (seconds of each), 'every 8' (frames), 'books 1', or some "
+            "of them with commas."
+        ),
+        rich_help_panel=_STEERED,
+    ),
+]
 Loop = Annotated[
     bool,
     typer.Option(

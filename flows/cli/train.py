@@ -1,5 +1,6 @@
 """`obbligato train`, `train codec | vocoder | upsampler | predictors`: models from shards."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # what is trained where no other name is given; never typed: `train model` learns from a folder of
 # that name
 _MODEL = "model"
+_OF_CODES = "tokens-"  # what presets begin with whose models learn codes rather than latents
 
 
 class Training(TyperGroup):
@@ -143,6 +145,11 @@ def train(
     if start_from and distil:
         raise UsageError("--from and --distil: a student begins as its teacher; give one of them")
     launched = bool(launcher or launch or processes * nodes > 1)
+    if preset.startswith(_OF_CODES):
+        given = {"--from": start_from, "--distil": distil, "--recipe": recipe}
+        _check_own_knobs(preset, {**given, "--processes and launchers": launched})
+        _train_tokens(shards, out, preset, settings, printed=printed, as_json=as_json)
+        return
     request = TrainingRequest(
         shards=tuple(shards or ()),
         out=out,
@@ -166,6 +173,52 @@ def train(
         _print_outcome(outcome)
     if outcome.status:
         raise typer.Exit(outcome.status)
+
+
+def _check_own_knobs(preset: str, given: Mapping[str, object]) -> None:
+    """Raise `UsageError` for options that a model of codes does not go by."""
+    refused = [flag for flag, value in given.items() if value]
+    if refused:
+        raise UsageError(
+            f"{', '.join(refused)}: {preset} is trained from its preset and --set alone; several "
+            "processes by `torchrun`"
+        )
+
+
+def _train_tokens(
+    shards: list[str] | None,
+    out: str,
+    preset: str,
+    settings: list[str] | None,
+    *,
+    printed: bool,
+    as_json: bool,
+) -> None:
+    from flows.launchers.job import REQUEUE
+    from flows.screens.program import command_name
+    from training.run.parallel import is_first_process
+    from training.tokens.recipe import ready_tokens
+    from training.tokens.training import train_tokens
+
+    recipe = laid_over(ready_tokens(preset), shards, settings, f"train --preset {preset}")
+    if printed:
+        print_recipe(recipe, as_json)
+        return
+    made = train_tokens(recipe, required(out, "checkpoints and the log"), line_reporter(as_json))
+    if not is_first_process():  # another one says it
+        pass
+    elif as_json:
+        print_json({"out": out, **made._asdict()})
+    elif made.stopped:
+        typer.echo(f"stopped at step {made.step}: {made.checkpoint}; the same command goes on")
+    else:
+        typer.echo(f"done at step {made.step}: {made.checkpoint}")
+        typer.echo(
+            f'listen:  {command_name()} sample "A calm song" --model {out} --of song.flac '
+            "--keep beats"
+        )
+    if made.stopped:
+        raise typer.Exit(REQUEUE)
 
 
 def _print_outcome(outcome: "TrainingOutcome") -> None:

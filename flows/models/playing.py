@@ -17,6 +17,7 @@ from training.generation.steered import SteerAsk, SteeredPiece, Watch, play_stee
 from training.generation.write import add_heard, write_piece
 from training.samplers.config import SamplingConfig
 from training.steering.asked import SteerAim
+from training.timed_controls.asked import AskedPiece
 from training.timed_controls.steer_options import SteerWay
 
 
@@ -29,9 +30,9 @@ class PieceJob(NamedTuple):
 
 
 class PlayedFile(NamedTuple):
-    """A job, the sound that came of it, and lines on how near it is to what was asked."""
+    """A piece that was asked for, its sound, and lines on how near it is to what was asked."""
 
-    job: PieceJob
+    piece: AskedPiece
     file: str
     near: tuple[str, ...] = ()
 
@@ -90,7 +91,7 @@ def play_jobs(
                     steered=one.steered,
                 )
                 more = _labels_near(file, one.steered) if one.steered else ()
-                yield PlayedFile(job, file, (*one.near, *more))
+                yield PlayedFile(job.request.piece, file, (*one.near, *more))
 
 
 def _played(

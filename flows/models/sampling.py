@@ -137,6 +137,11 @@ class Asking(NamedTuple):
     recipe: Recipe | None = None  # who hears recordings
     place: PiecePlace = ANYWHERE
 
+    @property
+    def refined_by(self) -> tuple[str, ...]:
+        """What plays beside the model."""
+        return self.generator.refined_by
+
     def request(self, caption: str) -> SamplingRequest:
         """What is asked for with a caption.
 

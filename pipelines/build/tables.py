@@ -51,6 +51,9 @@ MIXES: Final = Tar(folder="mixes", record=Mixed)
 REFUSED_MIXES: Final = Table(folder="mixes", suffix=".refused.parquet", record=RefusedMix)
 MOVED_LABELS: Final = Table(folder="moved_labels", record=MovedLabels)
 LATENTS: Final = Tar(folder="latents", record=Encoded)
+# apart from the latents: who reads these does not read past codes, and builds without codes are
+# what they were
+CODES: Final = Tar(folder="codes", record=Encoded)
 CAPTIONS: Final = Table(folder="captions", record=SampleCaptions)
 PARAPHRASES: Final = Table(folder="paraphrases", record=SampleCaptions)
 TEXT_EMBEDDINGS: Final = TextEmbeddings(folder="text_embeddings")

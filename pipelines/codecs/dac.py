@@ -9,7 +9,7 @@ are these projections of the encoder's output, side by side: 96 channels at 16 k
 and rounded they give the codes, and the sound, of the published codec.
 
 Shapes: B clips, C = books × 8 latent channels, D channels of the encoder, T latent frames, N
-entries of a codebook, K = 8 dimensions.
+entries of a codebook, K = 8 dimensions, L codebooks.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -68,8 +68,27 @@ class DacCodec(QuantisedCodec):
         )
 
     def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:
-        """As the published quantiser does it: each codebook rounds what the earlier ones left."""
+        return self._quantised(latents_BCT)[0]
+
+    @property
+    def books(self) -> int:
+        """Codebooks."""
+        return len(self._model.quantizer.quantizers)
+
+    def _codes(self, latents_BCT: torch.Tensor) -> torch.Tensor:
+        return self._quantised(latents_BCT)[1]
+
+    def _of_codes(self, codes_BLT: torch.Tensor) -> torch.Tensor:
+        rounded_BDT: torch.Tensor = self._model.quantizer.from_codes(codes_BLT)[0]
+        return rounded_BDT
+
+    def _quantised(self, latents_BCT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the published quantiser does it: each codebook rounds what the earlier ones left.
+
+        Sums of entries, (B, D, T), and their codes, (B, L, T).
+        """
         books = self._model.quantizer.quantizers
+        codes = []
         total_BDT = latents_BCT.new_zeros(
             len(latents_BCT), self._model.config.hidden_size, latents_BCT.shape[2]
         )
@@ -77,9 +96,10 @@ class DacCodec(QuantisedCodec):
             # without the bias, which `seen_BKT` has already
             before_BKT = conv1d(total_BDT, book.in_proj.weight)
             left_BKT = seen_BKT - before_BKT
-            entries_BKT = straight_through(book.decode_latents(left_BKT)[0], left_BKT)
-            total_BDT = total_BDT + book.out_proj(entries_BKT)
-        return total_BDT
+            nearest_BKT, codes_BT = book.decode_latents(left_BKT)
+            total_BDT = total_BDT + book.out_proj(straight_through(nearest_BKT, left_BKT))
+            codes.append(codes_BT)
+        return total_BDT, torch.stack(codes, dim=1)
 
 
 def open_codec(source: str = "", device: str = "cpu") -> DacCodec:

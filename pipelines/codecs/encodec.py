@@ -60,10 +60,22 @@ class EncodecCodec(QuantisedCodec):
         return encoded_BDT
 
     def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:
-        quantizer = self._model.quantizer
+        return straight_through(self._of_codes(self._codes(latents_BCT)), latents_BCT)
+
+    @property
+    def books(self) -> int:
+        """Codebooks of the highest bandwidth: all."""
+        return len(self._model.quantizer.layers)
+
+    def _codes(self, latents_BCT: torch.Tensor) -> torch.Tensor:
         # the highest: all codebooks
-        codes_LBT = quantizer.encode(latents_BCT, self._model.config.target_bandwidths[-1])
-        return straight_through(quantizer.decode(codes_LBT), latents_BCT)
+        bandwidth = self._model.config.target_bandwidths[-1]
+        codes_LBT: torch.Tensor = self._model.quantizer.encode(latents_BCT, bandwidth)
+        return codes_LBT.transpose(0, 1)
+
+    def _of_codes(self, codes_BLT: torch.Tensor) -> torch.Tensor:
+        rounded_BDT: torch.Tensor = self._model.quantizer.decode(codes_BLT.transpose(0, 1))
+        return rounded_BDT
 
 
 def _shares(counts_N: torch.Tensor) -> torch.Tensor:

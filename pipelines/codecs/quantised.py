@@ -1,7 +1,8 @@
 """What codecs with residual codebooks share: the latent is what the encoder gives before it is
 rounded to codes.
 
-A diffusion model cannot learn codes, which are numbers of codebook entries. It learns what they
+A diffusion model cannot learn codes, which are numbers of codebook entries (`codes` gives them to
+whoever does). It learns what they
 stand for; what it plays is rounded to the codebooks as the published decoder expects, so that
 nothing reaches the decoder that it was not trained on.
 
@@ -10,7 +11,7 @@ codebooks are trained to lie where the encoder's output lies, so what is rounded
 mean and variance, and whoever has the weights has the same scale.
 
 Shapes: B clips, S samples, C latent channels, T latent frames, N entries of a codebook, D its
-dimensions.
+dimensions, L codebooks.
 """
 
 from abc import ABC, abstractmethod
@@ -85,17 +86,48 @@ class QuantisedCodec(ABC):
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S). Raises `PipelineError` for latents of another shape."""
+        return self._played(self._rounded(self._as_published(latents_BCTF)))
+
+    @property
+    @abstractmethod
+    def books(self) -> int:
+        """Codebooks."""
+
+    @property
+    def entries(self) -> int:
+        """Entries of each codebook."""
+        entries: int = self._model.config.codebook_size
+        return entries
+
+    def codes(self, waves_BS: torch.Tensor) -> torch.Tensor:
+        """Numbers of codebook entries, (B, L, T), the coarse codebook first."""
+        return self.codes_of(self.encode(waves_BS))
+
+    @torch.no_grad()
+    def codes_of(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """What `decode` rounds latents to: (B, L, T).
+
+        Raises `PipelineError` for latents of another shape.
+        """
+        return self._codes(self._as_published(latents_BCTF))
+
+    def decode_codes(self, codes_BLT: torch.Tensor) -> torch.Tensor:
+        """Waves (B, S) of codes: of all codebooks, or of the first that there are."""
+        return self._played(self._of_codes(codes_BLT))
+
+    def _as_published(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, T) on the published scale."""
         facts = self.facts
         if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != 1:
             raise PipelineError(
                 f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} "
                 f"bands are not this codec's: it has {facts.channels} and 1"
             )
-        rounded_BDT = self._rounded(
-            latents_BCTF[..., 0].float() * self._spread.size_C1 + self._spread.middle_C1
-        )
+        return latents_BCTF[..., 0].float() * self._spread.size_C1 + self._spread.middle_C1
+
+    def _played(self, rounded_BDT: torch.Tensor) -> torch.Tensor:
         waves_BS: torch.Tensor = self._model.decoder(rounded_BDT)[:, 0]
-        samples = latents_BCTF.shape[2] * facts.samples_per_frame
+        samples = rounded_BDT.shape[2] * self.facts.samples_per_frame
         # a decoder may end some samples early
         return pad(waves_BS, (0, samples - waves_BS.shape[1])).clamp(-1.0, 1.0)
 
@@ -110,6 +142,14 @@ class QuantisedCodec(ABC):
     @abstractmethod
     def _rounded(self, latents_BCT: torch.Tensor) -> torch.Tensor:
         """What the published decoder expects, (B, D, T): sums of codebook entries."""
+
+    @abstractmethod
+    def _codes(self, latents_BCT: torch.Tensor) -> torch.Tensor:
+        """The entries that these are sums of: (B, L, T)."""
+
+    @abstractmethod
+    def _of_codes(self, codes_BLT: torch.Tensor) -> torch.Tensor:
+        """Sums of entries, (B, D, T), as the published quantiser makes them."""
 
 
 def straight_through(rounded: torch.Tensor, before: torch.Tensor) -> torch.Tensor:

@@ -3,11 +3,11 @@
 from functools import lru_cache
 from typing import Final
 
-from pipelines.codecs.child import describe
+from pipelines.codecs.child import describe, describe_codes
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
 from pipelines.errors import PipelineError
-from schemas.codec import CodecFacts
+from schemas.codec import CodecFacts, CodeFacts
 from schemas.recipe import EncodeRecipe, LimitsRecipe, Recipe
 
 _BATCHES: Final = 2  # per call of the child: the second is read while the first is encoded
@@ -24,6 +24,23 @@ def codec_facts(recipe: Recipe) -> CodecFacts:
     Raises `PipelineError` where it is not there.
     """
     return _facts(recipe.encode, recipe.limits)
+
+
+def recipe_code_facts(recipe: Recipe) -> CodeFacts:
+    """What the codes of the recipe's codec are; asked once per process.
+
+    Raises `PipelineError` where it is not there, or has no codebooks.
+    """
+    return _code_facts(recipe.encode, recipe.limits)
+
+
+@lru_cache(maxsize=4)
+def _code_facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodeFacts:
+    with bucket.model_child(limits, encode.device, per_call(encode)) as child:
+        [found] = child.run(describe_codes, [encode], None)
+    if isinstance(found, Death):
+        raise PipelineError(f"codec {encode.codec} cannot be had: {found.message}")
+    return found
 
 
 @lru_cache(maxsize=4)

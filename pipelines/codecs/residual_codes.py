@@ -58,6 +58,11 @@ class ResidualCodebooks(nn.Module):
         self.books = nn.ModuleList(Codebook(channels, rules) for _ in range(rules.books))
 
     @property
+    def entries(self) -> int:
+        """Entries of each codebook."""
+        return next(iter(self._in_order)).entries.num_embeddings
+
+    @property
     def _in_order(self) -> Iterable[Codebook]:
         return cast("Iterable[Codebook]", self.books)
 

@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
 from pipelines.codecs.layout import by_channel
+from pipelines.codecs.residual_codes import ResidualCodebooks
 from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import WaveConfig, WaveShape
 from pipelines.errors import PipelineError
@@ -51,31 +52,63 @@ class WaveCodec:
 
         Raises `PipelineError` for latents of another shape.
         """
+        return self._as_codec(self._net.waves(self._as_learned(latents_BCTF)))
+
+    @property
+    def books(self) -> int:
+        """Codebooks; 0 where its latents are drawn from a normal distribution."""
+        return 0 if self._net.books is None else len(self._net.books.books)
+
+    @property
+    def entries(self) -> int:
+        """Entries of each codebook."""
+        return self._books().entries
+
+    def codes(self, waves: torch.Tensor) -> torch.Tensor:
+        """Numbers of codebook entries, (B, L, T), the coarse codebook first.
+
+        Raises `PipelineError` where there are no codebooks.
+        """
+        return self.codes_of(self.encode(waves))
+
+    @torch.no_grad()
+    def codes_of(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """What `decode` rounds latents to: (B, L, T).
+
+        Raises `PipelineError` where there are no codebooks, or latents have another shape.
+        """
+        found: torch.Tensor = self._books()(self._as_learned(latents_BCTF)).codes_BLT
+        return found
+
+    def decode_codes(self, codes_BLT: torch.Tensor) -> torch.Tensor:
+        """Waves of codes: of all codebooks, or of the first that there are.
+
+        Raises `PipelineError` where there are no codebooks.
+        """
+        made: torch.Tensor = self._net.decoder(self._books().of_codes(codes_BLT))
+        return self._as_codec(made)
+
+    def _books(self) -> ResidualCodebooks:
+        if self._net.books is None:
+            raise PipelineError(
+                "this wave codec has no codebooks: train one with --set bottleneck.kind=rvq"
+            )
+        return self._net.books
+
+    def _as_learned(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
+        """Latents (B, C, T) as the net has them, of whatever mean and variance."""
         channels, bands = latents_BCTF.shape[1], latents_BCTF.shape[3]
         if (channels, bands) != (self._net.shape.latent_channels, 1):
             raise PipelineError(
                 f"latents of {channels} channels and {bands} bands are not this codec's: "
                 f"it has {self._net.shape.latent_channels} and 1"
             )
-        net = self._net
-        waves_BAS = net.waves(latents_BCTF[..., 0].float() * net.size_C1 + net.middle_C1)
-        waves = waves_BAS[:, 0] if net.shape.wave_channels == 1 else waves_BAS
+        return latents_BCTF[..., 0].float() * self._net.size_C1 + self._net.middle_C1
+
+    def _as_codec(self, waves_BAS: torch.Tensor) -> torch.Tensor:
+        """Waves (B, S) or (B, 2, S), within [-1, 1]."""
+        waves = waves_BAS[:, 0] if self._net.shape.wave_channels == 1 else waves_BAS
         return waves.clamp(-1.0, 1.0)
-
-    @torch.no_grad()
-    def codes(self, waves: torch.Tensor) -> torch.Tensor:
-        """Numbers of codebook entries, (B, L, T), the coarse codebook first.
-
-        Raises `PipelineError` where there are no codebooks.
-        """
-        if self._net.books is None:
-            raise PipelineError(
-                "this wave codec has no codebooks: train one with --set bottleneck.kind=rvq"
-            )
-        codes_BLT: torch.Tensor = self._net.books(
-            self._net.latents(self._whole_frames(waves))
-        ).codes_BLT
-        return codes_BLT
 
     def _whole_frames(self, waves: torch.Tensor) -> torch.Tensor:
         """(B, A, S), silent where the last frame is not full."""

@@ -1,5 +1,5 @@
-"""NumPy files from outside: arrays of finite floating-point numbers alone, and no memory for what a
-header merely claims.
+"""NumPy files from outside: arrays of finite floating-point numbers, or of codes, alone, and no
+memory for what a header merely claims.
 """
 
 import ast
@@ -16,6 +16,7 @@ _MAGIC: Final = b"\x93NUMPY"
 _LENGTH_BYTES: Final = {1: 2, 2: 4, 3: 4}  # of the header's length, by the format's version
 _HEADER_LIMIT: Final = 1024  # bytes; NumPy writes 118 for any array of ours
 _FLOAT: Final = re.compile(r"[<>=]f[248]")
+_CODE: Final = re.compile(r"[<>=]u2")
 _DIMENSIONS: Final = 8
 # Latents are about 1, and half precision, in which ours are stored, ends at 65,504. Beyond this
 # nobody's codec works, and one sample would move weights as ten thousand do.
@@ -34,19 +35,7 @@ def read_npy(content: bytes, largest: float = ABSURD) -> npt.NDArray[np.floating
     >>> read_npy(out.getvalue()).tolist()
     [[0.5, -1.0]]
     """
-    fields, start = _header(content)
-    kind, shape = _dtype(fields["descr"]), _shape(fields["shape"])
-    if not isinstance(fields["fortran_order"], bool):
-        raise _strange("its header does not say in which order its numbers are")
-    held = len(content) - start
-    if math.prod(shape) * kind.itemsize != held:
-        raise _strange(
-            f"its header claims the shape {_shown(shape)} "
-            f"of {kind.itemsize} bytes each, but {held} bytes follow"
-        )
-    array = np.frombuffer(content, kind, offset=start).reshape(
-        shape, order="F" if fields["fortran_order"] else "C"
-    )
+    array = _array(content, _FLOAT, "floating-point numbers of 2, 4 or 8 bytes")
     low, high = float(array.min()), float(array.max())
     if not math.isfinite(low) or not math.isfinite(high):  # NaN anywhere makes both NaN
         raise DeadInput("not_finite", "has numbers that are NaN or infinite")
@@ -57,6 +46,41 @@ def read_npy(content: bytes, largest: float = ABSURD) -> npt.NDArray[np.floating
             f"{max(-low, high):.3g}, limit {largest:g}",
         )
     return array
+
+
+def read_codes(content: bytes, entries: int = 1 << 16) -> npt.NDArray[np.uint16]:
+    """The codes of a NumPy file: 16-bit whole numbers from 0 to below `entries`, as a view of the
+    bytes, which cannot be written to.
+
+    Raises `DeadInput` ("undecodable", "foreign_code") for anything else.
+
+    >>> import io
+    >>> np.save(out := io.BytesIO(), np.uint16([[3, 1], [0, 2]]))
+    >>> read_codes(out.getvalue(), 4).tolist()
+    [[3, 1], [0, 2]]
+    """
+    codes = _array(content, _CODE, "whole numbers of 2 bytes without a sign")
+    if (largest := int(codes.max())) >= entries:
+        raise DeadInput(
+            "foreign_code", f"has the code {largest}, but codebooks of {entries} entries"
+        )
+    return codes
+
+
+def _array(content: bytes, kinds: re.Pattern[str], expected: str) -> npt.NDArray[Any]:
+    fields, start = _header(content)
+    kind, shape = _dtype(fields["descr"], kinds, expected), _shape(fields["shape"])
+    if not isinstance(fields["fortran_order"], bool):
+        raise _strange("its header does not say in which order its numbers are")
+    held = len(content) - start
+    if math.prod(shape) * kind.itemsize != held:
+        raise _strange(
+            f"its header claims the shape {_shown(shape)} "
+            f"of {kind.itemsize} bytes each, but {held} bytes follow"
+        )
+    return np.frombuffer(content, kind, offset=start).reshape(
+        shape, order="F" if fields["fortran_order"] else "C"
+    )
 
 
 def _header(content: bytes) -> tuple[dict[str, Any], int]:
@@ -87,9 +111,9 @@ def _header(content: bytes) -> tuple[dict[str, Any], int]:
     return fields, begins + length
 
 
-def _dtype(value: object) -> "np.dtype[np.floating[Any]]":
-    if not isinstance(value, str) or not _FLOAT.fullmatch(value):
-        raise _strange(f"it holds {_shown(value)}, not floating-point numbers of 2, 4 or 8 bytes")
+def _dtype(value: object, kinds: re.Pattern[str], expected: str) -> "np.dtype[Any]":
+    if not isinstance(value, str) or not kinds.fullmatch(value):
+        raise _strange(f"it holds {_shown(value)}, not {expected}")
     return np.dtype(value)
 
 
@@ -106,4 +130,4 @@ def _shown(value: object) -> str:
 
 
 def _strange(why: str) -> DeadInput:
-    return DeadInput("undecodable", f"is not a NumPy file of floating-point numbers: {why}")
+    return DeadInput("undecodable", f"is not a NumPy file of numbers: {why}")

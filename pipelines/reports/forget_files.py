@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from pipelines.build.outputs import Job, Output, Partition, Table
 from pipelines.build.tables import (
+    CODES,
     LATENTS,
     LEDGER,
     MIXES,
@@ -22,6 +23,7 @@ from pipelines.build.tables import (
     VARIANTS,
     VERDICTS,
 )
+from pipelines.samples.audio import encoded_name
 from pipelines.stages.labels.mix import NO_GUEST
 from pipelines.storage.arrow import read_table
 from pipelines.storage.store import Published, Store, arrow_schema, parquet_bytes
@@ -84,7 +86,7 @@ def without_song(job: Job, song_id: str) -> Rewritten:
             continue
         for table in (output, output.dead):
             _table(job.store, table, table.path(job), gone, done)
-    for tar in (VARIANTS, MIXES, LATENTS):
+    for tar in (VARIANTS, MIXES, LATENTS, CODES):
         _tar(job, tar, gone, done)
     return done
 
@@ -191,14 +193,14 @@ def _tar(job: Job, output: Any, gone: Leaving, done: Rewritten) -> None:
                 offsets[member.name] = tar.add(member.name, opened.read(member.size))
         tar.close()
     done.files[name] = out.published()
-    rows = [_moved(row, offsets) for row in output.read(job)]
+    rows = [_moved(output, row, offsets) for row in output.read(job)]
     done.files[output.path(job)] = output.write(job, rows)
 
 
-def _moved(row: Any, offsets: dict[str, int]) -> Any:
+def _moved(output: Any, row: Any, offsets: dict[str, int]) -> Any:
     """A row of an archive's table, with where its bytes stand now."""
     if not isinstance(row, Augmented):
-        return row.replaced(offset=offsets[f"{row.sample_key}.latent.npy"])
+        return row.replaced(offset=offsets[encoded_name(output, row.sample_key)])
     copies = tuple(
         copy.replaced(offset=offsets[audio_name(row.sample_key, copy.rate_hz)])
         for copy in row.copies

@@ -1,18 +1,20 @@
 """The audio of a bucket's samples, as FLAC: where vary or mix put it, or, where a recipe dropped
-that, in the bucket's shard; their latents.
+that, in the bucket's shard; their latents and codes.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pipelines.build.markers import marker_name
 from pipelines.build.outputs import Job, Tar
-from pipelines.build.tables import LATENTS, MIXES, SHARDS, VARIANTS
+from pipelines.build.tables import CODES, LATENTS, MIXES, SHARDS, VARIANTS
 from pipelines.errors import Damaged, PipelineError
 from pipelines.storage.tar import read_members
-from schemas.corpus import Augmented, Mixed
+from schemas.corpus import Augmented, Encoded, Mixed
 from schemas.sample import audio_name
+
+_ENDINGS: Final = {LATENTS.folder: "latent.npy", CODES.folder: "codes.npy"}
 
 
 class VariantFile(NamedTuple):
@@ -79,14 +81,25 @@ def _whole(job: Job) -> bool:
     return job.store.sha256(SHARDS.path(job)) == index.sha256
 
 
+def encoded_name(kind: Tar[Encoded], key: str) -> str:
+    """Name of a sample's latents or codes, in the tar of them and in shards.
+
+    >>> encoded_name(LATENTS, "k"), encoded_name(CODES, "k")
+    ('k.latent.npy', 'k.codes.npy')
+    """
+    return f"{key}.{_ENDINGS[kind.folder]}"
+
+
 @contextmanager
-def read_latents(job: Job) -> Iterator[Callable[[str], bytes]]:
-    """A function from a sample's key to its latents (C, T, F), float16, as a NumPy file."""
-    latents = {row.sample_key: row for row in LATENTS.read(job)}
-    with LATENTS.open(job) as opened:
+def read_encoded(job: Job, kind: Tar[Encoded]) -> Iterator[Callable[[str], bytes]]:
+    """A function from a sample's key to its latents (C, T, F), float16, or codes (L, T), uint16, as
+    a NumPy file.
+    """
+    rows = {row.sample_key: row for row in kind.read(job)}
+    with kind.open(job) as opened:
 
         def read_one(key: str) -> bytes:
-            opened.seek(latents[key].offset)
-            return opened.read(latents[key].bytes)
+            opened.seek(rows[key].offset)
+            return opened.read(rows[key].bytes)
 
         yield read_one

@@ -1,6 +1,6 @@
 """One sample of a shard as tensors: the sound that is learned, and its conditions.
 
-Shapes: C latent channels, T latent frames, F latent bands, S audio samples.
+Shapes: C latent channels, T latent frames, F latent bands, S audio samples, L codebooks.
 """
 
 import io
@@ -15,9 +15,10 @@ from pipelines.audio.decode import DecodedWindow, Wave, decoded, decoded_at, res
 from pipelines.codecs import CodecFacts
 from pipelines.engine.out_of_memory import is_out_of_memory
 from pipelines.errors import DeadInput, MachineFault, PipelineError, is_of_the_machine
-from pipelines.guarded.npy import read_npy
+from pipelines.guarded.npy import read_codes, read_npy
 from pipelines.labels.transform import excerpt
 from pipelines.storage.tar import read_members
+from schemas.codec import CodeFacts
 from schemas.fact import FactKind
 from schemas.identity import keyed_rng
 from schemas.sample import Sample, audio_name
@@ -31,6 +32,7 @@ from training.objectives.diffusion import DiffusionConfig
 
 T = TypeVar("T")
 LATENT: Final = "latent.npy"
+CODES: Final = "codes.npy"
 AUDIO: Final = "flac"
 _LONGEST_S: Final = 1e6  # of a song, eleven days: nets compute with these seconds
 _SHOWN: Final = 200  # characters of a library's error
@@ -40,8 +42,8 @@ class TrainingExample(NamedTuple):
     """One visit to a sample."""
 
     key: str
-    # a latent (C, T, F), or a wave (S,) or (2, S) at the codec's rate; of a pair of rates both,
-    # (2, S)
+    # a latent (C, T, F), codes (L, T), or a wave (S,) or (2, S) at the codec's rate; of a pair of
+    # rates both, (2, S)
     sound: torch.Tensor
     prompt: str  # empty: not known, or dropped
     controls: ClipControls | None  # none of a sample that cannot be used
@@ -91,6 +93,8 @@ class ReadingRules(NamedTuple):
     buckets: tuple[int, ...] = ()  # frames that batches of shorter samples are padded to
     # of audio in mono: a rate at which it is read as well, and brought up again; 0: none
     lower_hz: int = 0
+    # where codes are read: what they are, and `facts` has a channel for each codebook
+    codes: CodeFacts | None = None
 
     @property
     def learned_s(self) -> float:
@@ -125,7 +129,7 @@ def parsed(members: dict[str, bytes]) -> Sample:
 
     Raises `DeadInput` where it has none or one that breaks the contract.
     """
-    content = _member(members, "json")
+    content = member_of(members, "json")
     try:
         sample = Sample.model_validate_json(content)
     except ValidationError as error:
@@ -292,17 +296,36 @@ def sampled_noise(reading: ReadingRules, rng: np.random.Generator) -> torch.Tens
 
 
 def sound_of(members: dict[str, bytes], reading: ReadingRules, first: int = 0) -> torch.Tensor:
-    """A sample's latent (C, T, F), or wave (S,) or (2, S) at the codec's rate, from its `first`
-    latent frame, no longer than is learned.
+    """A sample's latent (C, T, F), its codes (L, T), or wave (S,) or (2, S) at the codec's rate,
+    from its `first` latent frame, no longer than is learned.
 
     Raises `DeadInput`.
     """
+    if reading.codes is not None:
+        return _codes(members, reading, reading.codes, first)
     read = _latent if reading.reads_latents else _wave
     return read(members, reading, first)
 
 
+def _codes(
+    members: dict[str, bytes], reading: ReadingRules, facts: CodeFacts, first: int
+) -> torch.Tensor:
+    content = member_of(members, CODES)
+    try:
+        codes_LT = read_codes(content, facts.entries)
+    except DeadInput as error:
+        raise DeadInput(error.code, f"its codes: {error.message} {error.figure}".strip()) from error
+    if codes_LT.ndim != 2 or len(codes_LT) != facts.books:
+        raise DeadInput(
+            "foreign_code",
+            f"its codes are shaped {codes_LT.shape}, but those of {facts.codec} are "
+            f"({facts.books}, frames)",
+        )
+    return torch.from_numpy(codes_LT[:, first : first + reading.frames].astype(np.int64))
+
+
 def _latent(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
-    facts, content = reading.facts, _member(members, LATENT)
+    facts, content = reading.facts, member_of(members, LATENT)
     try:
         latent = read_npy(content)
     except DeadInput as error:
@@ -318,7 +341,7 @@ def _latent(members: dict[str, bytes], reading: ReadingRules, first: int) -> tor
 
 def _wave(members: dict[str, bytes], reading: ReadingRules, first: int) -> torch.Tensor:
     facts = reading.facts
-    content = _member(members, AUDIO)
+    content = member_of(members, AUDIO)
     if reading.lower_hz:
         wave = _pair(members, decoded(content), reading)
     else:
@@ -343,7 +366,8 @@ def _pair(members: dict[str, bytes], audio: DecodedWindow, reading: ReadingRules
     return np.stack([wave, np.pad(up, (0, len(wave) - len(up)))], axis=1)
 
 
-def _member(members: dict[str, bytes], extension: str) -> bytes:
+def member_of(members: dict[str, bytes], extension: str) -> bytes:
+    """A member of a sample. Raises `DeadInput` where it has none."""
     if extension not in members:
         raise DeadInput(
             "missing_member", f"has no .{extension}; its members are {', '.join(sorted(members))}"

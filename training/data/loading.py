@@ -1,7 +1,7 @@
 """Batches by their number, read ahead by worker processes.
 
 Shapes: B samples of a micro-batch, C latent channels, T latent frames, F latent bands, S audio
-samples.
+samples, L codebooks.
 """
 
 import os
@@ -47,7 +47,8 @@ class TrainingBatch(NamedTuple):
     chords: ChordBatch
     rows_BTR: torch.Tensor | None  # frame rows; none where the model takes none
     seconds_B2: torch.Tensor  # where in its song each clip begins, and how long the song is
-    # latents (B, C, T, F), waves (B, S) or (B, 2, S) to encode, or pairs of rates (B, 2, S)
+    # latents (B, C, T, F), codes (B, L, T), waves (B, S) or (B, 2, S) to encode, or pairs of rates
+    # (B, 2, S)
     sounds: torch.Tensor
     # latent frames that each has of its own; what follows is padding, none where the sample does
     # not count
@@ -139,9 +140,14 @@ class Samples(Dataset[TrainingExample | Unusable]):
 
     def _padded(self, sound: torch.Tensor, frames: int) -> torch.Tensor:
         """A latent (C, T, F) or a wave (S,) or (2, S) of so many frames, silent where it is over:
-        as zeros, which nothing is learned of, or as the codec has it.
+        as zeros, which nothing is learned of, or as the codec has it; codes (L, T), zeros there.
         """
         facts, silence_CTF = self._reading.facts, self._reading.silence_CTF
+        if self._reading.codes is not None:
+            codes_LT = torch.zeros(facts.channels, frames, dtype=torch.int64)
+            if sound.numel():
+                codes_LT[:, : sound.shape[1]] = sound
+            return codes_LT
         if self._reading.reads_latents:
             latent_CTF = torch.zeros(facts.channels, frames, facts.bands)
             if silence_CTF is not None:
@@ -161,7 +167,7 @@ class Samples(Dataset[TrainingExample | Unusable]):
             return 0
         return (
             sound.shape[1]
-            if self._reading.reads_latents
+            if self._reading.reads_latents or self._reading.codes is not None
             else self._reading.facts.frames(sound.shape[-1])
         )
 

@@ -5,8 +5,8 @@ What comes when is a function of seed and position (`order`), so a stream's stat
 whatever read ahead for it.
 """
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,17 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_
 
 from pipelines.audio.decode import decoded
 from pipelines.errors import DeadInput, PipelineError
+from pipelines.guarded.npy import read_codes
 from pipelines.storage.store import digest
 from schemas.identity import Split
 from schemas.sample import Sample
-from training.data.examples import guarded, members_of, parsed
+from training.data.examples import CODES, guarded, member_of, members_of, parsed
 from training.data.index import CorpusIndex, index_corpus, read_ranges
 from training.data.loading import quiet_worker
 from training.data.order import ORDER_VERSION, SampleOrder
 from training.errors import TrainingError
 
+T = TypeVar("T")
 _AHEAD: Final = 4  # samples that each worker has read before they are asked for
 
 
@@ -49,14 +51,24 @@ class SampleRecords(Dataset[LoadedSample]):
 
     def __getitem__(self, number: int) -> LoadedSample:
         """One of them. Raises `PipelineError` where it cannot be read, or is none of ours."""
+        return self._read(number, _sample_wave)
+
+    def _read(self, number: int, make: Callable[[bytes], T]) -> T:
         if not -len(self) <= number < len(self):
             raise IndexError(f"sample {number} of {len(self)}")
         source = self._index.range_of(number % len(self))
         [content] = read_ranges([source])
         try:
-            return guarded(content, _sample_wave)
+            return guarded(content, make)
         except DeadInput as error:
             raise PipelineError(f"{source.url} at byte {source.start} {error.message}") from error
+
+    def codes(self, number: int) -> npt.NDArray[np.uint16]:
+        """A sample's codes, (codebooks, frames), of shards that `encode --codes` has put them into.
+
+        Raises `PipelineError` where it has none, or they cannot be read.
+        """
+        return self._read(number, _sample_codes)
 
     @property
     def identity(self) -> str:
@@ -68,6 +80,10 @@ class SampleRecords(Dataset[LoadedSample]):
 def _sample_wave(content: bytes) -> LoadedSample:
     members = members_of(content)
     return LoadedSample(parsed(members), decoded(members["flac"]).wave)
+
+
+def _sample_codes(content: bytes) -> npt.NDArray[np.uint16]:
+    return read_codes(member_of(members_of(content), CODES))
 
 
 class SampleStream(IterableDataset[LoadedSample]):

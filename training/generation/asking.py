@@ -16,7 +16,7 @@ from schemas.labels import TIME_DECIMALS, Labels
 from schemas.recipe import Recipe
 from training.conditions import Condition
 from training.errors import TrainingError
-from training.generation.generate import Generator
+from training.generation.generate import PiecePlayer
 from training.generation.nearness import heard_form
 from training.generation.steered import SteerAsk, return_frames
 from training.generation.strip import SoundAround
@@ -58,7 +58,7 @@ class _Parted(NamedTuple):
 class PieceReader(NamedTuple):
     """What somebody writes, and what it is read with."""
 
-    generator: Generator
+    generator: PiecePlayer
     caption: str
     options: ControlOptions
     steer: SteerOptions
@@ -74,6 +74,11 @@ class PieceReader(NamedTuple):
         Raises `TrainingError` for what cannot be read, or does not go together.
         """
         steer = self.steer.checked()
+        if steer.keep is not None:
+            raise TrainingError(
+                "--keep is of codes, which this model has none of: `obbligato train --preset "
+                "tokens-tiny` makes one that has"
+            )
         ask = SteerAsk(by=steer.by, iterations=steer.iterations, form=self._form())
         if steer.recording is not None:
             return self._beside_recording(ask)

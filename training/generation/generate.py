@@ -6,7 +6,7 @@ Shapes: B sounds.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import torch
 
@@ -108,6 +108,34 @@ class Refiners(NamedTuple):
 
 
 _NONE: Final = Refiners()
+
+
+class PiecePlayer(Protocol):
+    """What plays pieces: a model of latents, or of codes."""
+
+    @property
+    def name(self) -> str:
+        """Its checkpoint."""
+
+    @property
+    def survey(self) -> CorpusSurvey:
+        """What it learned from."""
+
+    @property
+    def codec(self) -> Codec:
+        """What its pieces are decoded by."""
+
+    @property
+    def rate_hz(self) -> int:
+        """The rate of what it plays."""
+
+    @property
+    def refined_by(self) -> tuple[str, ...]:
+        """What plays beside it."""
+
+    @property
+    def seconds(self) -> float:
+        """How long a piece is where nobody says."""
 
 
 class Generator(NamedTuple):

@@ -16,7 +16,7 @@ from schemas.controls import CONTROL_RATE_HZ, NO_PITCH
 from training.conditions import CURVES, Condition
 from training.conditions.clip_controls import ClipControls
 from training.errors import TrainingError
-from training.generation.generate import GenerationRequest, Generator
+from training.generation.generate import GenerationRequest, Generator, PiecePlayer
 from training.generation.nearness import JudgedSound, Nearness, nearness
 from training.generation.strip import SoundAround, Strip, looped_sound
 from training.generation.windows import Window, windows
@@ -151,7 +151,7 @@ def _most(generator: Generator) -> int:
     return facts.frames(round(generator.window_s * facts.rate_hz))
 
 
-def return_frames(generator: Generator) -> int:
+def return_frames(generator: PiecePlayer) -> int:
     """How many latent frames of a loop's beginning are played once more behind its end."""
     length_s = min(_RETURN_S, generator.seconds * _RETURN)
     return max(1, round(length_s * generator.codec.facts.frames_per_s))

@@ -15,11 +15,12 @@ from schemas.pitch import Key
 from schemas.record import PositiveSeconds, Record, Seconds
 from training.conditions import Condition
 from training.conditions.clip_controls import Span
-from training.generation.generate import GenerationRequest, Generator
+from training.generation.generate import GenerationRequest, PiecePlayer
 from training.generation.nearness import Nearness
 from training.generation.steered import SteeredPiece
 from training.generation.steered_facts import SteeredFacts, steered_facts
 from training.samplers.config import SamplingConfig
+from training.samplers.rounds_config import RoundsConfig
 
 _SLUG: Final = 40  # characters of a prompt in a file's name
 
@@ -57,7 +58,7 @@ class GeneratedPiece(Record):
     codec_licence: str  # of the weights that made the sound: it is under it too
     seed: int
     number: str  # of the pieces of this seed
-    sampling: SamplingConfig
+    sampling: SamplingConfig | RoundsConfig
     datasets: tuple[str, ...]  # names of the corpora that the model learned from
     curves: PieceCurves = PieceCurves()
     # when a control was asked for: what is not named, for all of the time
@@ -72,10 +73,10 @@ def write_piece(
     folder: Path,
     request: GenerationRequest,
     wave: Wave,
-    generator: Generator,
+    generator: PiecePlayer,
     *,
     seed: int,
-    sampling: SamplingConfig,
+    sampling: SamplingConfig | RoundsConfig,
     audio_format: str,
     steered: SteeredPiece | None = None,
 ) -> str:

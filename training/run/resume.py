@@ -156,8 +156,13 @@ class CorpusStart(NamedTuple):
         )
 
 
-def corpus_start(recipe: LearningRecipe, store: Store, fixed: Sequence[str]) -> CorpusStart:
-    """Look.
+def corpus_start(
+    recipe: LearningRecipe,
+    store: Store,
+    fixed: Sequence[str],
+    kept: type[LearnedFrom] | type[CorpusSurvey] = LearnedFrom,
+) -> CorpusStart:
+    """Look; `kept` is what a checkpoint has of corpora.
 
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of a recipe whose `fixed` sections were others.
@@ -169,7 +174,7 @@ def corpus_start(recipe: LearningRecipe, store: Store, fixed: Sequence[str]) -> 
     learned_from = LearnedFrom(datasets=now)
     if newest.whole:
         notes += _recipe_changes(newest.whole, recipe, fixed) + _other_order(newest.whole)
-        before = newest.whole.record(CORPUS, LearnedFrom).datasets
+        before = newest.whole.record(CORPUS, kept).datasets
         if before[-len(now) :] != now:
             notes.append(_corpora_changed(before, now))
         learned_from = LearnedFrom(datasets=_all_datasets(before, now))

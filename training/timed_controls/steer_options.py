@@ -35,6 +35,7 @@ class SteerOptions(NamedTuple):
     form: str | None = None  # letters, or a recording
     by: SteerWay | None = None
     iterations: int | None = None  # of optimised noise, at most
+    keep: str | None = None  # which codes of the recording `of` stay, of a model of codes
 
     @property
     def recording(self) -> str | None:
@@ -81,8 +82,16 @@ class SteerOptions(NamedTuple):
             raise TrainingError(f"--fill {shown(self.fill)}: name the recording with --of")
         if self.fill and self.loop:
             raise TrainingError("--fill and --loop: ask for one of them")
-        if self.of and not (self.fill or self.loop):
-            raise TrainingError("--of names a recording: say what of it with --fill, or --loop")
+        if self.keep and (not self.of or self.fill or self.loop):
+            raise TrainingError(
+                f"--keep {shown(self.keep)}: name the recording with --of, and leave --fill and "
+                "--loop out"
+            )
+        if self.of and not (self.fill or self.loop or self.keep):
+            raise TrainingError(
+                "--of names a recording: say what of it with --fill, --loop or, of a model of "
+                "codes, --keep"
+            )
         return self
 
 
@@ -95,6 +104,7 @@ def steer_options(
     form: str | None = None,
     by: str | None = None,
     iterations: int | None = None,
+    keep: str | None = None,
 ) -> SteerOptions:
     """Options as somebody writes them.
 
@@ -108,7 +118,7 @@ def steer_options(
     if by is not None and by not in ways:
         raise TrainingError(f"--by {shown(by)} is not a way: take {', '.join(ways)}")
     way = SteerWay(by) if by else None
-    return SteerOptions(going_on_from, fill, of, loop, form, way, iterations).checked()
+    return SteerOptions(going_on_from, fill, of, loop, form, way, iterations, keep).checked()
 
 
 def gap_of(text: str, duration_s: float) -> Span:

@@ -242,6 +242,7 @@ def sample(
     going_on_from: Address | None = None,
     fill: str | None = None,
     of: Address | None = None,
+    keep: str | None = None,
     loop: bool = False,
     form: Address | None = None,
     by: str | None = None,
@@ -273,12 +274,13 @@ def sample(
     that is played anew (``"4-6"``); `loop` asks for whole bars that go round, with `of` for a way
     from its end to its beginning; `form` is ``"ABA"``, or a recording. `by` says how curves and
     forms are followed (``"condition"``, ``"guide"``, ``"optimise"``), `iterations` how often noise
-    is moved at most. What is longer than the model plays at once is played window after window.
-    `start` is where in a whole of `total` seconds the piece begins, for a model that is told so.
-    `seconds`, `guidance`, `steps`, `sampler` and, of a student, `gamma` are the model's own where
-    they are None. `vocoder` and `upsample` are folders of what plays levels in place of
-    Griffin-Lim, and of what brings the sound to a higher rate (`obbligato train vocoder`,
-    `upsampler`).
+    is moved at most. `keep` says which codes of the recording `of` stay while a model of codes
+    plays the rest anew (``"beats"``, ``"every 8"``, ``"books 1"``). What is longer than the model
+    plays at once is played window after window. `start` is where in a whole of `total` seconds the
+    piece begins, for a model that is told so. `seconds`, `guidance`, `steps`, `sampler` and, of a
+    student, `gamma` are the model's own where they are None. `vocoder` and `upsample` are folders
+    of what plays levels in place of Griffin-Lim, and of what brings the sound to a higher rate
+    (`obbligato train vocoder`, `upsampler`).
 
     Raises `TrainingError` where there is no such model, or a request cannot be read.
 
@@ -289,19 +291,17 @@ def sample(
     from pipelines.extras import naming_extras
 
     with naming_extras("train"):
+        from flows.models.code_pieces import CodesAsking, play_codes
         from flows.models.playing import play_request
         from flows.models.sampling import SamplerOptions, sampling_request
         from training.generation.generate import Generator, Refiners
         from training.timed_controls.options import ControlOptions
         from training.timed_controls.place import PiecePlace
         from training.timed_controls.steer_options import steer_options
+        from training.tokens.player import TokenPlayer, is_tokens_run
 
-        refiners = Refiners(_address(vocoder), _address(upsample))
-        generator = Generator.of(_address(model), device, refiners)
-    request = sampling_request(
-        generator,
-        caption,
-        ControlOptions(
+        address, refiners = _address(model), Refiners(_address(vocoder), _address(upsample))
+        options = ControlOptions(
             bpm=bpm,
             meter=meter,
             key=key,
@@ -311,11 +311,8 @@ def sample(
             intensity=_text(intensity),
             density=_text(density),
             sections=tuple(os.fspath(section) for section in sections),
-        ),
-        seconds=seconds,
-        seed=seed,
-        sampler=SamplerOptions(guidance, steps, sampler, gamma),
-        steer=steer_options(
+        )
+        steer = steer_options(
             going_on_from=_text(going_on_from),
             fill=fill,
             of=_text(of),
@@ -323,11 +320,32 @@ def sample(
             form=_text(form),
             by=by,
             iterations=iterations,
-        ),
-        place=PiecePlace(start, total),
+            keep=keep,
+        )
+        chosen, place = SamplerOptions(guidance, steps, sampler, gamma), PiecePlace(start, total)
+        opened: TokenPlayer | Generator
+        if is_tokens_run(address):
+            opened = TokenPlayer.of(address, device)
+        else:
+            opened = Generator.of(address, device, refiners)
+    if isinstance(opened, TokenPlayer):
+        codes = CodesAsking(
+            opened, options, seconds, seed, chosen, None, steer, place=place, refiners=refiners
+        ).request(caption)
+        [piece] = play_codes(opened, codes, ["0"], seed)
+        return SampledPiece(piece.labels, piece.wave, opened.rate_hz)
+    request = sampling_request(
+        opened,
+        caption,
+        options,
+        seconds=seconds,
+        seed=seed,
+        sampler=chosen,
+        steer=steer,
+        place=place,
     )
-    played = play_request(generator, request, seed)
-    return SampledPiece(played.labels, played.wave, generator.rate_hz, played.near)
+    played = play_request(opened, request, seed)
+    return SampledPiece(played.labels, played.wave, opened.rate_hz, played.near)
 
 
 def _text(value: Address | float | None) -> str | None:

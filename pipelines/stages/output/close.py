@@ -17,7 +17,7 @@ from pipelines.build.markers import read_checked, read_marker
 from pipelines.build.plans import check_inputs, read_plan
 from pipelines.build.tables import ANNOTATIONS, CARD, CLIPS, DATASET, SHARDS, VERIFIED, VERSIONS
 from pipelines.build.versions import publish_version
-from pipelines.codecs.recipe_codec import codec_facts
+from pipelines.codecs.recipe_codec import codec_facts, recipe_code_facts
 from pipelines.embedders import minilm
 from pipelines.embedders.recipe_embedder import description
 from pipelines.engine.stage import BegunBuild, CorpusStep, Stage
@@ -29,7 +29,7 @@ from pipelines.storage.arrow import first_row, side_by_side
 from pipelines.storage.duckdb_scratch import scratch
 from pipelines.storage.store import Store
 from schemas.agreement import KindAgreement, LabelAgreement, Relabelled
-from schemas.codec import CodecFacts, WaveLevel
+from schemas.codec import CodecFacts, CodeFacts, WaveLevel
 from schemas.counts import CaptionCounts, Counts, DistinctCounts, ParaphraseCounts, added, by_name
 from schemas.dataset import Dataset, DatasetShard, LicenceTotals, SampleTotals, SplitTotals
 from schemas.identity import Bucket, VariantKind, variant_kind
@@ -135,6 +135,7 @@ def described(store: Store, recipe: Recipe, stages: Sequence[Stage]) -> Dataset:
         tools={name: version for stage in stages for name, version in stage.tools(recipe).items()},
         pseudo_labels=account(store, recipe),
         latents=codec_facts(recipe) if recipe.encodes else None,
+        codes=recipe_code_facts(recipe) if recipe.has_codes else None,
         agreement=agreement_by_kind(store, plan.buckets),
         shards=tuple(shards),
     )
@@ -322,6 +323,7 @@ def card(dataset: Dataset) -> str:
     lines += _captions(dataset.stages)
     lines += account_lines(dataset)
     lines += _latents(dataset.latents)
+    lines += _codes(dataset.codes)
     lines += ["", "## Licences", ""]
     lines += _source_licences(dataset.licences)
     lines += [
@@ -369,6 +371,25 @@ def _latents(facts: CodecFacts | None) -> list[str]:
         (
             f"by the codec {facts.name} {facts.version} ({facts.licence}) "
             f"of the audio in {facts.channel_name} at {facts.rate_hz} Hz{_levelled(facts)}."
+        ),
+    ]
+
+
+def _codes(facts: CodeFacts | None) -> list[str]:
+    """The card's lines on the codes."""
+    if facts is None:
+        return []
+    return [
+        "",
+        "## Codes",
+        "",
+        (
+            f"In every sample as `<key>.codes.npy`: {facts.books} codebooks × frames, 16 bits "
+            f"each, of {facts.entries} entries, {facts.frames_per_s:g} frames a second,"
+        ),
+        (
+            "the coarse codebook first: what the codec rounds the latents to, before they are "
+            "stored in half precision."
         ),
     ]
 

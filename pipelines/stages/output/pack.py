@@ -5,7 +5,7 @@ samples that are not in it.
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from pipelines.build.tables import (
     ANNOTATIONS,
     CAPTIONS,
     CLIPS,
+    CODES,
     EMBEDDINGS,
     LABELS,
     LATENTS,
@@ -33,7 +34,7 @@ from pipelines.embedders.recipe_embedder import description
 from pipelines.engine import bucket
 from pipelines.engine.stage import Stage
 from pipelines.errors import PipelineError
-from pipelines.samples.audio import pieces, read_audio, read_latents
+from pipelines.samples.audio import encoded_name, pieces, read_audio, read_encoded
 from pipelines.samples.moved_labels import (
     LabelledSample,
     labelled_samples,
@@ -115,8 +116,12 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
     # of each sample's first header, and the end of the last: a reader fetches a sample with one
     # range read
     offsets: list[int] = []
-    latents = read_latents(job) if job.recipe.encodes else nullcontext()
-    with read_audio(job) as audio_of, latents as latents_of, SHARDS.writer(job) as out:
+    kinds = (
+        *((LATENTS,) if job.recipe.encodes else ()),
+        *((CODES,) if job.recipe.has_codes else ()),
+    )
+    with read_audio(job) as audio_of, ExitStack() as opened, SHARDS.writer(job) as out:
+        encoded = [(kind, opened.enter_context(read_encoded(job, kind))) for kind in kinds]
         tar = TarWriter(out)
         for labelled in ordered:
             key = labelled.varied.sample_key
@@ -125,8 +130,8 @@ def _write_shard(job: Job, samples: list[LabelledSample]) -> list[Published]:
                 # of a mix there is none: its host's says nothing of its guest
                 source = labelled.clip.clip_key if labelled.guest is None else ""
                 tar.add(f"{key}.clap.npy", vectors[source])
-            if latents_of is not None:
-                tar.add(f"{key}.latent.npy", latents_of(key))
+            for kind, file_of in encoded:
+                tar.add(encoded_name(kind, key), file_of(key))
             for piece in pieces(labelled.varied):
                 tar.add(piece.name, audio_of(piece))
             tar.add(

@@ -27,6 +27,7 @@ from tests.support.building import ROOT
 from tests.support.running import obbligato
 from tests.support.small_dataset import small_dataset
 from training.run.presets import READY
+from training.tokens.recipe import READY_TOKENS
 
 ALWAYS_JSON = {"captions facts", "step"}  # lines of it, and nothing else
 
@@ -195,7 +196,16 @@ def test_the_help_of_step_names_all_steps() -> None:
         ("obbligato train codec corpus --set vae.st", ["vae.steps="]),
         (
             "obbligato train corpus --preset ",
-            ["tiny", "tiny-munet", "small", "small-dit", "base", "n2m", "stable"],
+            [
+                "tiny",
+                "tiny-munet",
+                "small",
+                "small-dit",
+                "base",
+                "n2m",
+                "stable",
+                "tokens-tiny",
+            ],
         ),
         ("obbligato encode corpus --codec m", ["mel"]),
     ],
@@ -209,7 +219,7 @@ def test_words_are_completed(words: str, completed: list[str]) -> None:
 
 
 def test_presets_that_are_completed_are_those_there_are() -> None:
-    assert tuple(READY) == PRESETS
+    assert (*READY, *READY_TOKENS) == PRESETS
 
 
 PROGRAM = """\

@@ -19,6 +19,7 @@ from tests.training.runs import NET, corpus, recipe
 from training.conditions import CONTROLS
 from training.generation.write import GeneratedPiece
 from training.run.loop import train
+from training.samplers.config import SamplingConfig
 
 PLAIN = [
     f"annotate.{name}=tests.support.plug_ins.plain_annotator" for name in ("beats", "chords", "key")
@@ -116,6 +117,7 @@ def test_curves_of_words_and_recordings_and_a_form_are_led_to(
     assert sheet.steered.ways == dict.fromkeys(("intensity", "melody", "form"), "optimise")
     assert sheet.curves.dynamics_db[0] == pytest.approx(-33.55)
     assert len(sheet.curves.melody) == 20
+    assert isinstance(sheet.sampling, SamplingConfig)
     assert sheet.sampling.steps == 2
     assert "intensity by optimise" in answer["controls"]
     assert [line.partition(":")[0] for line in answer["near"][0]] == ["intensity", "melody", "form"]

@@ -56,6 +56,7 @@ def test_folders_are_swept_by_what_they_hold_one_file_of() -> None:
         "mixes",
         "moved_labels",
         "latents",
+        "codes",
         "captions",
         "paraphrases",
         "text_embeddings",

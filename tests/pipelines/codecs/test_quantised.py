@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import DacConfig, DacModel, EncodecConfig, EncodecModel
 
 from pipelines.codecs import Codec, open_codec
+from pipelines.codecs.token_codec import with_codes
 from pipelines.errors import PipelineError
 from tests.pipelines.codecs.waves import chord, sines
 
@@ -154,6 +155,30 @@ def test_the_codes_are_those_of_the_published_codec(case: Case) -> None:
     ).audio_values.reshape(1, -1)
     off = (case.codec.decode(stored)[:, : expected.shape[1]] - expected.clamp(-1, 1)).abs()
     assert (off < 1e-3).float().mean() > 0.9
+
+
+def test_codes_in_whole_numbers_are_the_published_ones_and_play_as_latents_do(case: Case) -> None:
+    wave, codec = music(1.0), with_codes(case.codec)
+    knobs = {"bandwidth": 2.4} if case.name == "encodec" else {}
+    # of EnCodec one more axis, of chunks
+    expected_BLT = case.model.encode(wave[:, None], **knobs).audio_codes.reshape(1, -1, 200)
+    codes_BLT = codec.codes(wave)
+    assert codes_BLT.shape == (1, codec.books, 200)
+    assert len(set(codes_BLT.flatten().tolist())) > 20
+    assert (codes_BLT == expected_BLT).float().mean() > 0.99  # all but ties
+    latents_BCTF = codec.encode(wave)
+    assert torch.equal(codec.codes_of(latents_BCTF), codes_BLT)
+    played_BS = codec.decode_codes(codes_BLT)
+    assert torch.allclose(played_BS, codec.decode(latents_BCTF), atol=1e-5)
+    published = case.model.decode(
+        **(
+            {"audio_codes": codes_BLT[None], "audio_scales": [None]}
+            if case.name == "encodec"
+            else {"audio_codes": codes_BLT}
+        )
+    ).audio_values.reshape(1, -1)
+    samples = published.shape[1]
+    assert torch.allclose(played_BS[:, :samples], published.clamp(-1, 1), atol=1e-5)
 
 
 def test_silence_fills_the_last_frame(case: Case) -> None:

@@ -11,8 +11,9 @@ from torch import nn
 
 from pipelines.audio.decode import decoded, flac
 from pipelines.codecs import open_codec
-from pipelines.codecs.child import encode_samples
+from pipelines.codecs.child import EncodedSample, encode_samples
 from pipelines.codecs.layout import for_codec, for_files
+from pipelines.codecs.token_codec import code_facts, with_codes
 from pipelines.codecs.wave import WaveCodec
 from pipelines.codecs.wave_net import WaveNet, _SnakeFunction
 from pipelines.codecs.wave_shape import KlBottleneck, RvqBottleneck, WaveShape
@@ -30,9 +31,9 @@ _SHAPE = WaveShape(
 def played(codec: Path, content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """A shard's FLAC through latents as shards hold them, and back to what a file holds."""
     recipe = EncodeRecipe(codec="wave", source=str(codec))
-    [latent] = encode_samples([content], recipe)
-    assert isinstance(latent, bytes)
-    latents_BCTF = torch.from_numpy(read_npy(latent).astype(np.float32))[None]
+    [files] = encode_samples([content], recipe)
+    assert isinstance(files, EncodedSample)
+    latents_BCTF = torch.from_numpy(read_npy(files.latents).astype(np.float32))[None]
     [wave] = for_files(open_codec("wave", str(codec)).decode(latents_BCTF))
     return wave
 
@@ -76,7 +77,15 @@ def test_codes_stand_for_what_the_codec_plays() -> None:
     assert len(set(codes_BLT.flatten().tolist())) > 1
     assert net.books is not None
     by_codes_BS = net.decoder(net.books.of_codes(codes_BLT))[:, 0].clamp(-1, 1)
+    assert torch.equal(by_codes_BS, codec.decode_codes(codes_BLT))
     assert torch.allclose(by_codes_BS, codec.decode(codec.encode(waves_BS)), atol=1e-5)
+    assert code_facts(with_codes(codec)).model_dump(exclude={"version"}) == {
+        "codec": "wave",
+        "licence": "own",
+        "books": 3,
+        "entries": 16,
+        "frames_per_s": 800.0,
+    }
 
 
 def test_fewer_codebooks_are_the_first_ones() -> None:
@@ -136,3 +145,5 @@ def test_what_is_not_a_wave_codec_is_named(tmp_path: Path) -> None:
         codec.decode(torch.zeros(1, 8, 4, 1))
     with pytest.raises(PipelineError, match=r"no codebooks: train one with --set bottleneck\.kind"):
         codec.codes(torch.zeros(1, 100))
+    with pytest.raises(PipelineError, match="the codec wave has no codebooks, so there are no co"):
+        with_codes(codec)

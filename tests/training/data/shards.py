@@ -3,6 +3,7 @@ or without.
 """
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ def latent(number: int, frames: int = FRAMES) -> bytes:
     return out.getvalue()
 
 
+def codes(of_books: Sequence[int], frames: int) -> bytes:
+    """Codes of which each book has one at all times, as a shard has them."""
+    out = io.BytesIO()
+    np.save(out, np.repeat(np.array(of_books, np.uint16)[:, None], frames, axis=1))
+    return out.getvalue()
+
+
 def write_shard(
     path: Path,
     numbers: range,
@@ -38,8 +46,11 @@ def write_shard(
     latents: bool = True,
     split: str = "train",
     seconds: float = 2.0,
+    codes_of: Callable[[int], bytes] | None = None,
 ) -> Path:
-    """A shard of samples by number, without an index beside it."""
+    """A shard of samples by number, without an index beside it; with codes, where something gives
+    them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as out:
         tar = TarWriter(out)
@@ -48,6 +59,8 @@ def write_shard(
             if latents:
                 frames = round(seconds * FRAMES / 2)
                 tar.add(f"{sample.key}.latent.npy", latent(number, frames))
+            if codes_of is not None:
+                tar.add(f"{sample.key}.codes.npy", codes_of(number))
             tar.add(f"{sample.key}.flac", flac(seconds))
             tar.add(f"{sample.key}.json", sample.model_dump_json().encode())
         tar.close()
