@@ -151,7 +151,8 @@ class CodesAsking(NamedTuple):
             )
         keeping, facts = Keeping.of(keep), self.generator.codec.facts
         path = HERE.named(self.steer.of or "", "--of")
-        wave = with_channels(read_recording(path, "--of").at(facts.rate_hz), facts)
+        recording = read_recording(path, "--of", stereo=facts.is_stereo)
+        wave = with_channels(recording.at(facts.rate_hz), facts)
         [found] = annotate_files([str(path)], self.recipe)
         if found.labels is None:
             raise TrainingError(f"--of {path.name} cannot be heard: {found.problem}")

@@ -149,7 +149,8 @@ class PieceReader(NamedTuple):
             raise TrainingError("--section beside a recording: ask for a piece of its own")
         path = self.files.named(self.steer.recording or "", self.steer.flag)
         facts = self.generator.codec.facts
-        wave = with_channels(read_recording(path, self.steer.flag).at(facts.rate_hz), facts)
+        recording = read_recording(path, self.steer.flag, stereo=facts.is_stereo)
+        wave = with_channels(recording.at(facts.rate_hz), facts)
         parted = self._parted(wave, _labels(path, self.recipe))
         given, inherited = options_going_on(self.caption, options, parted.heard)
         grid = None if options.beats else self._grid(parted)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.annotators.windows import AnnotateWindow
 from pipelines.audio.controls import controls_of
-from pipelines.audio.decode import Wave, read_window, resampled
+from pipelines.audio.decode import Wave, downmixed, read_window, resampled
 from pipelines.audio.probe import probe_files
 from pipelines.engine import bucket
 from pipelines.engine.child_process import Death
@@ -24,7 +24,7 @@ SOUND_ENDINGS: Final = tuple(sorted(AUDIO))
 
 
 class Recording(NamedTuple):
-    """A file's sound, mono within [-1, 1], and its controls."""
+    """A file's sound within [-1, 1], mono or (S, 2), and its controls."""
 
     wave: Wave
     rate_hz: int
@@ -44,8 +44,8 @@ def is_sound(name: str) -> bool:
     return name.strip().lower().endswith(SOUND_ENDINGS)
 
 
-def read_recording(path: Path, flag: str) -> Recording:
-    """A whole file.
+def read_recording(path: Path, flag: str, *, stereo: bool = False) -> Recording:
+    """A whole file, mono, or with both of its channels.
 
     Raises `TrainingError` where it is not there, or not one that a corpus could be built of.
     """
@@ -58,22 +58,23 @@ def read_recording(path: Path, flag: str) -> Recording:
             found: Recording | Death = probed
         else:
             window = AnnotateWindow(name, str(path), 0.0, probed.duration_s)
-            [found] = child.run(recordings_of, [window], None)
+            [found] = child.run(recordings_of, [window], stereo)
     if isinstance(found, Death):
         why = f"{found.code}: {found.message} {found.figure}".strip()
         raise TrainingError(f"{flag} {name} cannot be heard: {why}")
     return found
 
 
-def recordings_of(windows: Sequence[AnnotateWindow], _: None) -> list[Recording | Death]:
+def recordings_of(windows: Sequence[AnnotateWindow], stereo: bool) -> list[Recording | Death]:
     """Each window's sound and controls; runs in a worker's child."""
     found: list[Recording | Death] = []
     for window in windows:
         try:
-            audio = read_window(window.path, window.start_s, window.end_s)
+            audio = read_window(window.path, window.start_s, window.end_s, stereo=stereo)
         except DeadInput as error:
             found.append(Death(error.code, error.message, error.figure))
             continue
         wave = np.nan_to_num(audio.wave)
-        found.append(Recording(wave, audio.rate_hz, controls_of(wave, audio.rate_hz)))
+        as_one = downmixed(wave)[0] if wave.ndim == 2 else wave
+        found.append(Recording(wave, audio.rate_hz, controls_of(as_one, audio.rate_hz)))
     return found
