@@ -4,6 +4,7 @@ What stands together is padded to the longest of it, so that short clips cost wh
 Still a function of seed and position: nothing is to be remembered, nothing is left out.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
@@ -31,7 +32,9 @@ class BucketedOrder:
         pool: int = _POOL,
     ) -> None:
         self._order, self._corpora = order, tuple(corpora)
-        self._batch, self._seed, self._pool = batch, seed, pool
+        # of a small corpus no more than it has: a pool would hold each sample several times
+        self._pool = max(1, min(pool, sum(map(len, corpora)) // batch))
+        self._batch, self._seed = batch, seed
         self._sorted = lru_cache(maxsize=2)(self._sort)
 
     def at(self, position: int) -> SamplePosition:
@@ -42,7 +45,17 @@ class BucketedOrder:
     def _sort(self, number: int) -> tuple[SamplePosition, ...]:
         first = number * self._pool * self._batch
         samples = [self._order.at(first + offset) for offset in range(self._pool * self._batch)]
-        samples.sort(key=self._bytes)  # stable: equal ones as they came
+        met = Counter[tuple[int, int]]()
+        times_met = []
+        for one in samples:
+            times_met.append(met[one.corpus, one.number])
+            met[one.corpus, one.number] += 1
+        # a sample that comes again, of the next epoch, stands behind all that come first: sorted by
+        # length alone it would be in one batch with itself. Stable: equal ones as they came
+        ranked = sorted(
+            range(len(samples)), key=lambda index: (times_met[index], self._bytes(samples[index]))
+        )
+        samples = [samples[index] for index in ranked]
         rng = keyed_rng(self._seed, str(number), "batches of a pool")
         return tuple(
             one

@@ -118,7 +118,9 @@ class Samples(Dataset[TrainingExample | Unusable]):
             learned = [frames if one else 0 for one in own]
         frames_B = torch.tensor(learned, dtype=torch.int64)
         noise_BCTF = torch.stack([row.noise_CTF[:, :frames] for row in rows])
-        times_B = torch.tensor([self._reading.objective.time_of(row.level, frames) for row in rows])
+        times_B = torch.tensor(
+            [self._time(row.level, one) for row, one in zip(rows, own, strict=True)]
+        )
         unusable = tuple(one for one in examples if isinstance(one, Unusable))
         return TrainingBatch(
             keys=keys,
@@ -134,6 +136,11 @@ class Samples(Dataset[TrainingExample | Unusable]):
             unusable=unusable,
             draws_BD=torch.tensor([row.draws for row in rows]),
         )
+
+    def _time(self, level: float, own: int) -> float:
+        """When a sample is learned: by its own bucket, whatever stands beside it."""
+        frames = bucket_of(own, self._reading.buckets, self._reading.frames)
+        return self._reading.objective.time_of(level, frames)
 
     def _usable(self, one: TrainingExample | Unusable) -> TrainingExample:
         return _silent(one, self._reading) if isinstance(one, Unusable) else one

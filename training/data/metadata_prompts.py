@@ -41,7 +41,8 @@ def _recipe(columns: Columns) -> CaptionRecipe:
     return CaptionRecipe(metadata_prompts=1, metadata_columns=dict(columns))
 
 
-@lru_cache(maxsize=65_536)  # looking for facts in names takes longer than all else of a visit
+# looking for facts in names takes longer than all else of a visit; a source may say a lot
+@lru_cache(maxsize=4096)
 def _named(source: Source, columns: Columns) -> Metadata:
     return read_metadata(source, _recipe(columns))
 

@@ -130,7 +130,7 @@ class _TrainingRun(StepLoop[ReadyBatch]):
         order: PositionOrder = SampleOrder(
             [len(corpus) for corpus in corpora], weights=weights, seed=rules.run.seed
         )
-        if rules.data.buckets:
+        if rules.data.buckets and not full_conditioning:
             order = BucketedOrder(order, corpora, batch=rules.data.batch, seed=rules.run.seed)
         reading = ReadingRules(
             facts=trainer.codec.facts,

@@ -73,6 +73,14 @@ def test_an_epoch_holds_each_sample_once_and_each_batch_one_length(index: Corpus
     assert kinds != sorted(kinds, key=sorted, reverse=True)
 
 
+def test_a_corpus_smaller_than_a_pool_fills_no_batch_with_copies(index: CorpusIndex) -> None:
+    order = BucketedOrder(SampleOrder([24]), [index], batch=7, seed=0)
+    for first in range(0, 70, 7):
+        numbers = [one.number for one in taken(order, range(first, first + 7))]
+        assert len(set(numbers)) == 7
+    assert max(Counter(one.number for one in taken(order, range(21))).values()) == 1
+
+
 def test_it_is_a_function_of_seed_and_position(index: CorpusIndex) -> None:
     straight = taken(ordered(index), range(60))
     assert [ordered(index).at(position) for position in range(40, 60)] == straight[40:]
