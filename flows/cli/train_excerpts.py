@@ -71,11 +71,11 @@ def train_codec(
     from training.codec.wave_training import train_wave_codec
 
     recipe = laid_over(ready_wave(preset or "tiny"), shards, settings, "train codec --kind wave")
-    work = _Work(
+    work = _ExcerptWork(
         ("codec", "--kind", "wave"),
         recipe,
         partial(train_wave_codec, recipe),
-        _Asked(shards, out, preset, settings),
+        _GivenOptions(shards, out, preset, settings),
         f"encode with it:  {{}} encode BUILD --codec wave --weights {out}",
     )
     _train(work, processes, printed=printed, as_json=as_json)
@@ -98,11 +98,11 @@ def train_vocoder(
     from training.vocoder.train import train_vocoder as train_on
 
     recipe = laid_over(READY, shards, settings, "train vocoder")
-    work = _Work(
+    work = _ExcerptWork(
         ("vocoder",),
         recipe,
         partial(train_on, recipe),
-        _Asked(shards, out, "", settings),
+        _GivenOptions(shards, out, "", settings),
         f"play with it:  {{}} sample CAPTION --model RUN --vocoder {out}",
     )
     _train(work, processes, printed=printed, as_json=as_json)
@@ -131,17 +131,17 @@ def train_upsampler(
     from training.upsampler.train import train_upsampler as train_on
 
     recipe = laid_over(ready_upsampler(preset), shards, settings, "train upsampler")
-    work = _Work(
+    work = _ExcerptWork(
         ("upsampler",),
         recipe,
         partial(train_on, recipe),
-        _Asked(shards, out, preset, settings),
+        _GivenOptions(shards, out, preset, settings),
         f"play with it:  {{}} sample CAPTION --model RUN --upsample {out}",
     )
     _train(work, processes, printed=printed, as_json=as_json)
 
 
-class _Asked(NamedTuple):
+class _GivenOptions(NamedTuple):
     """The options that processes of their own are given again."""
 
     shards: list[str] | None
@@ -150,17 +150,17 @@ class _Asked(NamedTuple):
     settings: list[str] | None
 
 
-class _Work(NamedTuple):
+class _ExcerptWork(NamedTuple):
     """What is trained, and what it is good for."""
 
     command: tuple[str, ...]  # behind `train`
     recipe: "LearningRecipe"
     train: "Callable[[Path, ReportLine], TrainedFolder]"
-    asked: _Asked
+    asked: _GivenOptions
     use: str  # a command that uses it, with {} for the program's name
 
 
-def _train(work: _Work, processes: int, *, printed: bool, as_json: bool) -> None:
+def _train(work: _ExcerptWork, processes: int, *, printed: bool, as_json: bool) -> None:
     """Print the recipe, or train: in this process, or in several of this machine."""
     if printed:
         print_recipe(work.recipe, as_json)
@@ -173,7 +173,7 @@ def _train(work: _Work, processes: int, *, printed: bool, as_json: bool) -> None
     _end(made, work.use, as_json=as_json)
 
 
-def _train_by(processes: int, work: _Work, folder: Path, *, as_json: bool) -> None:
+def _train_by(processes: int, work: _ExcerptWork, folder: Path, *, as_json: bool) -> None:
     """Train with several processes, which say by themselves how it goes."""
     from flows.launchers.command import launching_of, run_launched, train_job
     from training.excerpts.run import trained_folder

@@ -6,8 +6,8 @@ from pydantic import model_validator
 
 from pipelines.codecs.wave_shape import Bottleneck, KlBottleneck, WaveShape
 from training.codec.judged_recipe import CriticShape, JudgedRecipe, WaveLossRecipe
+from training.data.recipe import SampleRecipe
 from training.errors import TrainingError
-from training.run.data_recipe import SampleRecipe
 from training.run.recipe import (
     Decay,
     OptimRecipe,

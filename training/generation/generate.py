@@ -22,6 +22,7 @@ from training.conditions.chords import batched_chords
 from training.conditions.clip_controls import ClipControls
 from training.conditions.limits import most_within
 from training.conditions.rows import FrameGrid, batched_rows
+from training.data.recipe import DataRecipe
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
@@ -29,7 +30,6 @@ from training.metrics.length import heard_length_s
 from training.nets import NetConfig
 from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusSurvey
-from training.run.data_recipe import DataRecipe
 from training.run.model_weights import check_shapes, fill_weights
 from training.run.parallel import autocast, device_of
 from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_names

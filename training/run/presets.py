@@ -3,13 +3,13 @@
 from typing import Final
 
 from training.data.prompts import PromptConfig
+from training.data.recipe import DataRecipe
 from training.diffusion.text_encoder import FLAN_T5
 from training.dit.config import SMALL_DIT, STABLE_DIT, TINY_DIT
 from training.errors import TrainingError
 from training.munet.config import Preset, preset
 from training.objectives.diffusion import BetaSchedule, DiffusionConfig
 from training.objectives.flow import FlowConfig
-from training.run.data_recipe import DataRecipe
 from training.run.recipe import (
     CodecRecipe,
     Decay,

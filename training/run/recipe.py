@@ -11,6 +11,7 @@ from schemas.errors import SchemaError
 from schemas.record import Record
 from training.adapters.config import AdapterRecipe
 from training.data.prompts import PromptConfig
+from training.data.recipe import DataRecipe, SampleRecipe
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM, OURS, TEXT_ENCODERS
 from training.distillation.config import DistilRecipe
 from training.errors import TrainingError
@@ -19,7 +20,6 @@ from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
 from training.objectives.flow import FlowConfig
 from training.released.config import ReleasedConfig
-from training.run.data_recipe import DataRecipe, SampleRecipe
 from training.samplers.config import OF_ALL_NETS, OF_DIFFUSION, SamplingConfig, check_sampler
 
 _LEAST_UNTOLD: Final = 0.02  # of visits without any condition, for guidance to have learned them

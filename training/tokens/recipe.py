@@ -9,9 +9,9 @@ from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
 from training.conditions import Condition
 from training.data.prompts import PromptConfig
+from training.data.recipe import SampleRecipe
 from training.dit.config import DitConfig
 from training.errors import TrainingError
-from training.run.data_recipe import SampleRecipe
 from training.run.recipe import (
     CodecRecipe,
     Decay,

@@ -6,10 +6,10 @@ from pydantic import Field, model_validator
 
 from pipelines.codecs import CodecFacts
 from schemas.record import Confidence, Record
+from training.data.recipe import SampleRecipe
 from training.errors import TrainingError
 from training.objectives import ObjectiveConfig
 from training.objectives.flow import FlowConfig
-from training.run.data_recipe import SampleRecipe
 from training.run.recipe import Decay, LearningRecipe, OptimRecipe, StepsRecipe
 from training.upsampler.shape import UpsamplerConfig, UpsamplerPlay, UpsamplerShape
 

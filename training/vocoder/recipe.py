@@ -9,7 +9,7 @@ from pipelines.codecs.vocoder_shape import VocoderConfig, VocoderShape
 from schemas.codec import SpectrogramFacts
 from schemas.errors import SchemaError
 from training.codec.judged_recipe import CriticShape, JudgedRecipe, WaveLossRecipe
-from training.run.data_recipe import SampleRecipe
+from training.data.recipe import SampleRecipe
 from training.run.recipe import Decay, OptimRecipe, StepsRecipe
 from training.vocoder.corruption import LevelCorruption
 

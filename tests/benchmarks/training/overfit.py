@@ -28,11 +28,11 @@ from training.conditions.clip_controls import ClipControls
 from training.data.examples import members_of, parsed
 from training.data.index import index_corpus, read_ranges
 from training.data.prompts import FULL_CONDITIONING
+from training.data.recipe import DataRecipe
 from training.diffusion.model import LatentDiffusion
 from training.evaluation.chroma import Chroma, chroma_of
 from training.evaluation.condition_ablation import ablate_conditions
 from training.generation.generate import GenerationRequest, Generator
-from training.run.data_recipe import DataRecipe
 from training.run.loop import train
 from training.run.presets import ready_recipe
 from training.run.recipe import OptimRecipe, TrainRecipe

@@ -23,9 +23,9 @@ from training.codec.lesson import Lesson
 from training.codec.spectral_loss import SpectralLoss, mel_bands
 from training.codec.wave_recipe import WaveRecipe, ready_wave
 from training.codec.wave_training import train_wave_codec
+from training.data.recipe import SampleRecipe
 from training.errors import TrainingError
 from training.run import checkpoints
-from training.run.data_recipe import SampleRecipe
 from training.run.recipe import OptimRecipe, StepsRecipe
 
 _SMALL = WaveRecipe(

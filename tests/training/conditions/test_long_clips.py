@@ -17,6 +17,7 @@ from training.conditions.clip_controls import ClipControls, Span
 from training.conditions.limits import MAX_BEATS, MAX_CHORDS, TokenLimits, most_within
 from training.conditions.rows import FrameGrid, batched_rows
 from training.data.examples import window_controls
+from training.data.recipe import DataRecipe
 from training.metrics.timeline_figures import (
     AskedTimeline,
     HeardTimeline,
@@ -25,7 +26,6 @@ from training.metrics.timeline_figures import (
 )
 from training.metrics.timing import timing_of
 from training.prompt_controls.resolve import resolve_controls
-from training.run.data_recipe import DataRecipe
 
 LONG_S = 95.0
 # 215 BPM, the fastest that is annotated, and a chord each second beat

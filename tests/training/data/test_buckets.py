@@ -20,8 +20,8 @@ from training.data.index import CorpusIndex, index_corpus
 from training.data.loading import BatchShare, Samples, TrainingBatch, batches
 from training.data.order import SampleOrder, SamplePosition
 from training.data.prompts import PromptConfig
+from training.data.recipe import DataRecipe
 from training.run import checkpoints
-from training.run.data_recipe import DataRecipe
 from training.run.loop import train
 
 BATCH = 4

@@ -5,8 +5,8 @@ from pathlib import Path
 from tests.pipelines.codecs.coded_waves import BOOKS, ENTRIES, coded_codec
 from tests.training.data.shards import codes, write_shard
 from training.conditions import Condition
+from training.data.recipe import SampleRecipe
 from training.dit.config import DitConfig
-from training.run.data_recipe import SampleRecipe
 from training.run.recipe import CodecRecipe, OptimRecipe, StepsRecipe, TextRecipe
 from training.samplers.rounds_config import RoundsConfig
 from training.tokens.recipe import CodesRecipe, TokensRecipe

@@ -18,10 +18,10 @@ from pipelines.errors import DeadInput
 from pipelines.pretrained.own_weights import write_weights
 from tests.training.runs import corpus
 from training.data.examples import sound_of
+from training.data.recipe import SampleRecipe
 from training.errors import TrainingError
 from training.excerpts.run import excerpt_reading
 from training.run import checkpoints
-from training.run.data_recipe import SampleRecipe
 from training.run.recipe import OptimRecipe, StepsRecipe
 from training.upsampler.net import UpsamplerNet
 from training.upsampler.play import FOLDER, Upsampler, high_pass, open_upsampler

@@ -21,9 +21,9 @@ from pipelines.pretrained.own_weights import write_weights
 from tests.pipelines.codecs.exact_waves import exact_codec
 from tests.training.runs import corpus
 from training.codec.judged_recipe import CriticShape, WaveLossRecipe
+from training.data.recipe import SampleRecipe
 from training.errors import TrainingError
 from training.run import checkpoints
-from training.run.data_recipe import SampleRecipe
 from training.run.recipe import OptimRecipe, StepsRecipe
 from training.vocoder.corruption import LevelCorruption, corrupted
 from training.vocoder.recipe import VocoderRecipe
