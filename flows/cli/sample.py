@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from flows.models.code_pieces import CodesAsking, CodesRequest
     from flows.models.playing import PieceJob, PlayedFile
     from flows.models.sampling import Asking, SamplerOptions, SamplingRequest
-    from training.generation.generate import Generator, Refiners
+    from training.generation.generate import Generator
+    from training.generation.refiners import Refiners
     from training.timed_controls.options import ControlOptions
     from training.timed_controls.place import PiecePlace
     from training.timed_controls.steer_options import SteerOptions
@@ -130,7 +131,7 @@ def sample(
         raise UsageError("a caption and --from: write the caption into the table")
     from flows.models.sampling import Asking, SamplerOptions
     from training.errors import TrainingError
-    from training.generation.generate import Refiners
+    from training.generation.refiners import Refiners
     from training.timed_controls.options import ControlOptions
     from training.timed_controls.place import PiecePlace
     from training.timed_controls.steer_options import steer_options

@@ -271,7 +271,10 @@ Vocoder = Annotated[
     typer.Option(
         "--vocoder",
         metavar="FOLDER",
-        help="What plays levels in place of Griffin-Lim: of `train vocoder`.",
+        help=(
+            "What plays levels in place of Griffin-Lim: of `train vocoder`. Without, the recipe's; "
+            "none: Griffin-Lim."
+        ),
         rich_help_panel=_PLAYED,
     ),
 ]

@@ -92,7 +92,7 @@ def train_vocoder(
     """Train what plays the spectrogram of `mel` and `vae` in place of Griffin-Lim, from audio
     alone.
 
-    Minutes on a CPU; again, it goes on from its last checkpoint. Latents stay what they are.
+    Half an hour on a CPU; again, it goes on from its last checkpoint. Latents stay what they are.
     """
     from training.vocoder.recipe import READY
     from training.vocoder.train import train_vocoder as train_on
@@ -125,7 +125,7 @@ def train_upsampler(
     """Train what brings sound to a higher rate, from the audio of shards and its copies at a lower
     one, where it has any.
 
-    Minutes on a CPU; again, it goes on from its last checkpoint.
+    Half an hour on a CPU; again, it goes on from its last checkpoint.
     """
     from training.upsampler.recipe import ready_upsampler
     from training.upsampler.train import train_upsampler as train_on
@@ -176,6 +176,7 @@ def _train(work: _ExcerptWork, processes: int, *, printed: bool, as_json: bool) 
 def _train_by(processes: int, work: _ExcerptWork, folder: Path, *, as_json: bool) -> None:
     """Train with several processes, which say by themselves how it goes."""
     from flows.launchers.command import launching_of, run_launched, train_job
+    from flows.launchers.job import REQUEUE
     from training.excerpts.run import trained_folder
 
     launching = launching_of("local", processes, 1, [])
@@ -188,8 +189,8 @@ def _train_by(processes: int, work: _ExcerptWork, folder: Path, *, as_json: bool
         ("train", *work.command),
     )
     status = run_launched(job, launching, line_reporter(as_json))
-    if as_json:
-        typer.echo(trained_folder(folder, stopped=bool(status)).model_dump_json())
+    if as_json and status in (0, REQUEUE):  # of a run that failed, its processes have said why
+        typer.echo(trained_folder(folder, stopped=status == REQUEUE).model_dump_json())
     if status:
         raise typer.Exit(status)
 

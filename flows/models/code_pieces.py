@@ -22,7 +22,8 @@ from training.conditions.rows import FrameGrid
 from training.control_predictors.predictors import Predictors
 from training.errors import TrainingError
 from training.generation.asking import PieceReader
-from training.generation.generate import GenerationRequest, Refiners
+from training.generation.generate import GenerationRequest
+from training.generation.refiners import Refiners
 from training.generation.strip import Strip
 from training.generation.write import write_piece
 from training.samplers.rounds_config import RoundsConfig

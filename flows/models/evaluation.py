@@ -57,7 +57,8 @@ class EvaluationOptions(Record):
     scorers: tuple[str, ...] = ()
     judges: tuple[str, ...] = ()  # annotators of another make that hear the clips, too
     device: str = "auto"  # where a model plays
-    vocoder: str = ""  # the folder of what plays its levels; empty: as its recipe says
+    # the folder of what plays its levels; empty: as its recipe says; none: Griffin-Lim
+    vocoder: str = ""
     upsample: str = ""  # and of what brings its waves to a higher rate
     seed: Annotated[int, Field(ge=0)] = 0  # of a model's noise, and of the draws behind intervals
 
@@ -99,10 +100,13 @@ def run_evaluation(request: EvaluationRequest, progress: Progress) -> "Evaluatio
     _check_out(Path(request.target), request.out)
     other = _other_report(request.compare) if request.compare else None
     _check_names(request.options)
+    is_model = _is_model(request.target)
+    if not is_model:
+        _check_for_recordings(request)
     with temporary_folder() as folder:
         scored = (
             _played(request, Path(folder), progress)
-            if _is_model(request.target)
+            if is_model
             else _ScoredSounds(_listed(request))
         )
         found = _scored(scored, request, progress)
@@ -219,11 +223,23 @@ def _is_model(target: str) -> bool:
     return "://" in target or (Path(target) / STATE).is_file() or (Path(target) / FOLDER).is_dir()
 
 
+def _check_for_recordings(request: EvaluationRequest) -> None:
+    """Refuse what only a model takes, where recordings are scored."""
+    named = {"--vocoder": request.options.vocoder, "--upsample": request.options.upsample}
+    refused = [flag for flag, value in named.items() if value]
+    if refused:
+        raise UsageError(
+            f"{', '.join(refused)}: {request.target} holds recordings, and these play beside a "
+            "model: leave it out, or name a model"
+        )
+
+
 def _played(request: EvaluationRequest, folder: Path, progress: Progress) -> _ScoredSounds:
     """What a model plays for the prompts of held-out samples."""
     from training.evaluation.generated import generate_clips
     from training.evaluation.targets import all_label_prompts, target_prompts, with_swaps
-    from training.generation.generate import Generator, Refiners
+    from training.generation.generate import Generator
+    from training.generation.refiners import Refiners
 
     options = request.options
     if not request.shards:

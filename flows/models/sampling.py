@@ -116,6 +116,7 @@ def sampling_request(
         *untaken_notes(piece, config, ways),
         *_place_notes(place.checked(), config),
         *way_lines(ways),
+        *generator.notes,
     )
     labels = piece.controls.labels
     needs = needs_steering(ask, ways, labels.duration_s, generator)

@@ -7,7 +7,6 @@ Shapes: B clips, S samples, M mel bands, N mel frames.
 """
 
 from functools import cached_property
-from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
 import torch
@@ -17,10 +16,17 @@ from pipelines.codecs.mel import SPECTROGRAM, Play
 from pipelines.codecs.vocoder_net import VocoderNet
 from pipelines.codecs.vocoder_shape import VocoderConfig
 from pipelines.errors import PipelineError
-from pipelines.pretrained.checksum import first_line, weights_hash
-from pipelines.pretrained.own_weights import CONFIG, UNREADABLE, fill_weights
+from pipelines.pretrained.checksum import weights_hash
+from pipelines.pretrained.own_weights import OwnPart
 
 FOLDER: Final = "vocoder"  # within the source
+_PART: Final = OwnPart(
+    what="vocoder",
+    folder=FOLDER,
+    command="train vocoder",
+    config=VocoderConfig,
+    net=lambda config: VocoderNet(config.net),
+)
 
 
 @runtime_checkable
@@ -54,21 +60,9 @@ def open_vocoder(source: str, device: str = "cpu") -> Vocoder:
 
     Raises `PipelineError` where it cannot be read, or plays another spectrogram.
     """
-    folder = Path(source) / FOLDER
-    try:
-        config = VocoderConfig.model_validate_json((folder / CONFIG).read_bytes())
-        _check_spectrogram(config, source)
-        net = VocoderNet(config.net)
-        fill_weights(net, folder)
-    except UNREADABLE as error:
-        expected = (
-            f"expected a folder with {FOLDER}/ in it, as `obbligato train vocoder` writes it "
-            "at its end"
-        )
-        raise PipelineError(
-            f"no vocoder at {source!r}: {expected} ({first_line(error)})"
-        ) from error
-    return Vocoder(net.to(device).eval())
+    config, net = _PART.opened(source, device)
+    _check_spectrogram(config, source)
+    return Vocoder(net)
 
 
 def _check_spectrogram(config: VocoderConfig, source: str) -> None:

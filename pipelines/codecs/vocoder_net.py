@@ -65,7 +65,8 @@ class VocoderNet(nn.Module):
     def _band_shares(self, bins: int) -> torch.Tensor:
         """How much of each band a short spectrum's bins have: the bands' own triangles."""
         filters_MK = self._mel.filters
-        fine = torch.linspace(0, filters_MK.shape[1] - 1, bins).round().long()
+        # numbers on whichever device the net is built: its weights may be shapes alone
+        fine = torch.linspace(0, filters_MK.shape[1] - 1, bins, device="cpu").round().long()
         shares_KM = filters_MK[:, fine].T
         return shares_KM / shares_KM.sum(1, keepdim=True).clamp(min=_TINY)
 

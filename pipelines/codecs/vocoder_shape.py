@@ -42,4 +42,11 @@ class VocoderConfig(Record):
                 f"net.frames {self.net.frames} short frames do not divide the spectrogram's step "
                 f"of {self.spectrogram.hop} samples"
             )
+        apart = self.spectrogram.hop // self.net.frames
+        if 2 * apart > self.net.window:  # a Hann window is nearly 0 at its ends
+            raise SchemaError(
+                f"net.frames {self.net.frames}: short frames are {apart} samples apart, and their "
+                f"windows of net.window {self.net.window} must overlap by half at least: take more "
+                "frames, or a longer window"
+            )
         return self

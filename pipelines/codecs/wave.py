@@ -7,7 +7,6 @@ Shapes: B clips, A channels of the wave, S samples, C latent channels, T latent 
 """
 
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -19,10 +18,17 @@ from pipelines.codecs.residual_codes import ResidualCodebooks
 from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import WaveConfig, WaveShape
 from pipelines.errors import PipelineError
-from pipelines.pretrained.checksum import first_line, weights_hash
-from pipelines.pretrained.own_weights import CONFIG, UNREADABLE, fill_weights
+from pipelines.pretrained.checksum import weights_hash
+from pipelines.pretrained.own_weights import OwnPart
 
 FOLDER: Final = "wave"  # within the source
+_PART: Final = OwnPart(
+    what="wave codec",
+    folder=FOLDER,
+    command="train codec --kind wave",
+    config=WaveConfig,
+    net=lambda config: WaveNet(config.net, config.bottleneck),
+)
 
 
 class WaveCodec:
@@ -141,17 +147,4 @@ def open_codec(source: str = "", device: str = "cpu") -> WaveCodec:
             "the wave codec is one of your own: name the folder of its weights; `obbligato train "
             "codec --kind wave` makes one"
         )
-    folder = Path(source) / FOLDER
-    try:
-        config = WaveConfig.model_validate_json((folder / CONFIG).read_bytes())
-        net = WaveNet(config.net, config.bottleneck)
-        fill_weights(net, folder)
-    except UNREADABLE as error:
-        expected = (
-            f"expected a folder with {FOLDER}/ in it, as `obbligato train codec --kind wave` "
-            "writes it at its end"
-        )
-        raise PipelineError(
-            f"no wave codec at {source!r}: {expected} ({first_line(error)})"
-        ) from error
-    return WaveCodec(net.to(device).eval())
+    return WaveCodec(_PART.opened(source, device).net)

@@ -5,30 +5,21 @@ Shapes: B clips of a micro-batch, P parts of the loss.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 
 from training.codec.judged_lesson import Graded, JudgedLesson
 from training.codec.judged_recipe import JudgedRecipe
-from training.run.learner import LaunchedStep, Learner, OnDevice
+from training.excerpts.learner import ClipLearner, ClipsOnDevice
+from training.run.learner import LaunchedStep
 from training.run.parallel import World, wrapped
 from training.run.recipe import Parallel
-from training.run.step_figures import StepFigures
-
-
-class ClipsOnDevice(OnDevice, Protocol):
-    """A micro-batch of clips on the device."""
-
-    @property
-    def frames_B(self) -> torch.Tensor:  # noqa: N802  as fields are named
-        """Frames that each has of its own; none where it does not count."""
-
 
 R = TypeVar("R", bound=ClipsOnDevice)
 
 
-class JudgedLearner(Learner[R]):
+class JudgedLearner(ClipLearner[R]):
     """Net, critic, and one optimizer for both; from `loss.judged_from` on the critic learns and
     judges in each step.
     """
@@ -79,31 +70,9 @@ class JudgedLearner(Learner[R]):
                 parameter.grad = None
         return torch.nn.utils.clip_grad_norm_(self.model.net.parameters(), limit)
 
-    def _summed(
-        self, batches: Sequence[R], losses: Sequence[torch.Tensor], *, stopping: bool
-    ) -> torch.Tensor:
-        """Over all processes: the loss, its parts, how many clips, and how many are to stop."""
-        loss = torch.cat([*losses]).sum()
-        parts_P = torch.cat(self._parts).sum(0)
-        counted = torch.cat([batch.frames_B for batch in batches]).gt(0).sum()
-        stops = torch.full_like(loss, float(stopping))
-        return self.world.summed(
-            torch.stack([loss, *parts_P, counted.to(loss), stops]).detach().float()
-        )
+    @property
+    def _part_names(self) -> tuple[str, ...]:
+        return self.model.PARTS
 
-    def figures(self, launched: LaunchedStep) -> StepFigures:
-        """What a step gave, as soon as the device is done with it."""
-        loss, *parts, counted, stops, norm = launched.numbers.read()
-        samples = int(counted)
-        return StepFigures(
-            loss=loss / max(1, samples),
-            parts={
-                name: value / max(1, samples)
-                for name, value in zip(self.model.PARTS, parts, strict=True)
-            },
-            gradient_norm=norm,
-            lr=launched.lr,
-            samples=samples,
-            unusable=self.recipe.data.batch - samples,
-            stopping=stops > 0,
-        )
+    def _part_sums(self) -> Sequence[torch.Tensor]:
+        return torch.cat(self._parts).sum(0).unbind()

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from torch import nn
 
 from pipelines.codecs import CodecFacts
+from pipelines.pretrained.own_weights import CONFIG
 from schemas.identity import Split
 from schemas.record import Record
 from training.data.examples import ReadingRules
@@ -68,7 +69,7 @@ def train_excerpts(
     """
 
     def before() -> None:  # in the first process alone
-        if (out / training.makes).exists():
+        if (out / training.makes / CONFIG).exists():  # written last: without it, it goes on
             raise TrainingError(f"{out} holds {training.held}: take another folder")
         look_for_shards(recipe)
 

@@ -13,7 +13,7 @@ import torch
 from pipelines.audio.decode import Wave
 from pipelines.codecs import Codec, open_codec
 from pipelines.codecs.layout import for_files
-from pipelines.codecs.vocoder import Vocoder, open_vocoder, with_vocoder
+from pipelines.codecs.vocoder import Vocoder, with_vocoder
 from pipelines.trust.trusted import check_trust
 from schemas.labels import Labels
 from training.conditions import Condition
@@ -26,6 +26,7 @@ from training.data.recipe import DataRecipe
 from training.diffusion.model import Conditions, LatentDiffusion
 from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
+from training.generation.refiners import Refiners
 from training.metrics.length import heard_length_s
 from training.nets import NetConfig
 from training.run.checkpoints import Checkpoint
@@ -36,7 +37,7 @@ from training.run.recipe import Precision, TrainRecipe, check_sampling, foreign_
 from training.run.warm_start import played_model, played_weights
 from training.samplers.config import SamplingConfig
 from training.steering.steer import SteerPlan, steered_latents
-from training.upsampler.play import Upsampler, open_upsampler
+from training.upsampler.play import Upsampler
 
 
 class GenerationRequest(NamedTuple):
@@ -98,15 +99,6 @@ def model_of(recipe: TrainRecipe, checkpoint: Checkpoint) -> LatentDiffusion:
     return model
 
 
-class Refiners(NamedTuple):
-    """What plays beside a model, by the folders that their trainings wrote; empty: none but what
-    the recipe names.
-    """
-
-    vocoder: str = ""
-    upsampler: str = ""
-
-
 _NONE: Final = Refiners()
 
 
@@ -155,8 +147,9 @@ class Generator(NamedTuple):
     def of(cls, target: str, device: str = "auto", refiners: Refiners = _NONE) -> Self:
         """The averaged weights of a checkpoint, or of the last one of a run's folder.
 
-        Raises `TrainingError`, `PipelineError` for a vocoder that does not fit, and `NotTrusted`
-        where its recipe names what nobody has named by hand for the run.
+        Raises `TrainingError`, also for an upsampler with nothing to add to the codec's rate,
+        `PipelineError` for a vocoder that does not fit, and `NotTrusted` where its recipe names
+        what nobody has named by hand for the run.
         """
         checkpoint, recipe, survey = played_model(target)
         check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
@@ -171,11 +164,10 @@ class Generator(NamedTuple):
         encoder = open_text_encoder(
             recipe.text.source, str(chosen), recipe.text.max_tokens, recipe.text.encoder
         )
-        player, vocoder = refiners.vocoder or recipe.codec.vocoder, None
-        if player:
-            vocoder = open_vocoder(player, str(chosen))
+        vocoder = refiners.open_vocoder(recipe.codec.vocoder, chosen)
+        if vocoder:
             codec = with_vocoder(codec, vocoder)
-        upsampler = open_upsampler(refiners.upsampler, chosen) if refiners.upsampler else None
+        upsampler = refiners.open_upsampler(codec.facts.rate_hz, chosen)
         return cls(
             checkpoint.name,
             recipe,
@@ -197,6 +189,11 @@ class Generator(NamedTuple):
     def refined_by(self) -> tuple[str, ...]:
         """Names of what plays beside the model."""
         return tuple(one.name for one in (self.vocoder, self.upsampler) if one)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an upsampler does not leave as the model plays it, in words."""
+        return self.upsampler.notes(self.codec.facts.rate_hz) if self.upsampler else ()
 
     def upsampled(self, waves: Sequence[Wave], keys: Sequence[str], seed: int) -> list[Wave]:
         """Waves of the codec's rate at the rate that is written; noise depends on keys and seed."""

@@ -142,7 +142,7 @@ def _without_places(recipe: TrainRecipe) -> TrainRecipe:
     return recipe.replaced(
         run=recipe.run.replaced(start_from=""),
         data=recipe.data.replaced(shards=(), weights=()),
-        codec=recipe.codec.replaced(source=_id_alone(recipe.codec.source)),
+        codec=recipe.codec.replaced(source=_id_alone(recipe.codec.source), vocoder=""),
         text=recipe.text.replaced(source=_place(recipe.text.source)),
         adapter=AdapterRecipe(),
     )

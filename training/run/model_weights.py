@@ -6,6 +6,7 @@ from typing import Final
 import torch
 from torch import nn
 
+from pipelines.pretrained.own_weights import strange_names
 from training.diffusion.model import LatentDiffusion
 from training.errors import TrainingError
 from training.run.parallel import copy_into, local_tensor
@@ -61,9 +62,7 @@ def check_shapes(model: nn.Module, weights: Weights, name: str) -> None:
 
 
 def _check_shapes(parameters: Mapping[str, nn.Parameter], weights: Weights, name: str) -> None:
-    strange = sorted(parameters.keys() ^ weights.keys()) or [
-        key for key, value in weights.items() if value.shape != parameters[key].shape
-    ]
+    strange = strange_names(parameters, weights)
     if strange:
         raise TrainingError(
             f"{name} is of another model: {len(strange)} "

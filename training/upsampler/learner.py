@@ -3,20 +3,18 @@
 Shapes: B clips of a micro-batch, S samples, D draws of a clip.
 """
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import torch
 from torch.nn.functional import pad
 
 from training.data.loading import TrainingBatch
+from training.excerpts.learner import ClipLearner
 from training.objectives import objective_of
 from training.objectives.flow import Flow, FlowConfig
-from training.run.learner import LaunchedStep, Learner
 from training.run.parallel import World, wrapped
 from training.run.prefetch import moved
 from training.run.recipe import Parallel
-from training.run.step_figures import StepFigures
 from training.upsampler.net import UpsamplerNet
 from training.upsampler.recipe import UpsamplerRecipe
 
@@ -37,7 +35,7 @@ class ReadyPairs(NamedTuple):
     frames_B: torch.Tensor
 
 
-class UpsamplerLearner(Learner[ReadyPairs]):
+class UpsamplerLearner(ClipLearner[ReadyPairs]):
     """The network, and the objective's loss of what it says."""
 
     recipe: UpsamplerRecipe
@@ -80,29 +78,6 @@ class UpsamplerLearner(Learner[ReadyPairs]):
         own_B = batch.frames_B * shape.hop
         loss_B = self._objective.loss(said, added, noise, batch.times_B, own_B)
         return loss_B * (own_B > 0)
-
-    def _summed(
-        self, batches: Sequence[ReadyPairs], losses: Sequence[torch.Tensor], *, stopping: bool
-    ) -> torch.Tensor:
-        """Over all processes: the loss, how many clips, and how many are to stop."""
-        loss = torch.cat([*losses]).sum()
-        counted = torch.cat([batch.frames_B for batch in batches]).gt(0).sum()
-        stops = torch.full_like(loss, float(stopping))
-        return self.world.summed(torch.stack([loss, counted.to(loss), stops]).detach().float())
-
-    def figures(self, launched: LaunchedStep) -> StepFigures:
-        """What a step gave, as soon as the device is done with it."""
-        loss, counted, stops, norm = launched.numbers.read()
-        samples = int(counted)
-        return StepFigures(
-            loss=loss / max(1, samples),
-            parts={},
-            gradient_norm=norm,
-            lr=launched.lr,
-            samples=samples,
-            unusable=self.recipe.data.batch - samples,
-            stopping=stops > 0,
-        )
 
 
 def blurred(waves_BS: torch.Tensor, spread_B: torch.Tensor) -> torch.Tensor:

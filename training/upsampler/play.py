@@ -7,16 +7,15 @@ Shapes: B channels of a wave, S samples.
 """
 
 from functools import cached_property
-from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn.functional import conv1d, pad
 
 from pipelines.audio.decode import Wave, resampled
-from pipelines.pretrained.checksum import first_line, weights_hash
-from pipelines.pretrained.own_weights import CONFIG, UNREADABLE, fill_weights
+from pipelines.pretrained.checksum import weights_hash
+from pipelines.pretrained.own_weights import OwnPart
 from schemas.identity import keyed_rng
 from training.errors import TrainingError
 from training.objectives import objective_of
@@ -26,6 +25,14 @@ from training.upsampler.net import UpsamplerNet
 from training.upsampler.shape import UpsamplerConfig
 
 FOLDER: Final = "upsampler"  # within the source
+_PART: Final = OwnPart(
+    what="upsampler",
+    folder=FOLDER,
+    command="train upsampler",
+    config=UpsamplerConfig,
+    net=lambda config: UpsamplerNet(config.net),
+    error=TrainingError,
+)
 KEPT: Final = 0.9  # of the lower rate's upper limit: what lies below is what was given
 _PASSED: Final = 0.96  # of the same: what lies above is what the network plays
 _DAMPED_DB: Final = 70.0  # of what it plays below
@@ -51,23 +58,50 @@ class Upsampler:
         """Of what is played."""
         return self.config.net.rate_hz
 
+    def check_rate(self, rate_hz: int) -> None:
+        """Raise `TrainingError` for sound that there is nothing to add to, or too little to be
+        told.
+        """
+        shape = self.config.net
+        if rate_hz >= shape.rate_hz:
+            raise TrainingError(
+                f"the sound has {rate_hz} Hz already, and this upsampler plays {shape.rate_hz} Hz: "
+                "leave it away, or train one with a higher net.rate_hz"
+            )
+        if rate_hz < shape.lower_hz:
+            raise TrainingError(
+                f"the sound has {rate_hz} Hz, and this upsampler goes on from {shape.lower_hz} Hz, "
+                "so what lies between would be silent: train one with net.lower_hz="
+                f"{rate_hz}"
+            )
+
+    def notes(self, rate_hz: int) -> tuple[str, ...]:
+        """What is lost of sound of a rate, in words."""
+        lower_hz = self.config.net.lower_hz
+        if rate_hz <= lower_hz:
+            return ()
+        return (
+            f"the upsampler goes on from {lower_hz} Hz: of the {rate_hz} Hz that the sound has, "
+            f"all above {lower_hz // 2} Hz is made anew",
+        )
+
     @torch.no_grad()
     def played(self, wave: Wave, rate_hz: int, *, seed: int, key: str) -> Wave:
         """A wave, (S,) or (S, 2), at the upsampler's rate, within [-1, 1]; noise depends on seed
-        and key. Of a higher rate than is given, what lies above that is left out first.
+        and key, and is that of all channels. Of a higher rate than it goes on from, what lies
+        above that is left out first.
+
+        Raises `TrainingError` as `check_rate` does.
         """
+        self.check_rate(rate_hz)
         shape = self.config.net
         low = resampled(wave, rate_hz, shape.lower_hz)
         given_BS = torch.from_numpy(
             np.atleast_2d(resampled(low, shape.lower_hz, shape.rate_hz).T).copy()
         )
-        rng = keyed_rng(seed, key, "upsampler")
-        noise_B2S = torch.from_numpy(
-            rng.standard_normal((len(given_BS), 2, given_BS.shape[1]), dtype=np.float32)
-        )
-        added_BS = high_passed(self._added(given_BS, noise_B2S), self._filter)
-        made_BS = (given_BS + added_BS).clamp(-1.0, 1.0).numpy()
-        return np.ascontiguousarray(made_BS[0] if wave.ndim == 1 else made_BS.T)
+        made_BS = high_passed(self._added(given_BS, _Noise(seed, key)), self._filter)
+        made = made_BS.add_(given_BS).clamp_(-1.0, 1.0).numpy()
+        return np.ascontiguousarray(made[0] if wave.ndim == 1 else made.T)
 
     @cached_property
     def _filter(self) -> torch.Tensor:
@@ -75,22 +109,27 @@ class Upsampler:
         edge = shape.lower_hz / shape.rate_hz  # of the lower upper limit, of the higher
         return high_pass(KEPT * edge, _PASSED * edge)
 
-    def _added(self, given_BS: torch.Tensor, noise_B2S: torch.Tensor) -> torch.Tensor:
+    def _added(self, given_BS: torch.Tensor, noise: "_Noise") -> torch.Tensor:
         """What the network plays, (B, S): windows with noise of one piece, each faded into the
         next.
         """
         shape, rules = self.config.net, self.config.played
-        window = _whole(rules.window_s * shape.rate_hz, shape.hop)
-        overlap = min(window // 2, _whole(rules.overlap_s * shape.rate_hz, shape.hop))
+        # in frames of the deepest level, so that no part of a window ends within one
+        window = max(2, _frames(rules.window_s * shape.rate_hz, shape.hop))
+        overlap = min(window // 2, _frames(rules.overlap_s * shape.rate_hz, shape.hop)) * shape.hop
+        window *= shape.hop
         samples = given_BS.shape[1]
-        padding = _whole(samples, shape.hop) - samples
-        given_BS, noise_B2S = pad(given_BS, (0, padding)), pad(noise_B2S, (0, padding))
+        given_BS = pad(given_BS, (0, _frames(samples, shape.hop) * shape.hop - samples))
         total = torch.zeros_like(given_BS)
         weight_S = torch.zeros(given_BS.shape[1])
         fade = (torch.arange(overlap) + 0.5) / overlap
-        for start in range(0, max(1, given_BS.shape[1] - overlap), window - overlap):
+        step = window - overlap
+        for start in range(0, max(1, given_BS.shape[1] - overlap), step):
             part = slice(start, start + window)
-            made_BS = self._window(given_BS[:, part], noise_B2S[..., part])
+            shown_BS = given_BS[:, part]
+            # the next one begins with what ends this
+            noise_2S = torch.cat([noise.part(start // step + n, step) for n in (0, 1)], dim=1)
+            made_BS = self._window(shown_BS, noise_2S[:, : shown_BS.shape[1]])
             share_S = torch.ones(made_BS.shape[1])
             if start:
                 share_S[:overlap] *= fade
@@ -100,11 +139,11 @@ class Upsampler:
             weight_S[part] += share_S
         return (total / weight_S)[:, :samples]
 
-    def _window(self, given_BS: torch.Tensor, noise_B2S: torch.Tensor) -> torch.Tensor:
+    def _window(self, given_BS: torch.Tensor, noise_2S: torch.Tensor) -> torch.Tensor:
         shape, time = self.config.net, self.config.played.noise
-        noise_BS, given_noise_BS = noise_B2S.to(self._device).unbind(1)
+        noise_S, given_noise_S = noise_2S.to(self._device)
         told_BS = given_BS.to(self._device) / shape.given_level
-        told_BS = (1 - time) * told_BS + time * given_noise_BS
+        told_BS = (1 - time) * told_BS + time * given_noise_S
         given_times_B = torch.full((len(told_BS),), time, device=self._device)
 
         def predict(noisy_B1S1: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
@@ -114,14 +153,26 @@ class Upsampler:
             )
             return said_BS[:, None, :, None]
 
-        start_B1S1 = noise_BS[:, None, :, None]
+        start_B1S1 = noise_S.expand_as(told_BS)[:, None, :, None]
         made_B1S1 = denoised(predict, start_B1S1, self._objective, self._sampling)
         return (made_B1S1[:, 0, :, 0] * shape.added_level).cpu()
 
 
-def _whole(samples: float, hop: int) -> int:
-    """So many samples, as whole frames of the deepest level: one at least."""
-    return max(1, -(-round(samples) // hop)) * hop
+class _Noise(NamedTuple):
+    """Noise of a piece, drawn part by part: that of an hour is never held at once."""
+
+    seed: int
+    key: str
+
+    def part(self, number: int, samples: int) -> torch.Tensor:
+        """For the wave and for what is given: (2, S)."""
+        rng = keyed_rng(self.seed, self.key, f"upsampler {number}")
+        return torch.from_numpy(rng.standard_normal((2, samples), dtype=np.float32))
+
+
+def _frames(samples: float, hop: int) -> int:
+    """Frames of the deepest level that hold so many samples: one at least."""
+    return max(1, -(-round(samples) // hop))
 
 
 def high_pass(damped: float, passed: float) -> torch.Tensor:
@@ -153,18 +204,6 @@ def open_upsampler(source: str, device: torch.device | None = None) -> Upsampler
 
     Raises `TrainingError` where it cannot be read.
     """
-    folder = Path(source) / FOLDER
-    try:
-        config = UpsamplerConfig.model_validate_json((folder / CONFIG).read_bytes())
-        net = UpsamplerNet(config.net)
-        fill_weights(net, folder)
-    except UNREADABLE as error:
-        expected = (
-            f"expected a folder with {FOLDER}/ in it, as `obbligato train upsampler` writes it at "
-            "its end"
-        )
-        raise TrainingError(
-            f"no upsampler at {source!r}: {expected} ({first_line(error)})"
-        ) from error
     chosen = device or torch.device("cpu")
-    return Upsampler(net.to(chosen).eval(), config, chosen)
+    config, net = _PART.opened(source, chosen)
+    return Upsampler(net, config, chosen)

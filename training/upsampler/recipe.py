@@ -76,7 +76,7 @@ class UpsamplerRecipe(LearningRecipe):
 _STEPS: Final = StepsRecipe(
     steps=2000, checkpoint_every=500, validate_every=500, log_every=50, keep=2
 )
-# Minutes of one CPU.
+# Half an hour of one CPU.
 _SUPER_RESOLUTION: Final = UpsamplerRecipe(
     data=SampleRecipe(seconds=0.5, batch=8, micro_batch=8, workers=1, validation=32),
     optim=OptimRecipe(

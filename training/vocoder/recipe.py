@@ -45,7 +45,7 @@ class VocoderRecipe(JudgedRecipe):
         return self.frames * MelCodec().facts.samples_per_frame
 
 
-# Minutes of one CPU.
+# Half an hour of one CPU.
 READY: Final = VocoderRecipe(
     data=SampleRecipe(seconds=1.0, batch=4, micro_batch=4, workers=1, validation=16),
     optim=OptimRecipe(

@@ -280,7 +280,8 @@ def sample(
     piece begins, for a model that is told so. `seconds`, `guidance`, `steps`, `sampler` and, of a
     student, `gamma` are the model's own where they are None. `vocoder` and `upsample` are folders
     of what plays levels in place of Griffin-Lim, and of what brings the sound to a higher rate
-    (`obbligato train vocoder`, `upsampler`).
+    (`obbligato train vocoder`, `upsampler`); the vocoder ``"none"`` is Griffin-Lim, whatever the
+    model's recipe names.
 
     Raises `TrainingError` where there is no such model, or a request cannot be read.
 
@@ -294,7 +295,8 @@ def sample(
         from flows.models.code_pieces import CodesAsking, play_codes
         from flows.models.playing import play_request
         from flows.models.sampling import SamplerOptions, sampling_request
-        from training.generation.generate import Generator, Refiners
+        from training.generation.generate import Generator
+        from training.generation.refiners import Refiners
         from training.timed_controls.options import ControlOptions
         from training.timed_controls.place import PiecePlace
         from training.timed_controls.steer_options import steer_options

@@ -462,3 +462,12 @@ def test_a_picture_is_a_png_of_one_colour_with_the_level_as_opacity(tmp_path: Pa
     shown = np.asarray(Image.open(tmp_path / "x.png").convert("RGBA"))
     assert (shown[..., 3] == levels).all()
     assert len(np.unique(shown[..., :3].reshape(-1, 3), axis=0)) == 1
+
+
+def test_what_plays_beside_a_model_is_refused_for_recordings(tmp_path: Path) -> None:
+    rendered(tmp_path / "songs", "a.wav")
+    with pytest.raises(UsageError, match=r"--vocoder, --upsample: .* holds recordings"):
+        run(
+            *("evaluate", tmp_path / "songs", "--out", tmp_path / "report"),
+            *("--vocoder", "none", "--upsample", "folder"),
+        )

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import flows.launchers.command
+import training.excerpts.run
 from flows.cli import app
 from flows.errors import UsageError
 from flows.launchers import Launching
 from flows.launchers.command import train_job
 from pipelines.codecs import open_codec
 from tests.training.runs import corpus
+from training.excerpts.run import TrainedFolder
 
 SMALL = (
     "net.strides=[4, 5]",
@@ -50,6 +53,22 @@ def test_a_job_is_the_same_command_with_paths_that_hold_anywhere(tmp_path: Path)
 def test_a_vae_is_trained_by_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--processes are of --kind wave"):
         train_codec(tmp_path, "--out", tmp_path / "out", "--processes", 2)
+
+
+@pytest.mark.parametrize(("status", "stopped"), [(1, None), (75, True), (0, False)])
+def test_only_a_run_that_can_go_on_says_that_it_stopped(
+    status: int, stopped: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder(out: Path, *, stopped: bool) -> TrainedFolder:
+        return TrainedFolder(step=1, stopped=stopped, checkpoint="", folder=str(out))
+
+    monkeypatch.setattr(flows.launchers.command, "run_launched", lambda *_: status)
+    monkeypatch.setattr(training.excerpts.run, "trained_folder", folder)
+    words = ["train", "vocoder", str(tmp_path), "--out", str(tmp_path / "out")]
+    ran = CliRunner().invoke(app, [*words, "--processes", "2", "--json"])
+    assert ran.exit_code == status
+    said = json.loads(ran.stdout)["stopped"] if ran.stdout else None
+    assert said is stopped
 
 
 @pytest.mark.slow  # half a minute: two processes start

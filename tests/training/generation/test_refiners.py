@@ -17,7 +17,8 @@ from pipelines.errors import PipelineError
 from pipelines.pretrained.own_weights import write_weights
 from tests.training.runs import corpus, recipe
 from training.errors import TrainingError
-from training.generation.generate import Generator, Refiners
+from training.generation.generate import Generator
+from training.generation.refiners import Refiners
 from training.generation.write import GeneratedPiece
 from training.run.loop import train
 from training.timed_controls.options import ControlOptions
@@ -95,12 +96,25 @@ def test_a_recipe_names_a_vocoder_and_a_run_goes_on_with_another(
     assert any("codec.vocoder" in line for line in lines)
     generator = Generator.of(str(tmp_path / "run"))
     assert [name.partition(" ")[0] for name in generator.refined_by] == ["vocoder"]
+    plain = Generator.of(str(tmp_path / "run"), refiners=Refiners(vocoder="none"))
+    assert plain.refined_by == ()
     levels = MelCodec().levels(torch.zeros(1, 2000))
     assert generator.codec.played(levels).shape == (1, 2000)  # type: ignore[attr-defined]
 
 
 def test_folders_that_hold_neither_are_said(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match="expected a folder with vocoder/ in it"):
+    said = r"expected a folder with vocoder/ in it.*`--vocoder none` plays by Griffin-Lim"
+    with pytest.raises(PipelineError, match=said):
         Generator.of(str(run), refiners=Refiners(vocoder=str(tmp_path)))
     with pytest.raises(TrainingError, match="expected a folder with upsampler/ in it"):
+        Generator.of(str(run), refiners=Refiners(upsampler=str(tmp_path)))
+
+
+def test_an_upsampler_to_the_rate_that_a_model_plays_is_refused(run: Path, tmp_path: Path) -> None:
+    shape = UpsamplerShape(
+        rate_hz=16_000, lower_hz=3_200, strides=(4,), widths=(4,), units=1, told_width=8
+    )
+    config = UpsamplerRecipe(net=shape, played=UpsamplerPlay(steps=1)).config
+    write_weights(UpsamplerNet(shape), config, tmp_path / UPSAMPLER)
+    with pytest.raises(TrainingError, match="the sound has 16000 Hz already"):
         Generator.of(str(run), refiners=Refiners(upsampler=str(tmp_path)))

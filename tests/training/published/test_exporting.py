@@ -53,7 +53,10 @@ def with_rows(tmp_path_factory: pytest.TempPathFactory, text: Path) -> Path:
     import_published(str(folder / "tango"), str(folder / "run"), licence="cc-by-nc-sa-4.0")
     last = find_checkpoint(str(folder / "run"))
     recipe = last.record("recipe.json", TrainRecipe)
-    recipe = recipe.replaced(model=recipe.model.replaced(rows=CONTROLS))
+    recipe = recipe.replaced(
+        model=recipe.model.replaced(rows=CONTROLS),
+        codec=recipe.codec.replaced(vocoder=str(folder / "vocoder")),
+    )
     torch.manual_seed(1)
     model = LatentDiffusion(recipe.model, recipe.objective)
     begin_with(model, last.weights("ema.safetensors"))

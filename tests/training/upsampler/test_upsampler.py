@@ -179,8 +179,36 @@ def test_windows_join_without_a_click_and_noise_goes_by_the_seed() -> None:
     joins = [join for start in range(6_400, 36_000, 6_400) for join in (start, start + 1_600)]
     near = np.concatenate([moves_S[join - 8 : join + 8] for join in joins])
     assert near.max() < 1.2 * np.quantile(moves_S, 0.999)
-    stereo = upsampler.played(np.stack([tone_S, tone_S], axis=1), 8_000, seed=3, key="a")
-    assert stereo.shape == (40_000, 2)
+
+
+def test_mono_as_stereo_stays_mono() -> None:
+    noise_S = np.random.default_rng(0).normal(0, 0.1, 6_000).astype(np.float32)
+    both_S2 = np.stack([noise_S, noise_S], axis=1)
+    played_S2 = loud_upsampler().played(both_S2, 8_000, seed=3, key="a")
+    alone_S = loud_upsampler().played(noise_S, 8_000, seed=3, key="a")
+    assert np.abs(alone_S - resampled(noise_S, 8_000, 16_000)).max() > 0.01  # something is added
+    assert np.allclose(played_S2, alone_S[:, None], atol=1e-5)
+
+
+def test_windows_that_overlap_by_half_are_whole_frames_of_the_net() -> None:
+    shape = UpsamplerShape(strides=(8, 8), widths=(8, 8), units=1, told_width=8)
+    rules = UpsamplerPlay(steps=1, sampler="euler", window_s=1, overlap_s=0.5)
+    config = UpsamplerRecipe(net=shape, played=rules).config
+    upsampler = Upsampler(UpsamplerNet(shape), config, torch.device("cpu"))
+    given_S = np.zeros(33_365, np.float32)
+    assert len(upsampler.played(given_S, 16_000, seed=0, key="a")) == 50_048
+
+
+def test_sound_that_there_is_nothing_to_add_to_is_refused_and_what_is_lost_is_said() -> None:
+    upsampler = loud_upsampler()  # 8 to 16 kHz
+    silence = np.zeros(800, np.float32)
+    with pytest.raises(TrainingError, match=r"has 16000 Hz already, .* plays 16000 Hz: leave it"):
+        upsampler.played(silence, 16_000, seed=0, key="a")
+    with pytest.raises(TrainingError, match=r"train one with net\.lower_hz=4000"):
+        upsampler.played(silence, 4_000, seed=0, key="a")
+    assert upsampler.notes(8_000) == ()
+    [note] = upsampler.notes(12_000)
+    assert "of the 12000 Hz that the sound has, all above 4000 Hz is made anew" in note
 
 
 def test_a_high_pass_damps_by_70_db_and_passes_the_rest() -> None:
@@ -196,6 +224,12 @@ def test_folders_without_an_upsampler_are_said(tmp_path: Path) -> None:
     other = UpsamplerNet(_NET.replaced(widths=(8, 16)))
     write_weights(other, _SMALL.config, tmp_path / FOLDER)
     with pytest.raises(TrainingError, match="no upsampler at"):
+        open_upsampler(str(tmp_path))
+    net = UpsamplerNet(_NET)
+    with torch.no_grad():
+        next(net.parameters())[0] = float("nan")
+    write_weights(net, _SMALL.config, tmp_path / FOLDER)
+    with pytest.raises(TrainingError, match="not finite, such as in"):
         open_upsampler(str(tmp_path))
     with pytest.raises(ValueError, match="it must be lower"):
         UpsamplerShape(rate_hz=16_000, lower_hz=16_000)

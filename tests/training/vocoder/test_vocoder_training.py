@@ -83,6 +83,10 @@ def test_a_run_that_goes_on_is_equal_to_the_bit_and_is_played_by(
         assert torch.equal(played_BS, net(MelCodec().levels_of(latents)).clamp(-1, 1))
     with pytest.raises(TrainingError, match="holds a vocoder already"):
         train_vocoder(small, straight, silent)
+    before = open_vocoder(str(straight)).name
+    (straight / FOLDER / "config.json").unlink()  # as it was when writing ended too early
+    train_vocoder(small, straight, silent)
+    assert open_vocoder(str(straight)).name == before
 
 
 @pytest.mark.slow  # half a minute
@@ -149,6 +153,12 @@ def test_a_folder_without_a_vocoder_or_of_another_spectrogram_is_said(tmp_path: 
         PipelineError, match=r"another spectrogram than that of mel: bands 64 \(mel"
     ):
         open_vocoder(str(tmp_path))
+    wide = VocoderConfig(spectrogram=SPECTROGRAM, net=_NET.replaced(width=4096, depth=64))
+    write_weights(VocoderNet(_NET), wide, tmp_path / FOLDER)
+    with pytest.raises(PipelineError, match=r"weights do not fit its config\.json, the first is"):
+        open_vocoder(str(tmp_path))  # 13 GB, had it been built
+    with pytest.raises(ValueError, match=r"500 samples apart, .* windows of net\.window 500"):
+        VocoderConfig(spectrogram=SPECTROGRAM, net=VocoderShape(frames=1))
     with pytest.raises(ValueError, match="that of mel is the only one"):
         VocoderRecipe(spectrogram=SPECTROGRAM.replaced(bands=64))
     codec = open_codec("wave", str(exact_codec(tmp_path / "wave", channels=1)))
