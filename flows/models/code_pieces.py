@@ -104,7 +104,7 @@ class CodesAsking(NamedTuple):
             return made
         facts = self.generator.codec.facts
         most = facts.frames(round(self.generator.seconds * facts.rate_hz))
-        strip = Strip.of(self.generator.codec, ask.around, most, 1)
+        strip = Strip.of(self.generator.codec, ask.around, most, 1, self.generator.device)
         latents_BCTF = strip.latents_BCTF.to(self.generator.device)
         codes_LT = self.generator.codec.codes_of(latents_BCTF)[0].cpu()
         kept = KeptCodes(codes_LT, strip.known_T.expand_as(codes_LT))
@@ -152,6 +152,12 @@ class CodesAsking(NamedTuple):
         keeping, facts = Keeping.of(keep), self.generator.codec.facts
         path = HERE.named(self.steer.of or "", "--of")
         recording = read_recording(path, "--of", stereo=facts.is_stereo)
+        lasts_s = len(recording.wave) / recording.rate_hz
+        if lasts_s > LONGEST_S:
+            raise TrainingError(
+                f"--of {path.name} lasts {lasts_s:g} s, more than the {LONGEST_S:g} s of a piece: "
+                "name a part of it"
+            )
         wave = with_channels(recording.at(facts.rate_hz), facts)
         [found] = annotate_files([str(path)], self.recipe)
         if found.labels is None:

@@ -19,12 +19,13 @@ from training.data.loading import Samples
 from training.data.order import SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import TrainingError
+from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusState, CorpusSurvey, dataset_json, survey_corpora
 from training.run.fit import shared
 from training.run.loop import look_for_shards
 from training.run.metrics_log import ReportLine
 from training.run.recipe import foreign_names
-from training.run.resume import CorpusStart, corpus_start
+from training.run.resume import CorpusStart, corpus_start, learned_survey
 from training.run.step_loop import RunFolder, StepLoop, Trained, run_in_folder
 from training.tokens.learner import DRAWS, EvenShares, ReadyTokens, TokenLearner
 from training.tokens.recipe import TokensRecipe
@@ -107,11 +108,14 @@ def _look(
 ) -> tuple[CorpusStart, CorpusSurvey]:
     """Where a run begins, and what is known of its corpora.
 
-    Raises `TrainingError` where these hold no codes, or another codec's.
+    Raises `TrainingError` where these hold no codes, or another codec's, or the last checkpoint has
+    learned another's.
     """
     for target in recipe.data.shards:
         _check_codes(target, codes)
     start = corpus_start(recipe, folder.store, _FIXED, CorpusSurvey)
+    if start.last:
+        learned_survey(Checkpoint(folder.store, start.last), codec.facts)
     present = start.learned_from.datasets[-len(start.corpora) :]
     survey = survey_corpora(
         [CorpusState(*one, None) for one in zip(start.corpora, present, strict=True)],
