@@ -14,11 +14,9 @@ from pipelines.shards.find import dataset_file
 from pipelines.trust.trusted import trust
 from schemas.codec import CodecFacts, CodeFacts
 from training.data.examples import ReadingRules
-from training.data.index import CorpusIndex
-from training.data.loading import Samples
-from training.data.order import SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import TrainingError
+from training.excerpts.run import excerpts
 from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusState, CorpusSurvey, dataset_json, survey_corpora
 from training.run.fit import shared
@@ -87,8 +85,8 @@ class _TokensRun(StepLoop[ReadyTokens]):
         reading = _reading(recipe, codec.facts, codes, survey.mean_sentences)
         self._begin(
             TokenLearner(recipe, TextCache(encoder, recipe.text.cache_mb), world),
-            _samples(recipe, reading, start.corpora),
-            validation=_samples(recipe, reading, start.validation, is_validation=True)
+            excerpts(recipe, reading, start.corpora),
+            validation=excerpts(recipe, reading, start.validation, is_validation=True)
             if start.validation
             else None,
             corpus=survey,
@@ -170,15 +168,3 @@ def _reading(
         draws=DRAWS,
         codes=codes,
     )
-
-
-def _samples(
-    recipe: TokensRecipe,
-    reading: ReadingRules,
-    corpora: list[CorpusIndex],
-    *,
-    is_validation: bool = False,
-) -> Samples:
-    weights = () if is_validation else recipe.data.weights
-    order = SampleOrder([len(one) for one in corpora], weights=weights, seed=recipe.run.seed)
-    return Samples(corpora, order, reading, full_conditioning=is_validation)
