@@ -38,6 +38,16 @@ from training.tokens.keeping import Keeping
 from training.tokens.player import KeptCodes, TokenPlayer
 
 
+def codes_player(target: str, device: str, steer: SteerOptions) -> TokenPlayer:
+    """The model of codes of a run; what is kept is read before it is.
+
+    Raises `TrainingError` as `Keeping.of` and `TokenPlayer.of` do.
+    """
+    if steer.keep is not None:
+        Keeping.of(steer.keep)
+    return TokenPlayer.of(target, device)
+
+
 class CodesRequest(NamedTuple):
     """A piece to be made by a model of codes, and what to tell a reader."""
 

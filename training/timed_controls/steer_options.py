@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 from training.conditions.clip_controls import Span
 from training.errors import TrainingError
 from training.timed_controls.files import shown
-from training.tokens.keeping import Keeping
 
 _FILL: Final = re.compile(
     r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*[-–]\s*(\d{1,6}(?:\.\d{1,6})?)\s*(?:s\s*)?"
@@ -88,8 +87,6 @@ class SteerOptions(NamedTuple):
                 f"--keep {shown(self.keep)}: name the recording with --of, and leave --fill and "
                 "--loop out"
             )
-        if self.keep is not None:
-            Keeping.of(self.keep)
         if self.of and not (self.fill or self.loop or self.keep):
             raise TrainingError(
                 "--of names a recording: say what of it with --fill, --loop or, of a model of "

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli.main import app
 from flows.models import code_pieces
-from flows.models.code_pieces import CodesAsking, play_codes
+from flows.models.code_pieces import CodesAsking, codes_player, play_codes
 from flows.models.sampling import SamplerOptions
 from flows.models.training_run import TrainingRequest
 from flows.screens.model_files import write_model_card
@@ -161,7 +161,8 @@ def test_what_such_a_model_cannot_take_is_told(player: TokenPlayer, song: Path) 
     with pytest.raises(TrainingError, match="--keep goes by what is heard in the recording"):
         led.request("")
     with pytest.raises(TrainingError, match="--keep 'drums' is not a prompt"):
-        SteerOptions(of=str(song), keep="drums").checked()  # before a model is looked for
+        # before a model is looked for
+        codes_player("nowhere", "cpu", SteerOptions(of=str(song), keep="drums"))
 
 
 def test_a_recording_that_is_longer_than_a_piece_is_not_played_at_once(
