@@ -55,8 +55,11 @@ def _requested(build: str) -> tuple[str, ...]:
         return (*trust.requested(stored), *trust.reached(sources, stored))
     existing(build, f"a build, or {A_RUN}")
     checkpoint = find_checkpoint(build, files=(RECIPE,))
-    kind = TokensRecipe if is_of_codes(checkpoint) else recipe.TrainRecipe
-    found = checkpoint.record(RECIPE, kind)
+    found: TokensRecipe | recipe.TrainRecipe = (
+        checkpoint.record(RECIPE, TokensRecipe)
+        if is_of_codes(checkpoint)
+        else checkpoint.record(RECIPE, recipe.TrainRecipe)
+    )
     return recipe.foreign_names(found.text, found.codec)
 
 

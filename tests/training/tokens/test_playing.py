@@ -177,9 +177,10 @@ def test_what_wants_a_model_of_latents_says_that_this_is_one_of_codes(run: Path)
     told = "is a model of codes, which `sample` alone plays; take a model of latents"
     with pytest.raises(TrainingError, match=told):
         played_model(str(run))  # evaluate, ablate, export
-    for flag in ("start_from", "distil"):
+    plain = TrainingRequest(shards=("shards",), out="student")
+    for asked in (plain.replaced(start_from=str(run)), plain.replaced(distil=str(run))):
         with pytest.raises(TrainingError, match=told):
-            _ = TrainingRequest(shards=("shards",), out="student", **{flag: str(run)}).recipe
+            _ = asked.recipe
     with pytest.raises(TrainingError, match=told):
         write_model_card(str(run))
     # what it names of others may be trusted as any run's
