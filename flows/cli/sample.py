@@ -51,17 +51,17 @@ class _Asked(NamedTuple):
 
     def of(self, run: str, device: str) -> "Asking | CodesAsking":
         """The same asked of a run, whose model is read."""
-        from flows.models.code_pieces import CodesAsking
+        from flows.models.code_pieces import CodesAsking, codes_player
         from flows.models.sampling import Asking
         from training.control_predictors.predictors import Predictors
         from training.generation.generate import Generator
-        from training.tokens.player import TokenPlayer, is_tokens_run
+        from training.tokens.player import is_tokens_run
 
         options, seconds, seed, sampler, folder, steer, place, refiners = self
         predictors = Predictors.of(folder) if folder else None
         if is_tokens_run(run):
             return CodesAsking(
-                TokenPlayer.of(run, device),
+                codes_player(run, device, steer),
                 options,
                 seconds,
                 seed,

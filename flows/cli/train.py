@@ -23,7 +23,7 @@ from flows.cli.options import (
     required,
     written,
 )
-from flows.cli.train_excerpts import train_codec, train_upsampler, train_vocoder
+from flows.cli.train_excerpts import print_end, train_codec, train_upsampler, train_vocoder
 from flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -194,9 +194,6 @@ def _train_tokens(
     printed: bool,
     as_json: bool,
 ) -> None:
-    from flows.launchers.job import REQUEUE
-    from flows.screens.program import command_name
-    from training.run.parallel import is_first_process
     from training.tokens.recipe import ready_tokens
     from training.tokens.training import train_tokens
 
@@ -205,20 +202,8 @@ def _train_tokens(
         print_recipe(recipe, as_json)
         return
     made = train_tokens(recipe, required(out, "checkpoints and the log"), line_reporter(as_json))
-    if not is_first_process():  # another one says it
-        pass
-    elif as_json:
-        print_json({"out": out, **made._asdict()})
-    elif made.stopped:
-        typer.echo(f"stopped at step {made.step}: {made.checkpoint}; the same command goes on")
-    else:
-        typer.echo(f"done at step {made.step}: {made.checkpoint}")
-        typer.echo(
-            f'listen:  {command_name()} sample "A calm song" --model {out} --of song.flac '
-            "--keep beats"
-        )
-    if made.stopped:
-        raise typer.Exit(REQUEUE)
+    use = f"listen:  {{}} sample --model {out} --of song.flac --keep beats"
+    print_end(made, {"out": out, **made._asdict()}, use, as_json=as_json)
 
 
 def _print_outcome(outcome: "TrainingOutcome") -> None:

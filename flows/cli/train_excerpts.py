@@ -1,6 +1,6 @@
 """`obbligato train codec | vocoder | upsampler`: what learns from excerpts of sound alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from flows.cli.options import (
     TrainShards,
     laid_over,
     line_reporter,
+    print_json,
     print_recipe,
     required,
     written,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from training.excerpts.run import TrainedFolder
     from training.run.metrics_log import ReportLine
     from training.run.recipe import LearningRecipe
+    from training.run.step_loop import Trained
 
 
 class CodecKind(StrEnum):
@@ -170,7 +172,7 @@ def _train(work: _ExcerptWork, processes: int, *, printed: bool, as_json: bool) 
         _train_by(processes, work, folder, as_json=as_json)
         return
     made = work.train(folder, line_reporter(as_json))
-    _end(made, work.use, as_json=as_json)
+    print_end(made, made.model_dump(mode="json"), work.use, as_json=as_json)
 
 
 def _train_by(processes: int, work: _ExcerptWork, folder: Path, *, as_json: bool) -> None:
@@ -195,9 +197,11 @@ def _train_by(processes: int, work: _ExcerptWork, folder: Path, *, as_json: bool
         raise typer.Exit(status)
 
 
-def _end(made: "TrainedFolder", use: str, *, as_json: bool) -> None:
-    """Say how a training ended, and by which command what it made is of use; status 75 where there
-    is more to do.
+def print_end(
+    made: "Trained | TrainedFolder", facts: Mapping[str, object], use: str, *, as_json: bool
+) -> None:
+    """Say how a training ended, as JSON its facts, and by which command what it made is of use,
+    with {} for the program's name; status 75 where there is more to do.
     """
     from flows.launchers.job import REQUEUE
     from flows.screens.program import command_name
@@ -206,12 +210,12 @@ def _end(made: "TrainedFolder", use: str, *, as_json: bool) -> None:
     if not is_first_process():  # another one says it
         pass
     elif as_json:
-        typer.echo(made.model_dump_json())
+        print_json(facts)
     elif made.stopped:
         typer.echo(f"stopped at step {made.step}: {made.checkpoint}; the same command goes on")
     else:
         typer.echo(f"done at step {made.step}: {made.checkpoint}")
-        typer.echo(use.format(command_name()))
+        typer.echo(use.replace("{}", command_name(), 1))
     if made.stopped:
         raise typer.Exit(REQUEUE)
 

@@ -47,13 +47,19 @@ def _requested(build: str) -> tuple[str, ...]:
     from pipelines.storage.store import Store
     from pipelines.trust import trusted as trust
     from training.run import recipe
-    from training.run.checkpoints import RECIPE, find_checkpoint
+    from training.run.checkpoints import RECIPE, find_checkpoint, is_of_codes
+    from training.tokens.recipe import TokensRecipe
 
     if Store(build).exists(SOURCES):
         sources, stored = stored_build(build)
         return (*trust.requested(stored), *trust.reached(sources, stored))
     existing(build, f"a build, or {A_RUN}")
-    found = find_checkpoint(build, files=(RECIPE,)).record(RECIPE, recipe.TrainRecipe)
+    checkpoint = find_checkpoint(build, files=(RECIPE,))
+    found: TokensRecipe | recipe.TrainRecipe = (
+        checkpoint.record(RECIPE, TokensRecipe)
+        if is_of_codes(checkpoint)
+        else checkpoint.record(RECIPE, recipe.TrainRecipe)
+    )
     return recipe.foreign_names(found.text, found.codec)
 
 

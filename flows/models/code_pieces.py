@@ -39,6 +39,16 @@ from training.tokens.keeping import Keeping
 from training.tokens.player import KeptCodes, TokenPlayer
 
 
+def codes_player(target: str, device: str, steer: SteerOptions) -> TokenPlayer:
+    """The model of codes of a run; what is kept is read before it is.
+
+    Raises `TrainingError` as `Keeping.of` and `TokenPlayer.of` do.
+    """
+    if steer.keep is not None:
+        Keeping.of(steer.keep)
+    return TokenPlayer.of(target, device)
+
+
 class CodesRequest(NamedTuple):
     """A piece to be made by a model of codes, and what to tell a reader."""
 
@@ -105,7 +115,7 @@ class CodesAsking(NamedTuple):
             return made
         facts = self.generator.codec.facts
         most = facts.frames(round(self.generator.seconds * facts.rate_hz))
-        strip = Strip.of(self.generator.codec, ask.around, most, 1)
+        strip = Strip.of(self.generator.codec, ask.around, most, 1, self.generator.device)
         latents_BCTF = strip.latents_BCTF.to(self.generator.device)
         codes_LT = self.generator.codec.codes_of(latents_BCTF)[0].cpu()
         kept = KeptCodes(codes_LT, strip.known_T.expand_as(codes_LT))
@@ -153,6 +163,12 @@ class CodesAsking(NamedTuple):
         keeping, facts = Keeping.of(keep), self.generator.codec.facts
         path = HERE.named(self.steer.of or "", "--of")
         recording = read_recording(path, "--of", stereo=facts.is_stereo)
+        lasts_s = len(recording.wave) / recording.rate_hz
+        if lasts_s > LONGEST_S:
+            raise TrainingError(
+                f"--of {path.name} lasts {lasts_s:g} s, more than the {LONGEST_S:g} s of a piece: "
+                "name a part of it"
+            )
         wave = with_channels(recording.at(facts.rate_hz), facts)
         [found] = annotate_files([str(path)], self.recipe)
         if found.labels is None:

@@ -22,6 +22,7 @@ from training.adapters.config import AdapterRecipe
 from training.run.checkpoints import RECIPE, find_checkpoint
 from training.run.presets import READY, ready_recipe
 from training.run.recipe import TrainRecipe, foreign_names
+from training.run.warm_start import latents_recipe
 from training.samplers.config import Sampler, SamplingConfig
 
 _FIRST = "tiny"  # of presets, where none is named
@@ -199,7 +200,7 @@ def _parent_values(start_from: str, *, distilled: bool) -> dict[str, Any]:
     Raises `NotTrusted` where it names what nobody has named by hand for that run.
     """
     checkpoint = find_checkpoint(start_from, files=(RECIPE,))
-    recipe = checkpoint.record(RECIPE, TrainRecipe)
+    recipe = latents_recipe(checkpoint)
     check_trust(checkpoint.run, foreign_names(recipe.text, recipe.codec))
     data = recipe.data.replaced(shards=(), weights=())
     recipe = recipe.replaced(data=data, adapter=AdapterRecipe())

@@ -28,6 +28,7 @@ from training.run import metrics_log
 from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, find_checkpoint
 from training.run.corpus_survey import CorpusSurvey, dataset_json
 from training.run.recipe import TrainRecipe
+from training.run.warm_start import latents_recipe
 
 
 def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
@@ -39,7 +40,7 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
     the card.
     """
     checkpoint = find_checkpoint(out, files=(RECIPE, CORPUS))
-    recipe, survey = checkpoint.record(RECIPE, TrainRecipe), checkpoint.record(CORPUS, CorpusSurvey)
+    recipe, survey = latents_recipe(checkpoint), checkpoint.record(CORPUS, CorpusSurvey)
     facts = model_facts(
         checkpoint.store.url.rstrip("/").rpartition("/")[2],
         recipe,

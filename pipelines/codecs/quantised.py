@@ -2,9 +2,8 @@
 rounded to codes.
 
 A diffusion model cannot learn codes, which are numbers of codebook entries (`codes` gives them to
-whoever does). It learns what they
-stand for; what it plays is rounded to the codebooks as the published decoder expects, so that
-nothing reaches the decoder that it was not trained on.
+whoever does). It learns what they stand for; what it plays is rounded to the codebooks as the
+published decoder expects, so that nothing reaches the decoder that it was not trained on.
 
 Scale and middle of the latents come from the codebooks, not from music that somebody chose:
 codebooks are trained to lie where the encoder's output lies, so what is rounded has about their

@@ -1,7 +1,8 @@
 """The codec that a recipe names: what it is, and how much a child is given at once."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from pipelines.codecs.child import describe, describe_codes
 from pipelines.engine import bucket
@@ -9,6 +10,8 @@ from pipelines.engine.child_process import Death
 from pipelines.errors import PipelineError
 from schemas.codec import CodecFacts, CodeFacts
 from schemas.recipe import EncodeRecipe, LimitsRecipe, Recipe
+
+F = TypeVar("F")
 
 _BATCHES: Final = 2  # per call of the child: the second is read while the first is encoded
 
@@ -35,18 +38,23 @@ def recipe_code_facts(recipe: Recipe) -> CodeFacts:
 
 
 @lru_cache(maxsize=4)
-def _code_facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodeFacts:
-    with bucket.model_child(limits, encode.device, per_call(encode)) as child:
-        [found] = child.run(describe_codes, [encode], None)
-    if isinstance(found, Death):
-        raise PipelineError(f"codec {encode.codec} cannot be had: {found.message}")
-    return found
+def _facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodecFacts:
+    return _said(describe, encode, limits)
 
 
 @lru_cache(maxsize=4)
-def _facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodecFacts:
+def _code_facts(encode: EncodeRecipe, limits: LimitsRecipe) -> CodeFacts:
+    return _said(describe_codes, encode, limits)
+
+
+def _said(
+    say: Callable[[Sequence[EncodeRecipe], None], list[F]],
+    encode: EncodeRecipe,
+    limits: LimitsRecipe,
+) -> F:
+    """What a child, which holds the codec, says of it."""
     with bucket.model_child(limits, encode.device, per_call(encode)) as child:
-        [found] = child.run(describe, [encode], None)
+        [found] = child.run(say, [encode], None)
     if isinstance(found, Death):
         raise PipelineError(f"codec {encode.codec} cannot be had: {found.message}")
     return found

@@ -229,7 +229,7 @@ def example_of(
     if ends:
         controls = controls.until(window.end_s - window.start_s)
     place = place_in_song(sample, window, ends=ends)
-    if visited.untimed or (reading.drops_seconds and visited.is_untold):
+    if visited.seconds_dropped or (reading.drops_seconds and visited.all_dropped):
         place = UNKNOWN_PLACE
     return TrainingExample(
         key=sample.key,

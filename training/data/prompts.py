@@ -141,10 +141,10 @@ class Visit(NamedTuple):
     prompt: str
     dropped: frozenset[Condition]
     known: Known  # of the controls that are not known for all of the time
-    untimed: bool = False  # where in its song it is, and how long that is, is dropped
+    seconds_dropped: bool = False  # where in its song it is, and how long that is, is dropped
 
     @property
-    def is_untold(self) -> bool:
+    def all_dropped(self) -> bool:
         """Whether text and all controls are dropped."""
         return len(self.dropped) == len(Condition)
 
@@ -173,9 +173,9 @@ def visit(
     dropped = dropped_conditions(rng_for("dropping"), rules)
     start_s, end_s = window or Span(0.0, sample.duration_s)
     known = known_spans(rng_for("spans"), end_s - start_s, dropped, rules)
-    untimed = bool(rules.drop_seconds) and rng_for("seconds").random() < rules.drop_seconds
+    seconds_dropped = bool(rules.drop_seconds) and rng_for("seconds").random() < rules.drop_seconds
     if Condition.TEXT in dropped:
-        return Visit("", dropped, known, untimed)
+        return Visit("", dropped, known, seconds_dropped)
     left_out = {*unsaid, FactKind.TIMED_CHORDS} if start_s else set(unsaid)
     for condition, chance in zip(CONTROLS, rng_for("unsaid").random(len(CONTROLS)), strict=True):
         if condition in dropped and chance < rules.silent_drops:
@@ -183,10 +183,10 @@ def visit(
     caption = composed_anew(sample, rng_for, rules, left_out)
     caption = caption or sampled_caption(sample.captions, rng_for("caption"), rules)
     if caption is None:
-        return Visit("", dropped, known, untimed)
+        return Visit("", dropped, known, seconds_dropped)
     sentences = without_facts(caption, left_out)
     prompt = " ".join(masked(sentences, mean_sentences, rng_for("masking"), rules))
-    return Visit(prompt, dropped, known, untimed)
+    return Visit(prompt, dropped, known, seconds_dropped)
 
 
 def composed_anew(

@@ -10,8 +10,8 @@ from pipelines.codecs import Codec
 from training.errors import TrainingError
 
 
-def silent_latent(codec: Codec, frames: int) -> torch.Tensor:
-    """The latent of so many frames of silence: (C, T, F).
+def silent_latent(codec: Codec, frames: int, device: torch.device) -> torch.Tensor:
+    """The latent of so many frames of silence: (C, T, F); `device` is the codec's.
 
     Raises `TrainingError` where the codec makes no numbers of silence.
     """
@@ -19,7 +19,7 @@ def silent_latent(codec: Codec, frames: int) -> torch.Tensor:
     samples = frames * facts.samples_per_frame
     shape = (1, samples) if facts.wave_channels == 1 else (1, 2, samples)
     with torch.no_grad():
-        latent_CTF = codec.encode(torch.zeros(shape))[0].float().cpu()
+        latent_CTF = codec.encode(torch.zeros(shape, device=device))[0].float().cpu()
     if not latent_CTF.isfinite().all():
         raise TrainingError(
             f"{facts.name} makes no latent of silence, which data.silence takes: set it to false"

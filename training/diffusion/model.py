@@ -90,7 +90,7 @@ class Conditions(NamedTuple):
         )
         return self.text_alone()._replace(text=text.to(self.text.states_BLD.device))
 
-    def untimed(self) -> "Conditions":
+    def without_seconds(self) -> "Conditions":
         """The same batch without its seconds."""
         if self.seconds_B2 is None:
             return self
@@ -173,7 +173,7 @@ class LatentDiffusion(nn.Module):
         guidance leads away from: seconds stay, unless they are tokens.
         """
         dropped = conditions.unconditional(empty_text)
-        return dropped if self.timing is None else dropped.untimed()
+        return dropped if self.timing is None else dropped.without_seconds()
 
     @property
     def is_student(self) -> bool:

@@ -160,7 +160,9 @@ def _reading(generator: Generator, seed: int) -> ReadingRules:
         rules.model.rows,
         rules.objective,
         limits=rules.data.limits,
-        silence_CTF=silent_latent(generator.codec, frames) if rules.data.silence else None,
+        silence_CTF=silent_latent(generator.codec, frames, generator.device)
+        if rules.data.silence
+        else None,
     )
 
 

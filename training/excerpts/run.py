@@ -151,7 +151,7 @@ def excerpts(
     *,
     is_validation: bool = False,
 ) -> Samples:
-    """Of each visit to a clip another excerpt; of validation the first."""
+    """What a run learns from: of each visit to a clip another excerpt; of validation the first."""
     weights = () if is_validation else recipe.data.weights
     order = SampleOrder([len(one) for one in corpora], weights=weights, seed=recipe.run.seed)
     return Samples(corpora, order, reading, full_conditioning=is_validation)

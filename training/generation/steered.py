@@ -211,7 +211,7 @@ class _Player(NamedTuple):
                 f"{generator.window_s:g} s that this model plays at once: ask for fewer --seconds"
             )
         around = ask.around or SoundAround.nothing(frames)
-        strip = Strip.of(generator.codec, around, most, len(requests))
+        strip = Strip.of(generator.codec, around, most, len(requests), generator.device)
         plan = windows(strip.known_T, most, round(most * _OVERLAP))
         return cls(generator, requests, ask, seed, rules, watch, ways, strip, plan, [0])
 

@@ -50,8 +50,15 @@ class Strip(NamedTuple):
     after: int
 
     @classmethod
-    def of(cls, codec: Codec, around: SoundAround, most: int, pieces: int) -> "Strip":
-        """A strip of new frames with up to `most` known ones on each side.
+    def of(
+        cls,
+        codec: Codec,
+        around: SoundAround,
+        most: int,
+        pieces: int,
+        device: torch.device,
+    ) -> "Strip":
+        """A strip of new frames with up to `most` known ones on each side; `device` is the codec's.
 
         Raises `TrainingError` for a recording that is shorter than a latent frame.
         """
@@ -65,10 +72,10 @@ class Strip(NamedTuple):
         shape = (pieces, codec.facts.channels, before + around.new + after, codec.facts.bands)
         latents_BCTF, known_T = torch.zeros(shape), torch.zeros(shape[2], dtype=torch.bool)
         if before:
-            latents_BCTF[:, :, :before] = _encoded(codec, around.before[-before * size :])
+            latents_BCTF[:, :, :before] = _encoded(codec, around.before[-before * size :], device)
             known_T[:before] = True
         if after:
-            latents_BCTF[:, :, -after:] = _encoded(codec, around.after[: after * size])
+            latents_BCTF[:, :, -after:] = _encoded(codec, around.after[: after * size], device)
             known_T[-after:] = True
         return cls(latents_BCTF, known_T, around, codec.facts, before, after)
 
@@ -121,9 +128,9 @@ class Strip(NamedTuple):
         return real / made if made > _SILENT else 1.0
 
 
-def _encoded(codec: Codec, wave: Wave) -> torch.Tensor:
+def _encoded(codec: Codec, wave: Wave, device: torch.device) -> torch.Tensor:
     with torch.no_grad():
-        return codec.encode(for_codec([wave.astype(np.float32)])).cpu()
+        return codec.encode(for_codec([wave.astype(np.float32)]).to(device)).cpu()
 
 
 def _faded(leaving: Wave, coming: Wave) -> Wave:

@@ -343,6 +343,12 @@ def find_checkpoint(target: str, files: Collection[str] | None = None) -> Checkp
     return found.whole
 
 
+def is_of_codes(checkpoint: Checkpoint) -> bool:
+    """Whether it is of a masked model of codes, rather than of a model of latents."""
+    stored = checkpoint.json(RECIPE)
+    return isinstance(stored, dict) and "codes" in stored
+
+
 def _itself(checkpoint: Checkpoint, files: Collection[str] | None) -> Checkpoint:
     reason = damage(checkpoint, files)
     if reason:

@@ -133,10 +133,16 @@ def survey_corpora(
 
 
 def latent_range(
-    corpora: Sequence[CorpusState], survey: CorpusSurvey, codec: Codec, *, frames: int, seed: int
+    corpora: Sequence[CorpusState],
+    survey: CorpusSurvey,
+    codec: Codec,
+    device: torch.device,
+    *,
+    frames: int,
+    seed: int,
 ) -> tuple[tuple[float, float], ...]:
     """The range of latents by channel, over samples drawn as the survey's are, of so many frames at
-    most.
+    most; `device` is the codec's.
     """
     facts = codec.facts
     reading = ReadingRules(facts, survey.latents, frames, PromptConfig(), 1.0, seed)
@@ -145,7 +151,7 @@ def latent_range(
     for content in _survey_contents([one.corpus_index for one in corpora], _RANGED, seed):
         sound = _sound(content, reading)
         if sound is not None and len(sound):
-            latent = sound if survey.latents else codec.encode(sound[None])[0].cpu()
+            latent = sound if survey.latents else codec.encode(sound[None].to(device))[0].cpu()
             found.append(latent.flatten(1).numpy())
     if not found:
         return ()

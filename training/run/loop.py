@@ -98,7 +98,7 @@ class _TrainingRun(StepLoop[ReadyBatch]):
             recipe.text.source, str(world.device), recipe.text.max_tokens, recipe.text.encoder
         )
         check_fit(recipe, codec, encoder.width)
-        start = world.broadcast(lambda: run_start(recipe, folder.store, codec))
+        start = world.broadcast(lambda: run_start(recipe, folder.store, codec, world.device))
         self.survey = start.survey
         check_level_curves(recipe.data.level_curves, codec.facts, reads_latents=self.survey.latents)
         self.parents = start.parents
@@ -150,7 +150,9 @@ class _TrainingRun(StepLoop[ReadyBatch]):
             limits=rules.data.limits,
             buckets=tuple(trainer.frames_of(seconds) for seconds in rules.data.buckets),
             drops_seconds=rules.model.attends_to_seconds,
-            silence_CTF=silent_latent(trainer.codec, frames) if rules.data.silence else None,
+            silence_CTF=silent_latent(trainer.codec, frames, self.world.device)
+            if rules.data.silence
+            else None,
         )
         return Samples(corpora, order, reading, full_conditioning=full_conditioning)
 

@@ -7,7 +7,9 @@ machine, what they learn must not.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from pipelines.codecs import Codec
+import torch
+
+from pipelines.codecs import Codec, CodecFacts
 from pipelines.storage.store import Store
 from schemas.identity import Split
 from schemas.record import Record
@@ -50,8 +52,8 @@ class RunStart(NamedTuple):
     reads_parent: bool  # whether the last of these is needed now
 
 
-def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
-    """Look.
+def run_start(recipe: TrainRecipe, store: Store, codec: Codec, device: torch.device) -> RunStart:
+    """Look; `device` is the codec's.
 
     Raises `TrainingError` where shards cannot be read, no checkpoint is whole, or the last one is
     of another recipe or codec.
@@ -69,14 +71,14 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     if newest.whole:
         parents = newest.whole.state().parents
         notes += _recipe_changes(newest.whole, recipe, _FIXED) + _other_order(newest.whole)
-        survey, changed = _gone_on(newest.whole, recipe, corpora, codec)
+        survey, changed = _gone_on(newest.whole, recipe, corpora, codec, device)
         notes += changed
     else:
         if recipe.run.start_from:
             begun = warm_start(recipe, codec.facts)
             parents = begun.parents
             notes += begun.notes
-        survey = _surveyed(recipe, corpora, codec)
+        survey = _surveyed(recipe, corpora, codec, device)
     validation, missing = _validation_corpora(recipe, store)
     damaged = tuple(one.checkpoint.folder for one in newest.damaged)
     return RunStart(
@@ -92,7 +94,9 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec) -> RunStart:
     )
 
 
-def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec) -> CorpusSurvey:
+def _surveyed(
+    recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec, device: torch.device
+) -> CorpusSurvey:
     seed = recipe.run.seed
     survey = survey_corpora(
         corpora, codec.facts, limit=recipe.run.survey, seed=seed, unusable=recipe.data.unusable
@@ -100,32 +104,43 @@ def _surveyed(recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec)
     if not recipe.sampling.clamp:  # nothing else asks for it, and it reads latents
         return survey
     frames = codec.facts.frames(round(recipe.data.seconds * codec.facts.rate_hz))
-    bounds = latent_range(corpora, survey, codec, frames=frames, seed=seed)
+    bounds = latent_range(corpora, survey, codec, device, frames=frames, seed=seed)
     if bounds and recipe.data.silence:
-        bounds = widened_range(bounds, silent_latent(codec, frames))
+        bounds = widened_range(bounds, silent_latent(codec, frames, device))
     return survey.replaced(latent_range=bounds)
 
 
 def _gone_on(
-    last: Checkpoint, recipe: TrainRecipe, corpora: Sequence[CorpusState], codec: Codec
+    last: Checkpoint,
+    recipe: TrainRecipe,
+    corpora: Sequence[CorpusState],
+    codec: Codec,
+    device: torch.device,
 ) -> tuple[CorpusSurvey, list[str]]:
     """The survey of a checkpoint; a new one, with the old ones too, where corpora changed."""
-    before = last.record(CORPUS, CorpusSurvey)
-    if not codec.facts.has_latents_of(before.codec):
-        learned, present = (
-            f"{facts.name} {facts.version}" for facts in (before.codec, codec.facts)
-        )
-        raise TrainingError(
-            f"{last.name} has learned latents of {learned}, "
-            f"but the codec here is {present}: take that one, or another --out"
-        )
+    before = learned_survey(last, codec.facts)
     now = tuple(corpus.facts for corpus in corpora)
     if before.datasets[-len(now) :] == now:
         return before, []
-    made = _surveyed(recipe, corpora, codec)
+    made = _surveyed(recipe, corpora, codec, device)
     return made.replaced(datasets=_all_datasets(before.datasets, now)), [
         _corpora_changed(before.datasets, now)
     ]
+
+
+def learned_survey(last: Checkpoint, present: CodecFacts) -> CorpusSurvey:
+    """The survey of a checkpoint that a run goes on from.
+
+    Raises `TrainingError` where its weights are for the latents, or codes, of another codec.
+    """
+    before = last.record(CORPUS, CorpusSurvey)
+    if not present.has_latents_of(before.codec):
+        learned, here = (f"{facts.name} {facts.version}" for facts in (before.codec, present))
+        raise TrainingError(
+            f"{last.name} has learned latents of {learned}, "
+            f"but the codec here is {here}: take that one, or another --out"
+        )
+    return before
 
 
 class LearnedFrom(Record):

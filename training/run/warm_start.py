@@ -19,7 +19,15 @@ from training.errors import TrainingError
 from training.nets import NetConfig
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
-from training.run.checkpoints import ADAPTER, CORPUS, PLAYED, RECIPE, Checkpoint, find_checkpoint
+from training.run.checkpoints import (
+    ADAPTER,
+    CORPUS,
+    PLAYED,
+    RECIPE,
+    Checkpoint,
+    find_checkpoint,
+    is_of_codes,
+)
 from training.run.corpus_survey import CorpusSurvey
 from training.run.model_weights import check_shapes, fill_weights
 from training.run.recipe import TrainRecipe
@@ -93,7 +101,20 @@ def played_model(target: str) -> PlayedModel:
     Raises `TrainingError` where there is none, or what plays in it is damaged.
     """
     found = find_checkpoint(target, files=(*PLAYED, RECIPE, CORPUS))
-    return PlayedModel(found, found.record(RECIPE, TrainRecipe), found.record(CORPUS, CorpusSurvey))
+    return PlayedModel(found, latents_recipe(found), found.record(CORPUS, CorpusSurvey))
+
+
+def latents_recipe(checkpoint: Checkpoint) -> TrainRecipe:
+    """The recipe of a model of latents.
+
+    Raises `TrainingError` for a model of codes, and where it cannot be read.
+    """
+    if is_of_codes(checkpoint):
+        raise TrainingError(
+            f"{checkpoint.name} is a model of codes, which `sample` alone plays; take a model of "
+            "latents"
+        )
+    return checkpoint.record(RECIPE, TrainRecipe)
 
 
 def parent_weights(parent: Parent) -> Weights:

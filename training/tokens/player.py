@@ -19,7 +19,14 @@ from training.diffusion.text_encoder import TextEncoder, open_text_encoder
 from training.errors import TrainingError
 from training.generation.generate import GenerationRequest
 from training.generation.windows import Window, windows
-from training.run.checkpoints import CORPUS, EMA, RECIPE, Checkpoint, find_checkpoint
+from training.run.checkpoints import (
+    CORPUS,
+    EMA,
+    RECIPE,
+    Checkpoint,
+    find_checkpoint,
+    is_of_codes,
+)
 from training.run.corpus_survey import CorpusSurvey
 from training.run.model_weights import check_shapes, fill
 from training.run.parallel import autocast, device_of
@@ -186,5 +193,4 @@ def is_tokens_run(target: str) -> bool:
 
     Raises `TrainingError` where there is none.
     """
-    stored = find_checkpoint(target, files=(RECIPE,)).json(RECIPE)
-    return "codes" in stored
+    return is_of_codes(find_checkpoint(target, files=(RECIPE,)))

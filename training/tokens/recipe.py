@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from schemas.codec import CodeFacts
 from schemas.errors import SchemaError
 from schemas.record import Confidence, Record
-from training.conditions import Condition
+from training.conditions import Condition, SecondsAs
 from training.data.prompts import PromptConfig
 from training.data.recipe import SampleRecipe
 from training.dit.config import DitConfig
@@ -82,6 +82,15 @@ class TokensRecipe(LearningRecipe):
                 "a model of codes takes controls as frame rows: set model.controls=[], and "
                 "model.rows"
             )
+        if self.model.seconds or self.model.seconds_as is not SecondsAs.ADDED:
+            raise SchemaError(
+                "a model of codes takes no seconds of a song: leave model.seconds and "
+                "model.seconds_as out"
+            )
+        if self.prompts.drop_seconds:
+            raise SchemaError("prompts.drop_seconds: a model of codes takes no seconds; leave 0")
+        if self.codec.vocoder:
+            raise SchemaError("codec.vocoder: a model of codes plays by its codec alone; leave it")
         return self
 
 

@@ -14,17 +14,16 @@ from pipelines.shards.find import dataset_file
 from pipelines.trust.trusted import trust
 from schemas.codec import CodecFacts, CodeFacts
 from training.data.examples import ReadingRules
-from training.data.index import CorpusIndex
-from training.data.loading import Samples
-from training.data.order import SampleOrder
 from training.diffusion.text_encoder import TextCache, open_text_encoder
 from training.errors import TrainingError
+from training.excerpts.run import excerpts
+from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusState, CorpusSurvey, dataset_json, survey_corpora
 from training.run.fit import shared
 from training.run.loop import look_for_shards
 from training.run.metrics_log import ReportLine
 from training.run.recipe import foreign_names
-from training.run.resume import CorpusStart, corpus_start
+from training.run.resume import CorpusStart, corpus_start, learned_survey
 from training.run.step_loop import RunFolder, StepLoop, Trained, run_in_folder
 from training.tokens.learner import DRAWS, EvenShares, ReadyTokens, TokenLearner
 from training.tokens.recipe import TokensRecipe
@@ -86,8 +85,8 @@ class _TokensRun(StepLoop[ReadyTokens]):
         reading = _reading(recipe, codec.facts, codes, survey.mean_sentences)
         self._begin(
             TokenLearner(recipe, TextCache(encoder, recipe.text.cache_mb), world),
-            _samples(recipe, reading, start.corpora),
-            validation=_samples(recipe, reading, start.validation, is_validation=True)
+            excerpts(recipe, reading, start.corpora),
+            validation=excerpts(recipe, reading, start.validation, is_validation=True)
             if start.validation
             else None,
             corpus=survey,
@@ -107,11 +106,14 @@ def _look(
 ) -> tuple[CorpusStart, CorpusSurvey]:
     """Where a run begins, and what is known of its corpora.
 
-    Raises `TrainingError` where these hold no codes, or another codec's.
+    Raises `TrainingError` where these hold no codes, or another codec's, or the last checkpoint has
+    learned another's.
     """
     for target in recipe.data.shards:
         _check_codes(target, codes)
     start = corpus_start(recipe, folder.store, _FIXED, CorpusSurvey)
+    if start.last:
+        learned_survey(Checkpoint(folder.store, start.last), codec.facts)
     present = start.learned_from.datasets[-len(start.corpora) :]
     survey = survey_corpora(
         [CorpusState(*one, None) for one in zip(start.corpora, present, strict=True)],
@@ -166,15 +168,3 @@ def _reading(
         draws=DRAWS,
         codes=codes,
     )
-
-
-def _samples(
-    recipe: TokensRecipe,
-    reading: ReadingRules,
-    corpora: list[CorpusIndex],
-    *,
-    is_validation: bool = False,
-) -> Samples:
-    weights = () if is_validation else recipe.data.weights
-    order = SampleOrder([len(one) for one in corpora], weights=weights, seed=recipe.run.seed)
-    return Samples(corpora, order, reading, full_conditioning=is_validation)

@@ -4,7 +4,7 @@ own, and how noisy that and its own wave are.
 Noise2Music's refiners are such (Q. Huang et al., 2023, arXiv 2302.03917): what is given is stacked
 with the noisy wave, and times act as a scale and a bias of each channel.
 
-Shapes: B clips, S samples, W channels of a level, E numbers of what is told.
+Shapes: B clips, S samples, W channels of a level, E numbers of conditioning.
 """
 
 import torch
@@ -18,35 +18,37 @@ from training.upsampler.shape import UpsamplerShape
 _THOUSANDTHS = 1000.0  # that times are told in, as objectives' steps are
 
 
-class ToldUnit(nn.Module):
-    """Adds what a dilated convolution of seven taps finds, scaled and moved by what is told."""
+class ConditionedUnit(nn.Module):
+    """Adds what a dilated convolution of seven taps finds, scaled and moved by the conditioning."""
 
-    def __init__(self, width: int, told: int, dilation: int) -> None:
+    def __init__(self, width: int, conditioning: int, dilation: int) -> None:
         super().__init__()
         self.first, self.second = Snake(width), Snake(width)
         self.wide = nn.Conv1d(width, width, 7, dilation=dilation, padding=3 * dilation)
         self.narrow = nn.Conv1d(width, width, 1)
-        self.told = nn.Linear(told, 2 * width)
+        self.conditioning = nn.Linear(conditioning, 2 * width)
 
-    def forward(self, x_BWS: torch.Tensor, told_BE: torch.Tensor) -> torch.Tensor:
+    def forward(self, x_BWS: torch.Tensor, conditioning_BE: torch.Tensor) -> torch.Tensor:
         """The same shape."""
-        scale_BW1, bias_BW1 = self.told(told_BE)[..., None].chunk(2, dim=1)
+        scale_BW1, bias_BW1 = self.conditioning(conditioning_BE)[..., None].chunk(2, dim=1)
         found_BWS = self.wide(self.first(x_BWS)) * (1 + scale_BW1) + bias_BW1
         made_BWS: torch.Tensor = x_BWS + self.narrow(self.second(found_BWS))
         return made_BWS
 
 
-class ToldLevel(nn.Module):
+class ConditionedLevel(nn.Module):
     """The units of a level on one way, each looking three times as far as the one before."""
 
-    def __init__(self, width: int, told: int, units: int) -> None:
+    def __init__(self, width: int, conditioning: int, units: int) -> None:
         super().__init__()
-        self.units = nn.ModuleList(ToldUnit(width, told, 3**number) for number in range(units))
+        self.units = nn.ModuleList(
+            ConditionedUnit(width, conditioning, 3**number) for number in range(units)
+        )
 
-    def forward(self, x_BWS: torch.Tensor, told_BE: torch.Tensor) -> torch.Tensor:
+    def forward(self, x_BWS: torch.Tensor, conditioning_BE: torch.Tensor) -> torch.Tensor:
         """The same shape."""
         for unit in self.units:
-            x_BWS = unit(x_BWS, told_BE)
+            x_BWS = unit(x_BWS, conditioning_BE)
         return x_BWS
 
 
@@ -58,9 +60,13 @@ class UpsamplerNet(nn.Module):
     def __init__(self, shape: UpsamplerShape) -> None:
         super().__init__()
         self.shape = shape
-        told, widths = shape.told_width, shape.widths
+        conditioning, widths = shape.conditioning_width, shape.widths
         before = (2, *widths[:-1])
-        self.told = nn.Sequential(nn.Linear(2 * told, told), nn.SiLU(), nn.Linear(told, told))
+        self.conditioning = nn.Sequential(
+            nn.Linear(2 * conditioning, conditioning),
+            nn.SiLU(),
+            nn.Linear(conditioning, conditioning),
+        )
         levels = list(zip(before, widths, shape.strides, strict=True))
         self.down = nn.ModuleList(
             nn.Conv1d(width, wider, 2 * stride, stride, padding=-(-stride // 2))
@@ -77,8 +83,12 @@ class UpsamplerNet(nn.Module):
             )
             for level, (width, wider, stride) in enumerate(levels)
         )
-        self.on_way_down = nn.ModuleList(ToldLevel(width, told, shape.units) for width in widths)
-        self.on_way_up = nn.ModuleList(ToldLevel(width, told, shape.units) for width in widths)
+        self.on_way_down = nn.ModuleList(
+            ConditionedLevel(width, conditioning, shape.units) for width in widths
+        )
+        self.on_way_up = nn.ModuleList(
+            ConditionedLevel(width, conditioning, shape.units) for width in widths
+        )
         self.last = nn.Conv1d(widths[0] + 2, 1, 7, padding=3)
 
     def forward(
@@ -93,21 +103,21 @@ class UpsamplerNet(nn.Module):
         `steps_B` are the objective's, from 0 to about 1000; `given_times_B` say how far what is
         given is on its way to noise, from 0 to 1.
         """
-        told_BE = self._told(steps_B, given_times_B)
+        conditioning_BE = self._conditioning(steps_B, given_times_B)
         x_BWS = given = torch.stack([noisy_BS, given_BS], dim=1)
         kept = []
         for down, units in zip(self.down, self.on_way_down, strict=True):
-            x_BWS = units(down(x_BWS), told_BE)
+            x_BWS = units(down(x_BWS), conditioning_BE)
             kept.append(x_BWS)
         for level in reversed(range(len(kept))):
             if level + 1 < len(kept):
                 x_BWS = x_BWS + kept[level]
-            x_BWS = self.up[level](self.on_way_up[level](x_BWS, told_BE))
+            x_BWS = self.up[level](self.on_way_up[level](x_BWS, conditioning_BE))
         made_B1S: torch.Tensor = self.last(torch.cat([x_BWS, given], dim=1))
         return made_B1S[:, 0]
 
-    def _told(self, steps_B: torch.Tensor, given_times_B: torch.Tensor) -> torch.Tensor:
-        width = self.shape.told_width
+    def _conditioning(self, steps_B: torch.Tensor, given_times_B: torch.Tensor) -> torch.Tensor:
+        width = self.shape.conditioning_width
         both = (sinusoids(steps_B, width), sinusoids(given_times_B * _THOUSANDTHS, width))
-        told_BE: torch.Tensor = silu(self.told(torch.cat(both, dim=1)))
-        return told_BE
+        conditioning_BE: torch.Tensor = silu(self.conditioning(torch.cat(both, dim=1)))
+        return conditioning_BE

@@ -35,8 +35,8 @@ class UpsamplerShape(Record):
     )
     widths: tuple[Width, ...] = Field((32, 64, 128), description="Channels after each stride.")
     units: int = Field(2, ge=1, le=16, description="Residual units of a level on each way.")
-    told_width: int = Field(
-        128, ge=8, le=4096, multiple_of=4, description="Width of what it is told of noise."
+    conditioning_width: int = Field(
+        128, ge=8, le=4096, multiple_of=4, description="Width of the conditioning on noise."
     )
     given_level: float = Field(
         0.12,

@@ -292,7 +292,7 @@ def sample(
     from pipelines.extras import naming_extras
 
     with naming_extras("train"):
-        from flows.models.code_pieces import CodesAsking, play_codes
+        from flows.models.code_pieces import CodesAsking, codes_player, play_codes
         from flows.models.playing import play_request
         from flows.models.sampling import SamplerOptions, sampling_request
         from training.generation.generate import Generator
@@ -327,7 +327,7 @@ def sample(
         chosen, place = SamplerOptions(guidance, steps, sampler, gamma), PiecePlace(start, total)
         opened: TokenPlayer | Generator
         if is_tokens_run(address):
-            opened = TokenPlayer.of(address, device)
+            opened = codes_player(address, device, steer)
         else:
             opened = Generator.of(address, device, refiners)
     if isinstance(opened, TokenPlayer):

@@ -14,9 +14,9 @@ from pipelines.pretrained.own_weights import write_weights
 BOOKS, ENTRIES, HOP = 3, 16, 400  # 40 frames a second
 
 
-def coded_codec(folder: Path) -> Path:
+def coded_codec(folder: Path, seed: int = 0) -> Path:
     """Write it; returns the folder."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     shape = WaveShape(
         strides=(20, 20), encoder_widths=(2, 4, 8), decoder_widths=(2, 4, 8), latent_channels=6
     )

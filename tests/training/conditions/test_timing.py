@@ -93,7 +93,9 @@ def test_seconds_are_dropped_by_a_chance_of_their_own() -> None:
     def visits(**knobs: float) -> list[bool]:
         rules = PromptConfig(drop_all=0, drop_each=0, **knobs)
         return [
-            visit(sample_of(0), seed=0, epoch=epoch, mean_sentences=3.0, config=rules).untimed
+            visit(
+                sample_of(0), seed=0, epoch=epoch, mean_sentences=3.0, config=rules
+            ).seconds_dropped
             for epoch in range(400)
         ]
 
@@ -101,7 +103,7 @@ def test_seconds_are_dropped_by_a_chance_of_their_own() -> None:
     assert not any(visits())
     everything = PromptConfig(drop_all=1)
     untold = visit(sample_of(0), seed=0, epoch=0, mean_sentences=3.0, config=everything)
-    assert untold.is_untold
+    assert untold.all_dropped
     assert untold.dropped == set(Condition)
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pipelines.codecs import open_codec
 from schemas.identity import Split
 from tests.training.data.shards import sample_of, write_shard
+from tests.training.generation.elsewhere import CodecElsewhere
 from tests.training.runs import DIT, corpus, recipe
 from training.conditions import CONTROLS, Condition, SecondsAs
 from training.conditions.clip_controls import ClipControls, Span
@@ -22,11 +23,12 @@ from training.data.prompts import PromptConfig
 from training.data.silence import silent_latent
 from training.generation.generate import GenerationRequest, Generator
 from training.metrics.length import AskedLength, heard_length_s, length_report
+from training.run.corpus_survey import corpus_state, latent_range, survey_corpora
 from training.run.loop import train
 
 MEL = open_codec("mel")
 FRAMES = 32  # four seconds, of which samples have two
-SILENCE = silent_latent(MEL, FRAMES)
+SILENCE = silent_latent(MEL, FRAMES, torch.device("cpu"))
 TIMED = DIT.replaced(seconds=True, seconds_as=SecondsAs.TOKENS)
 
 
@@ -38,6 +40,19 @@ def first_batch(folder: Path, silence_CTF: torch.Tensor | None) -> TrainingBatch
                    full_conditioning=True)  # fmt: skip
     with batches(made, BatchShare(4, 4), first_step=0, last_step=1, workers=0) as found:
         return next(found)
+
+
+def test_silence_and_what_shards_sound_like_are_encoded_on_the_codec_s_own_device(
+    tmp_path: Path,
+) -> None:
+    codec = CodecElsewhere(MEL)
+    assert (silent_latent(codec, 3, codec.device) == 0.5).all()
+    write_shard(tmp_path / "train-00000.tar", range(4), latents=False)
+    corpora = [corpus_state(str(tmp_path))]
+    survey = survey_corpora(corpora, MEL.facts, limit=4, seed=0, unusable=0.0)
+    assert not survey.latents
+    bounds = latent_range(corpora, survey, codec, codec.device, frames=16, seed=0)
+    assert bounds == ((0.5, 0.5),) * MEL.facts.channels
 
 
 def test_padding_is_the_codec_s_silence_and_is_learned(tmp_path: Path) -> None:

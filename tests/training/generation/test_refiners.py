@@ -40,7 +40,7 @@ def refiners(tmp_path_factory: pytest.TempPathFactory) -> Refiners:
     config = VocoderConfig(spectrogram=SPECTROGRAM, net=net)
     write_weights(VocoderNet(net), config, folder / VOCODER)
     torch.manual_seed(0)
-    shape = UpsamplerShape(strides=(4, 4), widths=(8, 8), units=1, told_width=8)
+    shape = UpsamplerShape(strides=(4, 4), widths=(8, 8), units=1, conditioning_width=8)
     made = UpsamplerRecipe(net=shape, played=UpsamplerPlay(steps=1))
     write_weights(UpsamplerNet(shape), made.config, folder / UPSAMPLER)
     return Refiners(str(folder), str(folder))

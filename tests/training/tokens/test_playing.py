@@ -12,14 +12,18 @@ import torch
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.models.code_pieces import CodesAsking, play_codes
+from flows.models import code_pieces
+from flows.models.code_pieces import CodesAsking, codes_player, play_codes
 from flows.models.sampling import SamplerOptions
+from flows.models.training_run import TrainingRequest
+from flows.screens.model_files import write_model_card
 from pipelines.codecs.layout import for_codec
 from tests.pipelines.codecs.coded_waves import BOOKS, ENTRIES
 from tests.support.melodies import RATE_HZ, melody
 from tests.training.tokens.micro import ALWAYS, coded_corpus, micro
 from training.errors import TrainingError
 from training.run.recipe import StepsRecipe
+from training.run.warm_start import played_model
 from training.samplers.rounds_config import RoundsConfig
 from training.timed_controls.options import ControlOptions
 from training.timed_controls.steer_options import SteerOptions
@@ -156,3 +160,28 @@ def test_what_such_a_model_cannot_take_is_told(player: TokenPlayer, song: Path) 
     led = asking(player, steer=steer)._replace(options=ControlOptions(bpm=90))
     with pytest.raises(TrainingError, match="--keep goes by what is heard in the recording"):
         led.request("")
+    with pytest.raises(TrainingError, match="--keep 'drums' is not a prompt"):
+        # before a model is looked for
+        codes_player("nowhere", "cpu", SteerOptions(of=str(song), keep="drums"))
+
+
+def test_a_recording_that_is_longer_than_a_piece_is_not_played_at_once(
+    player: TokenPlayer, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_pieces, "LONGEST_S", 3.5)
+    with pytest.raises(TrainingError, match=r"--of song\.flac lasts 4 s, more than the 3\.5 s"):
+        asking(player, steer=SteerOptions(of=str(song), keep="every 2")).request("")
+
+
+def test_what_wants_a_model_of_latents_says_that_this_is_one_of_codes(run: Path) -> None:
+    told = "is a model of codes, which `sample` alone plays; take a model of latents"
+    with pytest.raises(TrainingError, match=told):
+        played_model(str(run))  # evaluate, ablate, export
+    plain = TrainingRequest(shards=("shards",), out="student")
+    for asked in (plain.replaced(start_from=str(run)), plain.replaced(distil=str(run))):
+        with pytest.raises(TrainingError, match=told):
+            _ = asked.recipe
+    with pytest.raises(TrainingError, match=told):
+        write_model_card(str(run))
+    # what it names of others may be trusted as any run's
+    assert CliRunner().invoke(app, ["trust", str(run)]).exit_code == 0

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 
-from tests.pipelines.codecs.coded_waves import ENTRIES
+from tests.pipelines.codecs.coded_waves import ENTRIES, coded_codec
 from tests.training.tokens.micro import coded_corpus, micro
 from training.errors import TrainingError
 from training.run import checkpoints
@@ -77,6 +78,38 @@ def test_codes_that_are_not_there_or_another_codec_s_are_refused(
     of_build = recipe.replaced(data=recipe.data.replaced(shards=(str(build),)))
     with pytest.raises(TrainingError, match=r"holds no codes: `obbligato encode .* --codec wave"):
         train_tokens(of_build, str(tmp_path / "c"), silent)
+
+
+def test_a_run_does_not_go_on_with_the_codes_of_another_codec(
+    recipe: TokensRecipe, tmp_path: Path
+) -> None:
+    own = tmp_path / "codec"
+    shutil.copytree(recipe.codec.source, own)
+    mine = recipe.replaced(
+        codec=recipe.codec.replaced(source=str(own)), run=recipe.run.replaced(steps=1)
+    )
+    train_tokens(mine, str(tmp_path / "run"), silent)
+    coded_codec(own, seed=1)  # in the place of the one that was there
+    further = mine.replaced(run=mine.run.replaced(steps=2))
+    with pytest.raises(
+        TrainingError,
+        match=r"has learned latents of wave \w+, but the codec here is wave \w+: take",
+    ):
+        train_tokens(further, str(tmp_path / "run"), silent)
+
+
+def test_knobs_that_do_nothing_to_codes_are_refused_by_name(recipe: TokensRecipe) -> None:
+    refused: dict[str, dict[str, object]] = {
+        "model.seconds and model.seconds_as": {"model": {"seconds": True}},
+        "model.seconds_as out": {"model": {"seconds_as": "tokens"}},
+        "prompts.drop_seconds": {"prompts": {"drop_seconds": 0.1}},
+        "codec.vocoder": {"codec": {"vocoder": "folder"}},
+    }
+    stored = recipe.model_dump(mode="json")
+    for told, sections in refused.items():
+        values = {name: {**stored[name], **section} for name, section in sections.items()}
+        with pytest.raises(ValidationError, match=told):
+            TokensRecipe.model_validate({**stored, **values})
 
 
 @pytest.mark.slow  # half a minute

@@ -30,7 +30,7 @@ from training.upsampler.shape import UpsamplerPlay, UpsamplerShape
 from training.upsampler.train import train_upsampler
 
 _NET = UpsamplerShape(
-    rate_hz=16_000, lower_hz=8_000, strides=(4, 4), widths=(8, 8), units=1, told_width=8
+    rate_hz=16_000, lower_hz=8_000, strides=(4, 4), widths=(8, 8), units=1, conditioning_width=8
 )
 _SMALL = UpsamplerRecipe(
     net=_NET,
