@@ -23,7 +23,7 @@ from training.upsampler.shape import UpsamplerPlay, UpsamplerShape
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """From 8 to 16 kHz; it has learned nothing."""
     shape = UpsamplerShape(
-        rate_hz=16_000, lower_hz=8_000, strides=(4,), widths=(4,), units=1, told_width=8
+        rate_hz=16_000, lower_hz=8_000, strides=(4,), widths=(4,), units=1, conditioning_width=8
     )
     recipe = UpsamplerRecipe(net=shape, played=UpsamplerPlay(steps=1))
     folder = tmp_path_factory.mktemp("upsampler")

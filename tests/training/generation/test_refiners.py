@@ -112,7 +112,7 @@ def test_folders_that_hold_neither_are_said(run: Path, tmp_path: Path) -> None:
 
 def test_an_upsampler_to_the_rate_that_a_model_plays_is_refused(run: Path, tmp_path: Path) -> None:
     shape = UpsamplerShape(
-        rate_hz=16_000, lower_hz=3_200, strides=(4,), widths=(4,), units=1, told_width=8
+        rate_hz=16_000, lower_hz=3_200, strides=(4,), widths=(4,), units=1, conditioning_width=8
     )
     config = UpsamplerRecipe(net=shape, played=UpsamplerPlay(steps=1)).config
     write_weights(UpsamplerNet(shape), config, tmp_path / UPSAMPLER)

@@ -99,17 +99,17 @@ def test_a_run_does_not_go_on_with_the_codes_of_another_codec(
 
 
 def test_knobs_that_do_nothing_to_codes_are_refused_by_name(recipe: TokensRecipe) -> None:
-    refused: dict[str, dict[str, object]] = {
-        "model.seconds and model.seconds_as": {"model": {"seconds": True}},
-        "model.seconds_as out": {"model": {"seconds_as": "tokens"}},
-        "prompts.drop_seconds": {"prompts": {"drop_seconds": 0.1}},
-        "codec.vocoder": {"codec": {"vocoder": "folder"}},
-    }
+    refused = (
+        ("model.seconds and model.seconds_as", "model", "seconds", True),
+        ("model.seconds_as out", "model", "seconds_as", "tokens"),
+        ("prompts.drop_seconds", "prompts", "drop_seconds", 0.1),
+        ("codec.vocoder", "codec", "vocoder", "folder"),
+    )
     stored = recipe.model_dump(mode="json")
-    for told, sections in refused.items():
-        values = {name: {**stored[name], **section} for name, section in sections.items()}
-        with pytest.raises(ValidationError, match=told):
-            TokensRecipe.model_validate({**stored, **values})
+    for problem, section, knob, value in refused:
+        wrong = {**stored, section: {**stored[section], knob: value}}
+        with pytest.raises(ValidationError, match=problem):
+            TokensRecipe.model_validate(wrong)
 
 
 @pytest.mark.slow  # half a minute

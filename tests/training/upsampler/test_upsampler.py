@@ -191,7 +191,7 @@ def test_mono_as_stereo_stays_mono() -> None:
 
 
 def test_windows_that_overlap_by_half_are_whole_frames_of_the_net() -> None:
-    shape = UpsamplerShape(strides=(8, 8), widths=(8, 8), units=1, told_width=8)
+    shape = UpsamplerShape(strides=(8, 8), widths=(8, 8), units=1, conditioning_width=8)
     rules = UpsamplerPlay(steps=1, sampler="euler", window_s=1, overlap_s=0.5)
     config = UpsamplerRecipe(net=shape, played=rules).config
     upsampler = Upsampler(UpsamplerNet(shape), config, torch.device("cpu"))
