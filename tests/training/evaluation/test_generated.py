@@ -34,12 +34,17 @@ class Band:
         self.recipe = SimpleNamespace(data=SimpleNamespace(micro_batch=2))
         self.seconds = 8.0
         self.survey = SimpleNamespace(statistics=NEUTRAL)
-        self.codec = SimpleNamespace(facts=SimpleNamespace(rate_hz=8000))
+        self.rate_hz = 8000
+        self.refined_by = ()
         self.scores: list[GenerationRequest] = []
 
     def play(self, requests: Sequence[GenerationRequest], *, seed: int) -> list[Wave]:
         self.scores += requests
         return [np.zeros(800, np.float32) for _ in requests]
+
+    def upsampled(self, waves: list[Wave], _keys: Sequence[str], _seed: int) -> list[Wave]:
+        """They are at its rate already."""
+        return waves
 
 
 def listing(band: Band, prompts: list[TargetPrompt], folder: Path) -> ScoredListing:

@@ -480,7 +480,8 @@ def test_what_the_first_process_finds_or_fails_of_is_told_to_all(tmp_path: Path)
         "    try:\n"
         "        world.broadcast(lambda: 1 / 0)\n"
         "    except Exception as error:\n"
-        "        print(both, type(error).__name__, error, flush=True)\n"
+        # at one go: both write to one pipe
+        "        print(f'{both} {type(error).__name__} {error}\\n', end='', flush=True)\n"
     )
     command = [
         sys.executable,
