@@ -2,10 +2,7 @@
 what was learned.
 """
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import torch
 from pipelines.codecs import open_codec
 from pipelines.codecs.wave_shape import KlBottleneck, RvqBottleneck, WaveShape
 from tests.training.runs import corpus
+from tests.training.two_processes import train_by_two
 from training.codec.critic import Critic, critic_loss, feature_loss
 from training.codec.judged_recipe import CriticShape, WaveLossRecipe
 from training.codec.lesson import Lesson
@@ -129,30 +127,7 @@ def test_another_shape_does_not_go_on(small: WaveRecipe, tmp_path: Path) -> None
 @pytest.mark.slow  # half a minute
 def test_two_processes_learn_what_one_does(small: WaveRecipe, tmp_path: Path) -> None:
     train_wave_codec(small, tmp_path / "one", silent)
-    file = tmp_path / "recipe.json"
-    file.write_text(small.model_dump_json())
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from training.codec.wave_recipe import WaveRecipe\n"
-        "from training.codec.wave_training import train_wave_codec\n"
-        "recipe = WaveRecipe.model_validate_json(Path(sys.argv[1]).read_text())\n"
-        "train_wave_codec(recipe, Path(sys.argv[2]), print)\n"
-    )
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-    }
-    subprocess.run(
-        [sys.executable, *launcher, str(script), str(file), str(tmp_path / "two")],
-        env=environment,
-        check=True,
-        timeout=600,
-    )
+    train_by_two(small, train_wave_codec, tmp_path / "two")
     one, two = (tensors(tmp_path / name, 6, "model.safetensors") for name in ("one", "two"))
     assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())
     assert any(

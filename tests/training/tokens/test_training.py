@@ -4,10 +4,7 @@ is learned, and codes of another codec are refused.
 
 import json
 import math
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from pydantic import ValidationError
 
 from tests.pipelines.codecs.coded_waves import ENTRIES, coded_codec
 from tests.training.tokens.micro import coded_corpus, micro
+from tests.training.two_processes import train_by_two
 from training.errors import TrainingError
 from training.run import checkpoints
 from training.tokens.recipe import TokensRecipe
@@ -115,29 +113,6 @@ def test_knobs_that_do_nothing_to_codes_are_refused_by_name(recipe: TokensRecipe
 @pytest.mark.slow  # half a minute
 def test_two_processes_learn_what_one_does(recipe: TokensRecipe, tmp_path: Path) -> None:
     train_tokens(recipe, str(tmp_path / "one"), silent)
-    file = tmp_path / "recipe.json"
-    file.write_text(recipe.model_dump_json())
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from training.tokens.recipe import TokensRecipe\n"
-        "from training.tokens.training import train_tokens\n"
-        "recipe = TokensRecipe.model_validate_json(Path(sys.argv[1]).read_text())\n"
-        "train_tokens(recipe, sys.argv[2], print)\n"
-    )
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-    }
-    subprocess.run(
-        [sys.executable, *launcher, str(script), str(file), str(tmp_path / "two")],
-        env=environment,
-        check=True,
-        timeout=600,
-    )
+    train_by_two(recipe, train_tokens, tmp_path / "two", address=str)
     one, two = (tensors(tmp_path / name, 6, "model.safetensors") for name in ("one", "two"))
     assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())

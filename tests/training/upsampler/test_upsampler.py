@@ -1,10 +1,7 @@
 """An upsampler: pairs are aligned, a run goes on to the bit, and what was given stays as it was."""
 
 import io
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from pipelines.audio.decode import resampled
 from pipelines.errors import DeadInput
 from pipelines.pretrained.own_weights import write_weights
 from tests.training.runs import corpus
+from tests.training.two_processes import train_by_two
 from training.data.examples import sound_of
 from training.data.recipe import SampleRecipe
 from training.errors import TrainingError
@@ -81,30 +79,7 @@ def test_a_run_that_goes_on_is_equal_to_the_bit(small: UpsamplerRecipe, tmp_path
 @pytest.mark.slow  # half a minute
 def test_two_processes_learn_what_one_does(small: UpsamplerRecipe, tmp_path: Path) -> None:
     train_upsampler(small, tmp_path / "one", silent)
-    file = tmp_path / "recipe.json"
-    file.write_text(small.model_dump_json())
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from training.upsampler.recipe import UpsamplerRecipe\n"
-        "from training.upsampler.train import train_upsampler\n"
-        "recipe = UpsamplerRecipe.model_validate_json(Path(sys.argv[1]).read_text())\n"
-        "train_upsampler(recipe, Path(sys.argv[2]), print)\n"
-    )
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-    }
-    subprocess.run(
-        [sys.executable, *launcher, str(script), str(file), str(tmp_path / "two")],
-        env=environment,
-        check=True,
-        timeout=600,
-    )
+    train_by_two(small, train_upsampler, tmp_path / "two")
     one, two = (tensors(tmp_path / name, 4) for name in ("one", "two"))
     assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())
 

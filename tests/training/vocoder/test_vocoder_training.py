@@ -1,9 +1,6 @@
 """A vocoder in training: it goes on to the bit, processes share it, and what is written plays."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +17,7 @@ from pipelines.errors import PipelineError
 from pipelines.pretrained.own_weights import write_weights
 from tests.pipelines.codecs.exact_waves import exact_codec
 from tests.training.runs import corpus
+from tests.training.two_processes import train_by_two
 from training.codec.judged_recipe import CriticShape, WaveLossRecipe
 from training.data.recipe import SampleRecipe
 from training.errors import TrainingError
@@ -92,30 +90,7 @@ def test_a_run_that_goes_on_is_equal_to_the_bit_and_is_played_by(
 @pytest.mark.slow  # half a minute
 def test_two_processes_learn_what_one_does(small: VocoderRecipe, tmp_path: Path) -> None:
     train_vocoder(small, tmp_path / "one", silent)
-    file = tmp_path / "recipe.json"
-    file.write_text(small.model_dump_json())
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from training.vocoder.recipe import VocoderRecipe\n"
-        "from training.vocoder.train import train_vocoder\n"
-        "recipe = VocoderRecipe.model_validate_json(Path(sys.argv[1]).read_text())\n"
-        "train_vocoder(recipe, Path(sys.argv[2]), print)\n"
-    )
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "GLOO_SOCKET_IFNAME": "lo",
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-    }
-    subprocess.run(
-        [sys.executable, *launcher, str(script), str(file), str(tmp_path / "two")],
-        env=environment,
-        check=True,
-        timeout=600,
-    )
+    train_by_two(small, train_vocoder, tmp_path / "two")
     one, two = (tensors(tmp_path / name, 4) for name in ("one", "two"))
     assert all(torch.allclose(value, two[key], atol=2e-3) for key, value in one.items())
 
