@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from flows.build.recipe_files import validated_as
 from flows.models.playing import PlayedFile, PlayedPiece
-from flows.models.sampling import LONGEST_S, SamplerOptions, untaken_notes
+from flows.models.sampling import LONGEST_S, SamplerOptions, piece_length_s, untaken_notes
 from pipelines.codecs.layout import for_codec, with_channels
 from pipelines.engine.bucket import batches
 from pipelines.labels.transform import cut
@@ -33,7 +33,6 @@ from training.timed_controls.joining import controls_within
 from training.timed_controls.options import ControlOptions
 from training.timed_controls.place import ANYWHERE, PiecePlace
 from training.timed_controls.recordings import read_recording
-from training.timed_controls.sections import last_end_s
 from training.timed_controls.steer_options import SteerOptions
 from training.tokens.keeping import Keeping
 from training.tokens.player import KeptCodes, TokenPlayer
@@ -91,20 +90,13 @@ class CodesAsking(NamedTuple):
         self._check_taken()
         if self.steer.keep is not None:
             return self._of_recording(caption, self.steer.keep)
-        duration_s = self.seconds
-        if duration_s is None and self.options.sections:
-            duration_s = last_end_s(self.options.sections, HERE)
-        if duration_s is None:
-            duration_s = self.generator.seconds
-        if duration_s > LONGEST_S:
-            raise TrainingError(f"{duration_s:g} s is more than the {LONGEST_S:g} s of a piece")
         reader = PieceReader(
             self.generator,
             caption,
             self.options,
             self.steer,
             self.seconds,
-            duration_s,
+            piece_length_s(self.generator, self.options, self.seconds),
             Filling(self.generator.survey.statistics, self.seed, self.predictors),
             HERE,
             self.recipe,

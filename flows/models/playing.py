@@ -102,14 +102,14 @@ def _played(
     sampling: SamplingConfig,
     watch: Watch,
 ) -> list[PlayedPiece]:
-    keys = [one.key for one in requests]
     if ask is None:
-        waves = generator.play(requests, seed=seed, sampling=sampling)
+        waves = generator.play_refined(requests, seed=seed, sampling=sampling)
         return [
             PlayedPiece(wave, one.controls.labels)
-            for wave, one in zip(generator.upsampled(waves, keys, seed), requests, strict=True)
+            for wave, one in zip(waves, requests, strict=True)
         ]
     pieces = play_steered(generator, requests, ask, seed=seed, sampling=sampling, watch=watch)
+    keys = [one.key for one in requests]
     waves = generator.upsampled([one.wave for one in pieces], keys, seed)
     return [
         PlayedPiece(wave, one.controls.labels, one) for wave, one in zip(waves, pieces, strict=True)

@@ -10,7 +10,12 @@ from training.conditions import Condition
 from training.control_predictors.predictors import Predictors
 from training.errors import TrainingError
 from training.generation.asking import PieceReader
-from training.generation.generate import GenerationRequest, Generator, unconditioned_notes
+from training.generation.generate import (
+    GenerationRequest,
+    Generator,
+    PiecePlayer,
+    unconditioned_notes,
+)
 from training.generation.steered import (
     ALL_TOLD,
     CONDITION_OF,
@@ -87,20 +92,13 @@ def sampling_request(
     values |= {name: value for name, value in chosen.items() if value is not None}
     sampling = validated_as(SamplingConfig, values, "see `obbligato sample --help`")
     check_sampling(generator.recipe, sampling)
-    duration_s = seconds
-    if duration_s is None and options.sections:
-        duration_s = last_end_s(options.sections, files)
-    if duration_s is None:
-        duration_s = generator.seconds
-    if duration_s > LONGEST_S:
-        raise TrainingError(f"{duration_s:g} s is more than the {LONGEST_S:g} s of a piece")
     reader = PieceReader(
         generator,
         caption,
         options,
         steer or SteerOptions(),
         seconds,
-        duration_s,
+        piece_length_s(generator, options, seconds, files),
         Filling(generator.survey.statistics, seed, predictors),
         files,
         recipe or Recipe(),
@@ -123,6 +121,23 @@ def sampling_request(
     again_s = return_frames(generator) / generator.codec.facts.frames_per_s if ask.loop else 0.0
     heard = cut(labels, labels.duration_s - again_s)
     return SamplingRequest(piece, sampling, lines, heard, ask if needs else None, place)
+
+
+def piece_length_s(
+    player: PiecePlayer, options: ControlOptions, seconds: float | None, files: AllowedFiles = HERE
+) -> float:
+    """How long a piece is to be: as it is said, or its sections, or what is played at once.
+
+    Raises `TrainingError` for more than `LONGEST_S`.
+    """
+    length_s = seconds
+    if length_s is None and options.sections:
+        length_s = last_end_s(options.sections, files)
+    if length_s is None:
+        length_s = player.seconds
+    if length_s > LONGEST_S:
+        raise TrainingError(f"{length_s:g} s is more than the {LONGEST_S:g} s of a piece")
+    return length_s
 
 
 class Asking(NamedTuple):

@@ -45,17 +45,13 @@ class BucketedOrder:
     def _sort(self, number: int) -> tuple[SamplePosition, ...]:
         first = number * self._pool * self._batch
         samples = [self._order.at(first + offset) for offset in range(self._pool * self._batch)]
-        met = Counter[tuple[int, int]]()
-        times_met = []
-        for one in samples:
-            times_met.append(met[one.corpus, one.number])
-            met[one.corpus, one.number] += 1
         # a sample that comes again, of the next epoch, stands behind all that come first: sorted by
         # length alone it would be in one batch with itself. Stable: equal ones as they came
-        ranked = sorted(
-            range(len(samples)), key=lambda index: (times_met[index], self._bytes(samples[index]))
-        )
-        samples = [samples[index] for index in ranked]
+        met, ranks = Counter[tuple[int, int]](), dict[SamplePosition, tuple[int, int]]()
+        for one in samples:
+            ranks[one] = (met[one.corpus, one.number], self._bytes(one))
+            met[one.corpus, one.number] += 1
+        samples.sort(key=ranks.__getitem__)
         rng = keyed_rng(self._seed, str(number), "batches of a pool")
         return tuple(
             one

@@ -94,9 +94,7 @@ def _batch(
         GenerationRequest(one.swap_of or one.name, one.caption, ClipControls(labels))
         for one, labels in part
     ]
-    waves = generator.upsampled(
-        generator.play(scores, seed=seed), [score.key for score in scores], seed
-    )
+    waves = generator.play_refined(scores, seed=seed)
     for (one, labels), wave in zip(part, waves, strict=True):
         path = folder / f"{one.name}.flac"
         soundfile.write(path, wave, generator.rate_hz, subtype="PCM_16")

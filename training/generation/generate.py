@@ -195,6 +195,17 @@ class Generator(NamedTuple):
         """What an upsampler does not leave as the model plays it, in words."""
         return self.upsampler.notes(self.codec.facts.rate_hz) if self.upsampler else ()
 
+    def play_refined(
+        self,
+        requests: Sequence[GenerationRequest],
+        *,
+        seed: int = 0,
+        sampling: SamplingConfig | None = None,
+    ) -> list[Wave]:
+        """What `play` plays, at the rate that is written."""
+        waves = self.play(requests, seed=seed, sampling=sampling)
+        return self.upsampled(waves, [request.key for request in requests], seed)
+
     def upsampled(self, waves: Sequence[Wave], keys: Sequence[str], seed: int) -> list[Wave]:
         """Waves of the codec's rate at the rate that is written; noise depends on keys and seed."""
         if self.upsampler is None:

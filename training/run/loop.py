@@ -24,7 +24,13 @@ from training.run.fit import check_fit, shared
 from training.run.metrics_log import MetricsLog, ReportLine
 from training.run.parallel import World
 from training.run.prefetch import ReadyBatch
-from training.run.recipe import LearningRecipe, TrainRecipe, foreign_names
+from training.run.recipe import (
+    CodecRecipe,
+    LearningRecipe,
+    TextRecipe,
+    TrainRecipe,
+    foreign_names,
+)
 from training.run.resume import RunStart, run_start
 from training.run.step_loop import RunFolder, StepLoop, Trained, run_in_folder
 from training.run.throughput import Clock, flops_per_sample
@@ -50,7 +56,7 @@ def train(
 
     def before() -> None:  # in the first process alone
         look_for_shards(recipe)
-        _remember(recipe, out, report)
+        remember(recipe.text, recipe.codec, out, report)
 
     return run_in_folder(
         out,
@@ -71,12 +77,12 @@ def look_for_shards(recipe: LearningRecipe) -> None:
             raise TrainingError(str(error)) from error
 
 
-def _remember(recipe: TrainRecipe, out: str, report: ReportLine) -> None:
-    """Note what the recipe names that was handed over for this run, so that its model may be played
+def remember(text: TextRecipe, codec: CodecRecipe, out: str, report: ReportLine) -> None:
+    """Note what a recipe names that was handed over for this run, so that its model may be played
     here; a job's node may not keep it.
     """
     try:
-        trust(out, foreign_names(recipe.text, recipe.codec))
+        trust(out, foreign_names(text, codec))
     except PipelineError as error:
         report(f"playing this model here will ask again: {error}")
 

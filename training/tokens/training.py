@@ -9,9 +9,8 @@ from pydantic import ValidationError
 
 from pipelines.codecs import Codec, open_codec
 from pipelines.codecs.token_codec import code_facts, with_codes
-from pipelines.errors import DeadInput, PipelineError
+from pipelines.errors import DeadInput
 from pipelines.shards.find import dataset_file
-from pipelines.trust.trusted import trust
 from schemas.codec import CodecFacts, CodeFacts
 from training.data.examples import ReadingRules
 from training.diffusion.text_encoder import TextCache, open_text_encoder
@@ -20,9 +19,8 @@ from training.excerpts.run import excerpts
 from training.run.checkpoints import Checkpoint
 from training.run.corpus_survey import CorpusState, CorpusSurvey, dataset_json, survey_corpora
 from training.run.fit import shared
-from training.run.loop import look_for_shards
+from training.run.loop import look_for_shards, remember
 from training.run.metrics_log import ReportLine
-from training.run.recipe import foreign_names
 from training.run.resume import CorpusStart, corpus_start, learned_survey
 from training.run.step_loop import RunFolder, StepLoop, Trained, run_in_folder
 from training.tokens.learner import DRAWS, EvenShares, ReadyTokens, TokenLearner
@@ -42,10 +40,7 @@ def train_tokens(recipe: TokensRecipe, out: str, report: ReportLine = print) -> 
 
     def before() -> None:  # in the first process alone
         look_for_shards(recipe)
-        try:
-            trust(out, foreign_names(recipe.text, recipe.codec))
-        except PipelineError as error:
-            report(f"playing this model here will ask again: {error}")
+        remember(recipe.text, recipe.codec, out, report)
 
     return run_in_folder(
         out,

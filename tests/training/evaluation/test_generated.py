@@ -42,9 +42,9 @@ class Band:
         self.scores += requests
         return [np.zeros(800, np.float32) for _ in requests]
 
-    def upsampled(self, waves: list[Wave], _keys: Sequence[str], _seed: int) -> list[Wave]:
-        """They are at its rate already."""
-        return waves
+    def play_refined(self, requests: Sequence[GenerationRequest], *, seed: int) -> list[Wave]:
+        """Nothing plays beside it."""
+        return self.play(requests, seed=seed)
 
 
 def listing(band: Band, prompts: list[TargetPrompt], folder: Path) -> ScoredListing:

@@ -46,9 +46,7 @@ def play_training_prompts(
             )
             for sample in part
         ]
-        waves = generator.upsampled(
-            generator.play(requests, seed=seed), [request.key for request in requests], seed
-        )
+        waves = generator.play_refined(requests, seed=seed)
         for request, wave in zip(requests, waves, strict=True):
             path = folder / f"learned-{request.key}.flac"
             soundfile.write(path, wave, generator.rate_hz, subtype="PCM_16")
