@@ -194,6 +194,7 @@ def _train_tokens(
     printed: bool,
     as_json: bool,
 ) -> None:
+    from flows.screens.model_files import write_model_card
     from training.tokens.recipe import ready_tokens
     from training.tokens.training import train_tokens
 
@@ -201,7 +202,8 @@ def _train_tokens(
     if printed:
         print_recipe(recipe, as_json)
         return
-    made = train_tokens(recipe, required(out, "checkpoints and the log"), line_reporter(as_json))
+    folder, report = required(out, "checkpoints and the log"), line_reporter(as_json)
+    made = train_tokens(recipe, folder, report, at_end=lambda: write_model_card(folder))
     use = f"listen:  {{}} sample --model {out} --of song.flac --keep beats"
     print_end(made, {"out": out, **made._asdict()}, use, as_json=as_json)
 

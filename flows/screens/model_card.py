@@ -21,6 +21,7 @@ from training.metrics.summary import Figure
 from training.run.corpus_survey import CorpusSurvey, DatasetFacts
 from training.run.recipe import TextRecipe, TrainRecipe
 from training.run.run_state import Parent, RunState
+from training.tokens.recipe import TokensRecipe
 
 CARD: Final = "README.md"
 DOCUMENT: Final = "model.json"
@@ -101,7 +102,7 @@ class FoundCorpus(Record):
 
 def model_facts(
     name: str,
-    recipe: TrainRecipe,
+    recipe: TrainRecipe | TokensRecipe,
     survey: CorpusSurvey,
     state: RunState,
     *,
@@ -160,17 +161,20 @@ def _corpus(facts: DatasetFacts, found: FoundCorpus | None) -> Corpus:
     return Corpus(facts=facts, stands=stands, version=found.version if stands else None)
 
 
-_PLAYED: Final = ('obbligato sample "A calm song in A minor at 90 BPM" --model .',)
+_PLAYED: Final = 'obbligato sample "A calm song in A minor at 90 BPM" --model .'
+_CODES_PLAYED: Final = "obbligato sample --model . --of song.flac --keep beats"
 
 
-def model_card(facts: ModelFacts, commands: Sequence[str] = _PLAYED) -> str:
-    """The card, in Markdown; `commands` play the model."""
-    model = facts.recipe["model"]
+def model_card(facts: ModelFacts, commands: Sequence[str] = ()) -> str:
+    """The card, in Markdown; `commands` play the model, without any Obbligato's own."""
+    model, codes = facts.recipe["model"], facts.recipe.get("codes")
+    commands = commands or (_PLAYED, *([_CODES_PLAYED] if codes else []))
     lines = [
         f"# {plain_line(facts.name)}",
         "",
         (
-            f"A text-to-music model of {facts.parameters / 1e6:.3g} million parameters"
+            f"A {'masked model of codes' if codes else 'text-to-music model'} of "
+            f"{facts.parameters / 1e6:.3g} million parameters"
             f"{_told(model)}, {'trained' if facts.step else 'imported'} by Obbligato "
             f"{plain_line(facts.obbligato)} with torch {plain_line(facts.torch)}: "
             f"{facts.step} steps, {facts.samples} samples."
@@ -187,6 +191,11 @@ def model_card(facts: ModelFacts, commands: Sequence[str] = _PLAYED) -> str:
             f"{facts.codec.rate_hz / 1000:g} kHz {facts.codec.channel_name} |"
         ),
         f"| training recipe | sha256 {_code(facts.recipe_sha256)}; whole in `{DOCUMENT}` |",
+        *(
+            [f"| codes | {codes['books']} codebooks of {codes['entries']} entries |"]
+            if codes
+            else []
+        ),
         *(f"| {name} | {value:.4g} |" for name, value in _figures(facts.figures)),
         f"| unusable samples | {facts.unusable} |",
     ]

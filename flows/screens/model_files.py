@@ -25,10 +25,11 @@ from training.errors import TrainingError
 from training.evaluation.report import EvaluationReport
 from training.metrics.summary import Figure
 from training.run import metrics_log
-from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, find_checkpoint
+from training.run.checkpoints import CORPUS, RECIPE, Checkpoint, find_checkpoint, is_of_codes
 from training.run.corpus_survey import CorpusSurvey, dataset_json
 from training.run.recipe import TrainRecipe
-from training.run.warm_start import latents_recipe
+from training.tokens.net import TokenNet
+from training.tokens.recipe import TokensRecipe
 
 
 def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
@@ -40,7 +41,8 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
     the card.
     """
     checkpoint = find_checkpoint(out, files=(RECIPE, CORPUS))
-    recipe, survey = latents_recipe(checkpoint), checkpoint.record(CORPUS, CorpusSurvey)
+    recipe = checkpoint.record(RECIPE, TokensRecipe if is_of_codes(checkpoint) else TrainRecipe)
+    survey = checkpoint.record(CORPUS, CorpusSurvey)
     facts = model_facts(
         checkpoint.store.url.rstrip("/").rpartition("/")[2],
         recipe,
@@ -115,10 +117,14 @@ def _stored_evaluation(checkpoint: Checkpoint) -> Evaluation | None:
     return before.evaluation if before.checkpoint == checkpoint.folder else None
 
 
-def parameters_of(recipe: TrainRecipe) -> int:
+def parameters_of(recipe: TrainRecipe | TokensRecipe) -> int:
     """How many numbers the model of a recipe has, those that an adapter leaves among them."""
+    model: LatentDiffusion | TokenNet
     with torch.device("meta"):  # shapes alone
-        model = LatentDiffusion(recipe.model, recipe.objective)
+        if isinstance(recipe, TokensRecipe):
+            model = TokenNet(recipe.model, recipe.codes)
+        else:
+            model = LatentDiffusion(recipe.model, recipe.objective)
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -50,8 +50,8 @@ _TINY: Final = WaveRecipe(
         weight_decay=0,
         ema=0.998,
     ),
-    run=StepsRecipe(steps=9000, checkpoint_every=500, validate_every=1000, log_every=50, keep=2),
-    loss=WaveLossRecipe(judged_from=8000),
+    run=StepsRecipe(steps=6400, checkpoint_every=500, validate_every=1000, log_every=50, keep=2),
+    loss=WaveLossRecipe(judged_from=4600),
     critic=CriticShape(windows=(1024, 512, 256), width=8),
 )
 # One GPU, days. The shape of Stable Audio's autoencoder: 21.5 frames × 64 channels a second.

@@ -3,6 +3,7 @@
 The same call again goes on where the last one stopped; `training/run/step_loop.py` walks the steps.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from pydantic import ValidationError
@@ -30,9 +31,15 @@ _FIXED: Final = ("codec", "text", "codes", "model")  # what weights depend on
 _SURVEYED: Final = 2000  # samples that sentences per prompt and what is usual are taken from
 
 
-def train_tokens(recipe: TokensRecipe, out: str, report: ReportLine = print) -> Trained:
+def train_tokens(
+    recipe: TokensRecipe,
+    out: str,
+    report: ReportLine = print,
+    at_end: Callable[[], object] = lambda: None,
+) -> Trained:
     """Train on corpora's train splits into a folder, from its last checkpoint where it has one.
 
+    Once all steps are done the first process calls `at_end`, as `training/run/loop.py` does.
     SIGTERM or SIGINT ends the run after the step in hand, with a checkpoint. Raises `TrainingError`
     where recipe and folder, shards or machine do not fit together, and `BadData` for too many
     unusable samples or a loss that is not a number.
@@ -48,7 +55,7 @@ def train_tokens(recipe: TokensRecipe, out: str, report: ReportLine = print) -> 
         report,
         before=before,
         go=lambda folder, stop: _TokensRun(recipe, folder).go(stop),
-        at_end=lambda: None,
+        at_end=at_end,
     )
 
 

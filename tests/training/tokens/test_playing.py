@@ -181,7 +181,17 @@ def test_what_wants_a_model_of_latents_says_that_this_is_one_of_codes(run: Path)
     for asked in (plain.replaced(start_from=str(run)), plain.replaced(distil=str(run))):
         with pytest.raises(TrainingError, match=told):
             _ = asked.recipe
-    with pytest.raises(TrainingError, match=told):
-        write_model_card(str(run))
     # what it names of others may be trusted as any run's
     assert CliRunner().invoke(app, ["trust", str(run)]).exit_code == 0
+
+
+def test_its_card_says_what_it_learned_from_and_how_it_plays(
+    run: Path, player: TokenPlayer
+) -> None:
+    made = write_model_card(str(run))
+    card = (run / "README.md").read_text()
+    assert made.parameters == sum(one.numel() for one in player.model.parameters())
+    assert f"A masked model of codes of {made.parameters / 1e6:.3g} million parameters" in card
+    assert f"| codes | {BOOKS} codebooks of {ENTRIES} entries |" in card
+    assert "--of song.flac --keep beats" in card
+    assert "shards without a dataset.json" in card
