@@ -151,6 +151,7 @@ def test_a_trust_is_kept_from_others_and_by_the_real_place(tmp_path: Path) -> No
     assert trusted(str(tmp_path)) == frozenset()
 
 
+@pytest.mark.slow
 def test_a9_a10_names_that_a_shell_or_braces_would_read_are_plain_folders(
     built: Built, tmp_path: Path
 ) -> None:

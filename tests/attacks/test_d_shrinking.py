@@ -106,6 +106,7 @@ def test_d_sound_that_can_no_longer_be_read_stops_it_before_what_is_in_force_cha
     assert built(table, out, shrink=True).inputs.counts == {"dead": 3, "in": SONGS, "used": 3}
 
 
+@pytest.mark.slow
 def test_d_one_song_may_go_and_a_folder_may_be_moved(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     built(table, out)
@@ -118,6 +119,7 @@ def test_d_one_song_may_go_and_a_folder_may_be_moved(table: Path, tmp_path: Path
     assert built(moved / "songs.csv", out).inputs.counts == {"in": 5, "used": 5}
 
 
+@pytest.mark.slow
 def test_d_what_is_meant_is_done(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     built(table, out)
@@ -147,6 +149,7 @@ def test_d_a_column_of_captions_that_has_another_name_stops_it(table: Path, tmp_
     assert built(table, out, shrink=True).inputs.counts == {"in": SONGS, "used": SONGS}
 
 
+@pytest.mark.slow
 def test_d_rows_that_stood_twice_may_be_cleaned_up(table: Path, tmp_path: Path) -> None:
     lines = table.read_text().splitlines()
     table.write_text("\n".join([*lines, *lines[1:]]) + "\n")

@@ -159,6 +159,7 @@ def test_g_tmpdir_full_ends_the_command_in_one_line(
     assert NO_SPACE in output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")
 def test_g_tmpdir_full_half_of_what_ffmpeg_wrote_is_not_the_whole(
     temporary: Disk, tmp_path: Path

@@ -64,6 +64,7 @@ def test_the_watcher_sees_a_listener() -> None:
         process.communicate()
 
 
+@pytest.mark.slow
 def test_j1_no_step_of_a_build_listens_with_two_workers(tmp_path: Path) -> None:
     music, out, recipe = tmp_path / "music", str(tmp_path / "out"), tmp_path / "plain.toml"
     music.mkdir()

@@ -34,6 +34,7 @@ def environment() -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_j1_processes_of_one_machine_meet_on_loopback_alone(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [

@@ -111,6 +111,7 @@ def from_page(install: Install) -> Callable[[str], None]:
     return installed
 
 
+@pytest.mark.slow
 def test_the_pages_annotator_is_built_by_pip_and_its_command_labels_a_composed_piece(
     tmp_path: Path,
 ) -> None:

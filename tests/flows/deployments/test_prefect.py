@@ -85,6 +85,7 @@ def test_a_scheduled_deployment_runs_to_completion_and_shows_what_it_did(
     assert digests(corpus.out) == plainly_built(corpus, tmp_path / "plain")
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_leaves_no_process_behind_and_resumes(
     server: Server, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_second_run_of_a_folder_is_refused_and_one_after_a_killed_worker_goes_
         )
 
 
+@pytest.mark.slow
 def test_automations_are_made_once_and_watch_our_flows(server: Server) -> None:
     # twice in one process: most of its time is what it loads
     program = (

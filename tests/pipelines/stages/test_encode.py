@@ -235,7 +235,7 @@ def test_a_flac_that_cannot_be_read_costs_itself_alone(
     assert (dead.key, dead.stage, dead.code) == (row.sample_key, "encode", "undecodable")
 
 
-@pytest.mark.parametrize("keep_variants", [True, False])
+@pytest.mark.parametrize("keep_variants", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_build_is_encoded_afterwards_around_the_same_audio(
     songs: Songs, out: Path, tmp_path: Path, *, keep_variants: bool
 ) -> None:
@@ -247,6 +247,7 @@ def test_a_build_is_encoded_afterwards_around_the_same_audio(
     assert verify_build(str(tmp_path), Engine(), IGNORE).samples.written == 7
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_that_alone_has_the_audio_is_not_encoded(
     songs: Songs, tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_the_dataset_and_its_card_say_what_codes_are(out: Path) -> None:
     assert found == []
 
 
+@pytest.mark.slow
 def test_codes_come_and_go_and_leave_what_was_there_before(
     coded: Coded, out: Path, tmp_path: Path
 ) -> None:

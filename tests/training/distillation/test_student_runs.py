@@ -29,7 +29,10 @@ MEL = open_codec("mel").facts
 JUMPS = SamplingConfig(sampler=Sampler.JUMP, steps=2)
 
 
-@pytest.fixture(scope="module", params=[NET, DIT], ids=["munet", "dit"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(NET, id="munet", marks=pytest.mark.slow), pytest.param(DIT, id="dit")],
+)
 def net(request: pytest.FixtureRequest) -> NetConfig:
     chosen: NetConfig = request.param
     return chosen

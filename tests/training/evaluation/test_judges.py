@@ -42,6 +42,7 @@ def by_our_annotators() -> Labels:
     return labels
 
 
+@pytest.mark.slow
 def test_madmom_hears_a_composed_piece_and_invents_nothing_in_silence() -> None:
     """Eight seconds of A minor at 110 BPM: Am, F, Dm and E, a bar each."""
     piece = compose(2)

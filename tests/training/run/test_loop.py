@@ -200,7 +200,7 @@ def one_process(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return Alone(folder / "run", chosen, "\n".join(lines))
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.parametrize("parallel", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_learn_what_one_does(
     one_process: Alone, tmp_path: Path, parallel: str
 ) -> None:
