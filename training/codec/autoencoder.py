@@ -33,13 +33,15 @@ class AutoencoderRecipe(Record):
     """An autoencoder's shape and training."""
 
     widths: tuple[int, ...] = Field(
-        (32, 64, 64),
+        (32, 32, 32),
         min_length=1,
         description="Channels at each level; each but the last halves time and bands.",
     )
     latent_channels: int = Field(8, ge=1, description="Channels of the latent. AudioLDM: 8.")
-    steps: int = Field(2000, ge=1, description="Steps of the training.")
-    batch: int = Field(16, ge=1, description="Windows of a step.")
+    steps: int = Field(
+        700, ge=1, description="Steps of the training; with the defaults ten minutes of one CPU."
+    )
+    batch: int = Field(8, ge=1, description="Windows of a step.")
     frames: int = Field(
         64,
         ge=8,
