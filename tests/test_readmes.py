@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from flows.cli import app
 from pipelines.synthesis.songs import write_songs
@@ -147,6 +148,15 @@ def test_the_command_line_accepts_every_command(block: Block) -> None:
     for words in commands(block.text):
         if words[0] == "obbligato" and "--help" not in words:
             parse(get_command(app), words[1:])
+
+
+@pytest.mark.parametrize("block", SHELL, ids=str)
+def test_the_recipe_of_every_training_stands(block: Block) -> None:
+    for words in commands(block.text):
+        is_own = words[:2] == ["obbligato", "train"] and not {"--from", "--distil"} & {*words}
+        if is_own and "--set" in words:
+            printed = CliRunner().invoke(app, [*words[1:], "--print"])
+            assert printed.exit_code == 0, printed.output
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=str)

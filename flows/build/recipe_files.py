@@ -121,6 +121,28 @@ def with_settings(values: dict[str, Any], settings: list[str]) -> dict[str, Any]
     return values
 
 
+def of_chosen_kinds(
+    recipe: type[Record], values: dict[str, Any], ready: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Sections without those of the `ready` recipe's own knobs that a record of another kind,
+    chosen in its place (``bottleneck.kind=rvq``), does not have.
+    """
+    return {
+        name: _of_its_kind(recipe, name, knobs, ready.get(name)) for name, knobs in values.items()
+    }
+
+
+def _of_its_kind(recipe: type[Record], section: str, knobs: Any, ready: Any) -> Any:
+    if not isinstance(knobs, dict) or not ready or knobs.get("kind") == ready.get("kind"):
+        return knobs
+    for record in records_of(recipe.model_fields[section].annotation):
+        fields = record.model_fields
+        if "kind" in fields and fields["kind"].default == knobs.get("kind"):
+            kept = (name for name in knobs if name in fields or knobs[name] != ready.get(name, ...))
+            return {name: knobs[name] for name in kept}
+    return knobs
+
+
 def validated(values: dict[str, Any]) -> Recipe:
     """A recipe from plain values."""
     return validated_as(Recipe, values, "`obbligato recipe` prints every knob")

@@ -296,9 +296,10 @@ def print_recipe(recipe: "Record", as_json: bool) -> None:
 
 def laid_over(ready: R, shards: list[str] | None, settings: list[str] | None, command: str) -> R:
     """A ready recipe with the shards and knobs of the command line."""
-    from flows.build.recipe_files import validated_as, with_settings
+    from flows.build.recipe_files import of_chosen_kinds, validated_as, with_settings
 
     values = with_settings(ready.model_dump(mode="json"), settings or [])
+    values = of_chosen_kinds(type(ready), values, ready.model_dump(mode="json"))
     if shards:
         values["data"]["shards"] = shards
     return validated_as(type(ready), values, f"`obbligato {command} --print` prints every knob")

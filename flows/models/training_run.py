@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.build.recipe_files import validated_as, with_settings
+from flows.build.recipe_files import of_chosen_kinds, validated_as, with_settings
 from flows.errors import UsageError
 from flows.launchers import Launching
 from flows.launchers.command import run_launched, train_job
@@ -16,7 +16,6 @@ from flows.screens.model_card import DOCUMENT
 from pipelines.storage.lock import wait_out
 from pipelines.storage.store import Store
 from pipelines.trust.trusted import check_trust, trust
-from schemas.kinds import records_of
 from schemas.record import Record
 from training.adapters.config import AdapterRecipe
 from training.run.checkpoints import RECIPE, find_checkpoint
@@ -179,7 +178,7 @@ def train_recipe(
                 {**values.get(section, {}), **knobs} if isinstance(knobs, dict) else knobs
             )
     values = with_settings(values, list(settings))
-    values = {name: _of_its_kind(name, knobs, ready.get(name)) for name, knobs in values.items()}
+    values = of_chosen_kinds(TrainRecipe, values, ready)
     if shards:
         values["data"]["shards"] = list(shards)
     return validated_as(
@@ -211,17 +210,3 @@ def _parent_values(start_from: str, *, distilled: bool) -> dict[str, Any]:
         )
         values["sampling"] = sampling.model_dump(mode="json")
     return values
-
-
-def _of_its_kind(section: str, knobs: Any, ready: dict[str, Any] | None) -> Any:
-    """A section without the preset's own knobs that a record of another kind, which was chosen in
-    its place, does not have.
-    """
-    if not isinstance(knobs, dict) or ready is None or knobs.get("kind") == ready.get("kind"):
-        return knobs
-    for record in records_of(TrainRecipe.model_fields[section].annotation):
-        fields = record.model_fields
-        if "kind" in fields and fields["kind"].default == knobs.get("kind"):
-            kept = (name for name in knobs if name in fields or knobs[name] != ready.get(name, ...))
-            return {name: knobs[name] for name in kept}
-    return knobs
