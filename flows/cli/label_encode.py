@@ -63,7 +63,8 @@ def encode(
         str,
         typer.Option(
             help=(
-                "mel, audioldm, encodec, dac, or a module's dotted name; none for the build's own."
+                "mel, audioldm, encodec, dac, oobleck, same, vae, wave, or a module's dotted name; "
+                "none for the build's own."
             ),
             autocompletion=codec_names,
         ),

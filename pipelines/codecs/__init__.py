@@ -61,7 +61,8 @@ CODECS: Final = Door[CodecModule](
     kind="codec",
     group="obbligato.codecs",
     built_in={
-        name: f"{__name__}.{name}" for name in ("audioldm", "dac", "encodec", "mel", "vae", "wave")
+        name: f"{__name__}.{name}"
+        for name in ("audioldm", "dac", "encodec", "mel", "oobleck", "same", "vae", "wave")
     },
     needs=("open_codec",),
     extra="train",

@@ -41,6 +41,8 @@ OUR_MODELS: Final = frozenset(
         "cvssp/audioldm-s-full-v2",
         "facebook/encodec_32khz",
         "descript/dac_16khz",
+        "stabilityai/stable-audio-open-1.0",
+        "stabilityai/SAME-S",
         "google/flan-t5-large",
         "minilm",
     )

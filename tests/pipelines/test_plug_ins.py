@@ -59,7 +59,7 @@ DOORS: list[tuple[Door[object], list[str]]] = [
     (BEATS, ["obbligato"]),
     (CHORDS, ["obbligato"]),
     (KEY, ["obbligato"]),
-    (CODECS, ["audioldm", "dac", "encodec", "mel", "vae", "wave"]),
+    (CODECS, ["audioldm", "dac", "encodec", "mel", "oobleck", "same", "vae", "wave"]),
     (EMBEDDERS, ["bridge", "clap"]),
     (LAUNCHERS, ["kubernetes", "local", "slurm"]),
     (SCORERS, ["ast"]),

@@ -53,8 +53,8 @@ class CodecRecipe(Record):
     name: str = Field(
         "mel",
         description=(
-            "mel, audioldm, encodec, dac, vae, wave, or the name of a plug-in or module. "
-            "Shards encoded with it are read as they are."
+            "mel, audioldm, encodec, dac, oobleck, same, vae, wave, or the name of a plug-in or "
+            "module. Shards encoded with it are read as they are."
         ),
     )
     source: str = Field("", description="Id or folder of its weights. Empty: its own default.")
