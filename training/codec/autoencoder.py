@@ -108,7 +108,7 @@ def train_autoencoder(
             f"{out} holds a codec already, on which latents may depend: take another folder"
         )
     device = device_of(recipe.device)
-    mel, model = MelCodec(), _model(recipe).to(device)
+    mel, model = MelCodec(), autoencoder_of(recipe).to(device)
     rules = OptimRecipe(lr=recipe.lr, warmup_steps=min(50, recipe.steps // 10), decay=Decay.COSINE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rules.lr)
     errors, spreads, unusable = [], [], 0
@@ -158,7 +158,8 @@ def _check_usable(batch: TrainingBatch, unusable: int, taken: int) -> None:
         raise BadData(f"{unusable} of {taken} samples were unusable: {reasons}")
 
 
-def _model(recipe: AutoencoderRecipe) -> Any:
+def autoencoder_of(recipe: AutoencoderRecipe) -> Any:
+    """A fresh network of a recipe, drawn by its seed."""
     from diffusers import AutoencoderKL
 
     levels = len(recipe.widths)
