@@ -41,8 +41,7 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
     the card.
     """
     checkpoint = find_checkpoint(out, files=(RECIPE, CORPUS))
-    recipe = checkpoint.record(RECIPE, TokensRecipe if is_of_codes(checkpoint) else TrainRecipe)
-    survey = checkpoint.record(CORPUS, CorpusSurvey)
+    recipe, survey = _recipe_of(checkpoint), checkpoint.record(CORPUS, CorpusSurvey)
     facts = model_facts(
         checkpoint.store.url.rstrip("/").rpartition("/")[2],
         recipe,
@@ -57,6 +56,12 @@ def write_model_card(out: str, report: bytes | None = None) -> ModelFacts:
     checkpoint.store.write_json(DOCUMENT, facts.model_dump(mode="json"))
     checkpoint.store.write_bytes(CARD, model_card(facts).encode())
     return facts
+
+
+def _recipe_of(checkpoint: Checkpoint) -> TrainRecipe | TokensRecipe:
+    if is_of_codes(checkpoint):
+        return checkpoint.record(RECIPE, TokensRecipe)
+    return checkpoint.record(RECIPE, TrainRecipe)
 
 
 def evaluation_of(report: bytes) -> Evaluation:

@@ -101,6 +101,11 @@ def _parameters(part: object) -> int:
     return sum(one.numel() for one in part.parameters()) if isinstance(part, torch.nn.Module) else 0
 
 
+def _ready(model: Any) -> Any:
+    """A model of transformers, whose methods have no types, in eval mode."""
+    return model.eval()
+
+
 def _wave(preset: str) -> WaveCodec:
     recipe = ready_wave(preset)
     return WaveCodec(WaveNet(recipe.net, recipe.bottleneck).eval())
@@ -129,7 +134,7 @@ def _audioldm() -> AudioLdmCodec:
             upsample_kernel_sizes=[16, 16, 8, 4, 4],
         )
     )
-    return AudioLdmCodec(autoencoder.eval(), vocoder.eval())
+    return AudioLdmCodec(autoencoder.eval(), _ready(vocoder))
 
 
 def _encodec() -> EncodecCodec:
@@ -142,14 +147,14 @@ def _encodec() -> EncodecCodec:
         target_bandwidths=[2.2],
         use_causal_conv=False,
     )
-    model = EncodecModel(config).eval()
+    model = _ready(EncodecModel(config))
     for layer in model.quantizer.layers:  # drawn, they are all the same
         torch.nn.init.normal_(layer.codebook.embed)
     return EncodecCodec(model)
 
 
 def _dac(**shape: Any) -> DacCodec:
-    return DacCodec(DacModel(DacConfig(**shape)).eval())
+    return DacCodec(_ready(DacModel(DacConfig(**shape))))
 
 
 CODECS: Final[dict[str, Callable[[], Codec]]] = {
