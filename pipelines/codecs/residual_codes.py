@@ -27,6 +27,7 @@ class Quantised(NamedTuple):
     # the encoder, the other the entries
     commitment_B: torch.Tensor
     codebook_B: torch.Tensor
+    seen_BLDT: torch.Tensor  # what each codebook rounded
 
 
 class Codebook(nn.Module):
@@ -68,7 +69,7 @@ class ResidualCodebooks(nn.Module):
 
     def forward(self, latents_BCT: torch.Tensor, used_B: torch.Tensor | None = None) -> Quantised:
         """Latents through all codebooks, or the first so many of each clip."""
-        left_BCT, codes = latents_BCT, []
+        left_BCT, codes, seen = latents_BCT, [], []
         total_BCT = torch.zeros_like(latents_BCT)
         commitment_B = codebook_B = latents_BCT.new_zeros(len(latents_BCT))
         for number, book in enumerate(self._in_order):
@@ -83,7 +84,14 @@ class ResidualCodebooks(nn.Module):
             total_BCT = total_BCT + is_used_B[:, None, None] * added_BCT
             left_BCT = left_BCT - added_BCT
             codes.append(codes_BT)
-        return Quantised(total_BCT, torch.stack(codes, dim=1), commitment_B, codebook_B)
+            seen.append(seen_BDT)
+        return Quantised(
+            total_BCT,
+            torch.stack(codes, dim=1),
+            commitment_B,
+            codebook_B,
+            torch.stack(seen, dim=1),
+        )
 
     def of_codes(self, codes_BLT: torch.Tensor) -> torch.Tensor:
         """What codes stand for, (B, C, T): of all codebooks, or of the first that there are."""

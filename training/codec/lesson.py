@@ -14,6 +14,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import KlBottleneck, RvqBottleneck
 from training.codec.judged_lesson import Graded, JudgedLesson
+from training.codec.revival import Revival, Taken
 from training.codec.wave_recipe import WaveRecipe
 
 DRAWS: Final = 2  # uniform ones of a clip: whether codebooks are left out, and how many
@@ -36,16 +37,21 @@ class Lesson(JudgedLesson):
         net = with_weight_norm(WaveNet(recipe.net, recipe.bottleneck))
         super().__init__(net, recipe, recipe.net.rate_hz, recipe.net.wave_channels)
         self._bottleneck = recipe.bottleneck
+        self.revival = (
+            Revival(recipe.bottleneck) if isinstance(recipe.bottleneck, RvqBottleneck) else None
+        )
+        self.taken: list[Taken] = []  # by what was learned, until somebody takes it
 
     def forward(
         self,
         waves_BAS: torch.Tensor,
         noise_BCT: torch.Tensor,
+        frames_B: torch.Tensor,
         draws_BD: torch.Tensor,
         is_judged: bool,
     ) -> Graded:
         """Loss of each clip, and its parts."""
-        rebuilt = self._rebuilt(waves_BAS, noise_BCT, draws_BD)
+        rebuilt = self._rebuilt(waves_BAS, noise_BCT, frames_B, draws_BD)
         graded = self.graded(waves_BAS, rebuilt.played_BAS, is_judged=is_judged)
         prior_B = rebuilt.prior_B
         return Graded(
@@ -53,7 +59,11 @@ class Lesson(JudgedLesson):
         )
 
     def _rebuilt(
-        self, waves_BAS: torch.Tensor, noise_BCT: torch.Tensor, draws_BD: torch.Tensor
+        self,
+        waves_BAS: torch.Tensor,
+        noise_BCT: torch.Tensor,
+        frames_B: torch.Tensor,
+        draws_BD: torch.Tensor,
     ) -> Rebuilt:
         net, rules = self.net, self._bottleneck
         if isinstance(rules, KlBottleneck):
@@ -62,6 +72,8 @@ class Lesson(JudgedLesson):
             return Rebuilt(played_BAS, rules.weight * posterior.divergence())
         assert net.books is not None  # the net was made by the same rules
         found = net.books(net.encoder(waves_BAS), books_used(draws_BD, rules))
+        if torch.is_grad_enabled():
+            self.taken.append(Taken.of(found, frames_B))
         prior_B = rules.commitment * found.commitment_B + found.codebook_B
         return Rebuilt(net.decoder(found.rounded_BCT), prior_B)
 

@@ -4,6 +4,7 @@ Shapes: B clips of a micro-batch, A channels of the wave, S samples, C latent ch
 frames, D draws.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,8 +13,10 @@ from pipelines.codecs.layout import by_channel
 from training.codec.judged_learner import JudgedLearner
 from training.codec.judged_lesson import Graded
 from training.codec.lesson import Lesson
+from training.codec.revival import entries_of
 from training.codec.wave_recipe import WaveRecipe
-from training.data.loading import TrainingBatch
+from training.data.loading import BatchShare, TrainingBatch
+from training.run.learner import LaunchedStep
 from training.run.parallel import World
 from training.run.prefetch import moved
 
@@ -31,6 +34,8 @@ class ReadyWaves(NamedTuple):
 class WaveLearner(JudgedLearner[ReadyWaves]):
     """Autoencoder and critic."""
 
+    model: Lesson
+
     def __init__(self, recipe: WaveRecipe, world: World) -> None:
         torch.manual_seed(recipe.run.seed)
         super().__init__(recipe, world, Lesson(recipe).to(world.device))
@@ -44,5 +49,29 @@ class WaveLearner(JudgedLearner[ReadyWaves]):
 
     def _graded(self, batch: ReadyWaves, *, is_judged: bool, is_learned: bool) -> Graded:
         """Both are drawn alike whether it is learned or not."""
-        graded: Graded = self.net(batch.waves_BAS, batch.noise_BCT, batch.draws_BD, is_judged)
+        graded: Graded = self.net(
+            batch.waves_BAS, batch.noise_BCT, batch.frames_B, batch.draws_BD, is_judged
+        )
         return graded
+
+    def step(
+        self, batches: Sequence[ReadyWaves], step: int, *, stopping: bool = False
+    ) -> LaunchedStep:
+        """Learn from the micro-batches of a step; then idle entries of codebooks begin anew."""
+        self.model.taken.clear()
+        launched = super().step(batches, step, stopping=stopping)
+        books, revival = self.model.net.books, self.model.revival
+        if books is not None and revival is not None:
+            own = {id(one): average for one, average in self._averaged()}
+            data = self.recipe.data
+            revival.revive(
+                [(weight, own[id(weight)]) for weight in entries_of(books)],
+                self.model.taken,
+                BatchShare(data.batch, data.micro_batch, self.world.rank, self.world.ranks),
+                self.world,
+            )
+        return launched
+
+    def _averaged(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """Each weight that is learned with its average."""
+        return zip(self.learned.values(), self.ema.averages, strict=True)

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from pipelines.codecs import open_codec
+from pipelines.codecs.wave import WaveCodec
 from pipelines.codecs.wave_shape import KlBottleneck, RvqBottleneck, WaveShape
 from tests.training.runs import corpus
 from tests.training.two_processes import train_by_two
@@ -124,8 +125,28 @@ def test_another_shape_does_not_go_on(small: WaveRecipe, tmp_path: Path) -> None
         train_wave_codec(other, tmp_path, silent)
 
 
+def test_codebooks_are_used_soon(small: WaveRecipe, tmp_path: Path) -> None:
+    chosen = small.replaced(
+        bottleneck=_RVQ,
+        run=StepsRecipe(steps=30, log_every=30),
+        loss=small.loss.replaced(judged_from=100),
+        optim=small.optim.replaced(ema=0.5),
+    )
+    train_wave_codec(chosen, tmp_path, silent)
+    codec = open_codec("wave", str(tmp_path))
+    assert isinstance(codec, WaveCodec)
+    times = torch.arange(16_000) / 16_000
+    fading_BS = (times * torch.sin(2 * np.pi * 440 * times))[None]
+    for codes_BT in codec.codes(fading_BS).unbind(1):
+        assert len(torch.unique(codes_BT)) > _RVQ.entries // 2
+
+
 @pytest.mark.slow  # half a minute
-def test_two_processes_learn_what_one_does(small: WaveRecipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bottleneck", [KlBottleneck(), _RVQ], ids=["kl", "rvq"])
+def test_two_processes_learn_what_one_does(
+    small: WaveRecipe, tmp_path: Path, bottleneck: KlBottleneck | RvqBottleneck
+) -> None:
+    small = small.replaced(bottleneck=bottleneck)
     train_wave_codec(small, tmp_path / "one", silent)
     train_by_two(small, train_wave_codec, tmp_path / "two")
     one, two = (tensors(tmp_path / name, 6, "model.safetensors") for name in ("one", "two"))
