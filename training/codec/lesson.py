@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import KlBottleneck, RvqBottleneck
 from training.codec.judged_lesson import Graded, JudgedLesson
-from training.codec.revival import Revival, Taken
+from training.codec.revival import Revival, TakenEntries
 from training.codec.wave_recipe import WaveRecipe
 
 DRAWS: Final = 2  # uniform ones of a clip: whether codebooks are left out, and how many
@@ -40,7 +40,7 @@ class Lesson(JudgedLesson):
         self.revival = (
             Revival(recipe.bottleneck) if isinstance(recipe.bottleneck, RvqBottleneck) else None
         )
-        self.taken: list[Taken] = []  # by what was learned, until somebody takes it
+        self.taken: list[TakenEntries] = []  # by what was learned, until somebody takes it
 
     def forward(
         self,
@@ -73,7 +73,7 @@ class Lesson(JudgedLesson):
         assert net.books is not None  # the net was made by the same rules
         found = net.books(net.encoder(waves_BAS), books_used(draws_BD, rules))
         if torch.is_grad_enabled():
-            self.taken.append(Taken.of(found, frames_B))
+            self.taken.append(TakenEntries.of(found, frames_B))
         prior_B = rules.commitment * found.commitment_B + found.codebook_B
         return Rebuilt(net.decoder(found.rounded_BCT), prior_B)
 

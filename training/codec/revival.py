@@ -25,7 +25,7 @@ _IDLE: Final = 8.0  # times as many frames as there are entries
 _SPREAD: Final = 0.618034  # successive multiples of it, modulo 1, are far apart
 
 
-class Taken(NamedTuple):
+class TakenEntries(NamedTuple):
     """What the codebooks saw of a micro-batch, and took."""
 
     seen_BLDT: torch.Tensor
@@ -33,7 +33,7 @@ class Taken(NamedTuple):
     frames_B: torch.Tensor  # of each clip that count
 
     @classmethod
-    def of(cls, found: Quantised, frames_B: torch.Tensor) -> "Taken":
+    def of(cls, found: Quantised, frames_B: torch.Tensor) -> "TakenEntries":
         """Of a micro-batch that went through codebooks."""
         return cls(found.seen_BLDT.detach().float(), found.codes_BLT, frames_B)
 
@@ -53,7 +53,7 @@ class Revival(nn.Module):
     def revive(
         self,
         entries: Sequence[Sequence[torch.Tensor]],
-        taken: Sequence[Taken],
+        taken: Sequence[TakenEntries],
         share: BatchShare,
         world: World,
     ) -> None:
@@ -84,7 +84,7 @@ class Revival(nn.Module):
                 values_ND.index_copy_(0, places_C, moved_CD.to(values_ND.dtype))
 
     def _over_processes(
-        self, taken: Sequence[Taken], share: BatchShare, world: World
+        self, taken: Sequence[TakenEntries], share: BatchShare, world: World
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """How often each entry was taken (L, N), what was seen (L, S, D), and which frames count
         (S,): those of usable clips that are numbers.

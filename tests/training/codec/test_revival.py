@@ -4,7 +4,7 @@ import torch
 
 from pipelines.codecs.residual_codes import ResidualCodebooks
 from pipelines.codecs.wave_shape import RvqBottleneck
-from training.codec.revival import Revival, Taken, entries_of
+from training.codec.revival import Revival, TakenEntries, entries_of
 from training.data.loading import BatchShare
 from training.run.parallel import World
 
@@ -18,11 +18,11 @@ def books() -> ResidualCodebooks:
     return ResidualCodebooks(3, RULES)
 
 
-def taken(of: ResidualCodebooks, frames_B: torch.Tensor, seed: int = 1) -> Taken:
+def taken(of: ResidualCodebooks, frames_B: torch.Tensor, seed: int = 1) -> TakenEntries:
     """What lies close together, as an untrained encoder gives it."""
     rng = torch.Generator().manual_seed(seed)
     latents_BCT = 5 + 0.1 * torch.randn(len(frames_B), 3, FRAMES, generator=rng)
-    return Taken.of(of(latents_BCT), frames_B)
+    return TakenEntries.of(of(latents_BCT), frames_B)
 
 
 def full(clips: int = CLIPS) -> torch.Tensor:
@@ -84,7 +84,7 @@ def test_micro_batches_and_what_is_no_number_make_no_difference() -> None:
     whole, parts = books(), books()
     one = taken(whole, full())
     one.seen_BLDT[3, :, :, 2] = torch.nan
-    halves = [Taken(*(field[half] for field in one)) for half in (slice(0, 2), slice(2, 4))]
+    halves = [TakenEntries(*(field[half] for field in one)) for half in (slice(0, 2), slice(2, 4))]
     for of, found, micro_batch in ((whole, [one], 4), (parts, halves, 2)):
         Revival(RULES).revive([[each] for each in entries_of(of)], found, share(micro_batch), ALONE)
     assert all(
