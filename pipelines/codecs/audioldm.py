@@ -13,10 +13,10 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
-from torch.nn.functional import pad
 from transformers.audio_utils import mel_filter_bank
 
 from pipelines.codecs import CodecFacts
+from pipelines.codecs.layout import whole_frames
 from pipelines.errors import PipelineError
 from pipelines.pretrained.checksum import STORED, first_line, weights_hash
 from pipelines.pretrained.hub import pinned
@@ -75,10 +75,7 @@ class AudioLdmCodec:
 
         Each wave is brought to the level of `facts` first, so how loud it was is not kept.
         """
-        facts = self.facts
-        samples = facts.frames(waves_BS.shape[1]) * facts.samples_per_frame
-        levelled_BS = peak_half(waves_BS.float())
-        mel_BMN = self.spectrogram(pad(levelled_BS, (0, samples - waves_BS.shape[1])))
+        mel_BMN = self.spectrogram(whole_frames(peak_half(waves_BS.float()), self.facts))
         held = self._autoencoder.encode(mel_BMN.transpose(1, 2)[:, None]).latent_dist.mode()
         return cast(torch.Tensor, held * self._autoencoder.config.scaling_factor)
 

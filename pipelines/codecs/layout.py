@@ -1,14 +1,16 @@
 """Waves as files have them, (S,) or (S, 2), and as codecs take them, (B, S) or (B, 2, S).
 
-Shapes: B clips, A channels, S samples.
+Shapes: B clips, A channels, S samples, C latent channels, T latent frames, F latent bands.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from pipelines.audio.decode import Wave, downmixed
+from pipelines.errors import PipelineError
 from schemas.codec import CodecFacts
 
 
@@ -43,3 +45,28 @@ def by_channel(waves: torch.Tensor) -> torch.Tensor:
 def mono(waves: torch.Tensor) -> torch.Tensor:
     """What a codec plays as one channel, (B, S), the mean of both; gradients pass."""
     return waves if waves.dim() == 2 else waves.mean(1)
+
+
+def whole_frames(waves: torch.Tensor, facts: CodecFacts) -> torch.Tensor:
+    """Waves, their last axis S, that are silent where a codec's last frame is not full.
+
+    >>> shape = dict(rate_hz=8000, channels=1, bands=1, samples_per_frame=2)
+    >>> whole_frames(torch.ones(1, 3), CodecFacts(name="x", version="1", licence="CC0", **shape))
+    tensor([[1., 1., 1., 0.]])
+    """
+    samples = waves.shape[-1]
+    return pad(waves, (0, facts.frames(samples) * facts.samples_per_frame - samples))
+
+
+def without_bands(latents_BCTF: torch.Tensor, channels: int) -> torch.Tensor:
+    """Latents (B, C, T) of a codec that has so many channels, and one band.
+
+    Raises `PipelineError` for latents of another shape.
+    """
+    found, bands = latents_BCTF.shape[1], latents_BCTF.shape[3]
+    if (found, bands) != (channels, 1):
+        raise PipelineError(
+            f"latents of {found} channels and {bands} bands are not this codec's: it has "
+            f"{channels} and 1"
+        )
+    return latents_BCTF[..., 0].float()

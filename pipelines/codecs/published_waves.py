@@ -15,13 +15,12 @@ import torch
 from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
-from pipelines.codecs.layout import by_channel
+from pipelines.codecs.layout import by_channel, whole_frames, without_bands
 from pipelines.errors import PipelineError
-from pipelines.pretrained.checksum import STORED, first_line, weights_hash
-from pipelines.pretrained.hub import pinned, stated_licence
+from pipelines.pretrained.checksum import STORED, check_whole, first_line, weights_hash
+from pipelines.pretrained.hub import UNKNOWN, pinned, stated_licence
 
 _FOLDER: Final = "vae"  # within a whole pipeline
-_UNKNOWN: Final = "unknown"
 
 
 class LatentShape(NamedTuple):
@@ -60,23 +59,15 @@ class WaveAutoencoder(ABC):
     @torch.no_grad()
     def encode(self, waves: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, 1)."""
-        waves_BAS = by_channel(waves.float())
-        samples = waves_BAS.shape[-1]
-        whole = self.facts.frames(samples) * self.facts.samples_per_frame
-        return self._latents(pad(waves_BAS, (0, whole - samples)))[..., None]
+        return self._latents(whole_frames(by_channel(waves.float()), self.facts))[..., None]
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Waves (B, S) or (B, 2, S). Raises `PipelineError` for latents of another shape."""
         facts = self.facts
-        channels, frames, bands = latents_BCTF.shape[1:]
-        if (channels, bands) != (facts.channels, 1):
-            raise PipelineError(
-                f"latents of {channels} channels and {bands} bands are not this codec's: it has "
-                f"{facts.channels} and 1"
-            )
-        waves_BAS = self._waves(latents_BCTF[..., 0].float())
+        waves_BAS = self._waves(without_bands(latents_BCTF, facts.channels))
+        samples = latents_BCTF.shape[2] * facts.samples_per_frame
         # a decoder may end some samples early
-        waves_BAS = pad(waves_BAS, (0, frames * facts.samples_per_frame - waves_BAS.shape[-1]))
+        waves_BAS = pad(waves_BAS, (0, samples - waves_BAS.shape[-1]))
         return (waves_BAS if facts.is_stereo else waves_BAS[:, 0]).clamp(-1.0, 1.0)
 
     @property
@@ -130,9 +121,8 @@ def loaded(kind: Any, source: str, device: str, licences: Mapping[str, str]) -> 
         raise PipelineError(
             f"no {kind.__name__} at {source!r}: {expected} ({first_line(error)})"
         ) from error
-    if loading["missing_keys"]:  # else they would be random, without a word
-        raise PipelineError(f"the weights at {source!r} lack {min(loading['missing_keys'])}")
-    licence = stated_licence(Path(name)) if os.path.isdir(name) else licences.get(name, _UNKNOWN)
+    check_whole(loading, source)
+    licence = stated_licence(Path(name)) if os.path.isdir(name) else licences.get(name, UNKNOWN)
     return Loaded(model.to(device).eval(), licence)
 
 

@@ -22,8 +22,9 @@ import torch
 from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
+from pipelines.codecs.layout import whole_frames, without_bands
 from pipelines.errors import PipelineError
-from pipelines.pretrained.checksum import STORED, first_line, weights_hash
+from pipelines.pretrained.checksum import STORED, check_whole, first_line, weights_hash
 from pipelines.pretrained.hub import pinned
 
 
@@ -75,10 +76,7 @@ class QuantisedCodec(ABC):
     @torch.no_grad()
     def encode(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, 1)."""
-        samples = self.facts.frames(waves_BS.shape[1]) * self.facts.samples_per_frame
-        encoded_BDT = self._model.encoder(
-            pad(waves_BS.float(), (0, samples - waves_BS.shape[1]))[:, None]
-        )
+        encoded_BDT = self._model.encoder(whole_frames(waves_BS.float(), self.facts)[:, None])
         return (
             (self._before_rounding(encoded_BDT) - self._spread.middle_C1) / self._spread.size_C1
         )[..., None]
@@ -116,13 +114,8 @@ class QuantisedCodec(ABC):
 
     def _as_published(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T) on the published scale."""
-        facts = self.facts
-        if latents_BCTF.shape[1] != facts.channels or latents_BCTF.shape[3] != 1:
-            raise PipelineError(
-                f"latents of {latents_BCTF.shape[1]} channels and {latents_BCTF.shape[3]} "
-                f"bands are not this codec's: it has {facts.channels} and 1"
-            )
-        return latents_BCTF[..., 0].float() * self._spread.size_C1 + self._spread.middle_C1
+        latents_BCT = without_bands(latents_BCTF, self.facts.channels)
+        return latents_BCT * self._spread.size_C1 + self._spread.middle_C1
 
     def _played(self, rounded_BDT: torch.Tensor) -> torch.Tensor:
         waves_BS: torch.Tensor = self._model.decoder(rounded_BDT)[:, 0]
@@ -184,6 +177,5 @@ def loaded(kind: Any, source: str) -> Any:
         raise PipelineError(
             f"no {expected_kind} model at {source!r}: {expected} ({first_line(error)})"
         ) from error
-    if loading["missing_keys"]:  # else they would be random, without a word
-        raise PipelineError(f"the weights at {source!r} lack {min(loading['missing_keys'])}")
+    check_whole(loading, source)
     return model

@@ -27,7 +27,7 @@ class Quantised(NamedTuple):
     # the encoder, the other the entries
     commitment_B: torch.Tensor
     codebook_B: torch.Tensor
-    seen_BLDT: torch.Tensor  # what each codebook rounded
+    seen: tuple[torch.Tensor, ...]  # (B, D, T) of each codebook: what it rounded
 
 
 class Codebook(nn.Module):
@@ -90,7 +90,7 @@ class ResidualCodebooks(nn.Module):
             torch.stack(codes, dim=1),
             commitment_B,
             codebook_B,
-            torch.stack(seen, dim=1),
+            tuple(seen),
         )
 
     def of_codes(self, codes_BLT: torch.Tensor) -> torch.Tensor:

@@ -10,10 +10,9 @@ from functools import cached_property
 from typing import Final
 
 import torch
-from torch.nn.functional import pad
 
 from pipelines.codecs import CodecFacts
-from pipelines.codecs.layout import by_channel
+from pipelines.codecs.layout import by_channel, whole_frames, without_bands
 from pipelines.codecs.residual_codes import ResidualCodebooks
 from pipelines.codecs.wave_net import WaveNet
 from pipelines.codecs.wave_shape import WaveConfig, WaveShape
@@ -50,7 +49,7 @@ class WaveCodec:
     def encode(self, waves: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T, 1)."""
         net = self._net
-        latents_BCT = net.latents(self._whole_frames(waves))
+        latents_BCT = net.latents(whole_frames(by_channel(waves.float()), self.facts))
         return ((latents_BCT - net.middle_C1) / net.size_C1)[..., None]
 
     def decode(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
@@ -103,24 +102,13 @@ class WaveCodec:
 
     def _as_learned(self, latents_BCTF: torch.Tensor) -> torch.Tensor:
         """Latents (B, C, T) as the net has them, of whatever mean and variance."""
-        channels, bands = latents_BCTF.shape[1], latents_BCTF.shape[3]
-        if (channels, bands) != (self._net.shape.latent_channels, 1):
-            raise PipelineError(
-                f"latents of {channels} channels and {bands} bands are not this codec's: "
-                f"it has {self._net.shape.latent_channels} and 1"
-            )
-        return latents_BCTF[..., 0].float() * self._net.size_C1 + self._net.middle_C1
+        latents_BCT = without_bands(latents_BCTF, self._net.shape.latent_channels)
+        return latents_BCT * self._net.size_C1 + self._net.middle_C1
 
     def _as_codec(self, waves_BAS: torch.Tensor) -> torch.Tensor:
         """Waves (B, S) or (B, 2, S), within [-1, 1]."""
         waves = waves_BAS[:, 0] if self._net.shape.wave_channels == 1 else waves_BAS
         return waves.clamp(-1.0, 1.0)
-
-    def _whole_frames(self, waves: torch.Tensor) -> torch.Tensor:
-        """(B, A, S), silent where the last frame is not full."""
-        waves_BAS = by_channel(waves.float())
-        samples = waves_BAS.shape[-1]
-        return pad(waves_BAS, (0, self.facts.frames(samples) * self._net.shape.hop - samples))
 
 
 def wave_facts(shape: WaveShape, version: str = "") -> CodecFacts:

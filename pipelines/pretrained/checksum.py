@@ -3,9 +3,12 @@ whoever has the same weights.
 """
 
 import hashlib
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import torch
+
+from pipelines.errors import PipelineError
 
 STORED: Final = "weights in safetensors, not in pickles"  # as messages ask for them
 
@@ -33,3 +36,13 @@ def first_line(error: Exception) -> str:
     'Error in loading'
     """
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def check_whole(
+    loading: Mapping[str, Any], source: str, error: type[Exception] = PipelineError
+) -> None:
+    """Raise `error` where a library found no weights for a part, which would be random, without a
+    word: of what its `output_loading_info` gives.
+    """
+    if missing := loading["missing_keys"]:
+        raise error(f"the weights at {source!r} lack {min(missing)}")

@@ -11,7 +11,7 @@ from pipelines.storage.store import sha256_of
 
 _WEIGHTS: Final = "*.safetensors"  # pickles can hold code
 _PATTERNS: Final = ["*.json", "*.txt", "*.safetensors", "*.model", "README.md"]
-_UNKNOWN: Final = "unknown"
+UNKNOWN: Final = "unknown"
 
 
 class Pinned(NamedTuple):
@@ -78,9 +78,9 @@ def stated_licence(folder: Path) -> str:
 
     path = folder / "README.md"
     if not path.is_file():
-        return _UNKNOWN
+        return UNKNOWN
     try:
         licence = ModelCard.load(path).data.get("license")
     except ValueError:
-        return _UNKNOWN
-    return str(licence) if licence else _UNKNOWN
+        return UNKNOWN
+    return str(licence) if licence else UNKNOWN

@@ -11,12 +11,12 @@ frames of a step over all processes, C entries that may begin anew in one step.
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import torch
 from torch import nn
 
-from pipelines.codecs.residual_codes import Quantised, ResidualCodebooks
+from pipelines.codecs.residual_codes import Codebook, Quantised, ResidualCodebooks
 from pipelines.codecs.wave_shape import RvqBottleneck
 from training.data.loading import BatchShare
 from training.run.parallel import World
@@ -35,7 +35,8 @@ class TakenEntries(NamedTuple):
     @classmethod
     def of(cls, found: Quantised, frames_B: torch.Tensor) -> "TakenEntries":
         """Of a micro-batch that went through codebooks."""
-        return cls(found.seen_BLDT.detach().float(), found.codes_BLT, frames_B)
+        seen_BLDT = torch.stack([one.detach().float() for one in found.seen], dim=1)
+        return cls(seen_BLDT, found.codes_BLT, frames_B)
 
 
 class Revival(nn.Module):
@@ -121,4 +122,4 @@ def _spread(count: int, device: torch.device) -> torch.Tensor:
 
 def entries_of(books: ResidualCodebooks) -> list[torch.Tensor]:
     """Of each codebook its entries."""
-    return [weight for name, weight in books.named_parameters() if name.endswith("entries.weight")]
+    return [cast("Codebook", book).entries.weight for book in books.books]

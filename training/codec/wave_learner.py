@@ -4,7 +4,7 @@ Shapes: B clips of a micro-batch, A channels of the wave, S samples, C latent ch
 frames, D draws.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -39,6 +39,11 @@ class WaveLearner(JudgedLearner[ReadyWaves]):
     def __init__(self, recipe: WaveRecipe, world: World) -> None:
         torch.manual_seed(recipe.run.seed)
         super().__init__(recipe, world, Lesson(recipe).to(world.device))
+        averages = dict(zip(map(id, self.learned.values()), self.ema.averages, strict=True))
+        books, data = self.model.net.books, recipe.data
+        # entries of each codebook, and their averages; none without codebooks
+        self._entries = [(one, averages[id(one)]) for one in entries_of(books)] if books else []
+        self._share = BatchShare(data.batch, data.micro_batch, world.rank, world.ranks)
 
     def ready(self, batch: TrainingBatch) -> ReadyWaves:
         """A micro-batch on the device."""
@@ -60,18 +65,6 @@ class WaveLearner(JudgedLearner[ReadyWaves]):
         """Learn from the micro-batches of a step; then idle entries of codebooks begin anew."""
         self.model.taken.clear()
         launched = super().step(batches, step, stopping=stopping)
-        books, revival = self.model.net.books, self.model.revival
-        if books is not None and revival is not None:
-            own = {id(one): average for one, average in self._averaged()}
-            data = self.recipe.data
-            revival.revive(
-                [(weight, own[id(weight)]) for weight in entries_of(books)],
-                self.model.taken,
-                BatchShare(data.batch, data.micro_batch, self.world.rank, self.world.ranks),
-                self.world,
-            )
+        if self.model.revival is not None:
+            self.model.revival.revive(self._entries, self.model.taken, self._share, self.world)
         return launched
-
-    def _averaged(self) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
-        """Each weight that is learned with its average."""
-        return zip(self.learned.values(), self.ema.averages, strict=True)

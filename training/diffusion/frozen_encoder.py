@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pipelines.embedders import minilm
-from pipelines.pretrained.checksum import STORED, first_line, weights_hash
+from pipelines.pretrained.checksum import STORED, check_whole, first_line, weights_hash
 from pipelines.pretrained.hub import pinned
 from training.conditions.tokens import Tokens
 from training.diffusion.text_encoder import MAX_TOKENS, MINILM
@@ -99,6 +99,5 @@ def open_text_encoder(
         raise TrainingError(
             f"no text encoder at {source!r}: {expected} ({first_line(error)})"
         ) from error
-    if loading_info["missing_keys"]:  # else they would be random, without a word
-        raise TrainingError(f"the weights at {source!r} lack {min(loading_info['missing_keys'])}")
+    check_whole(loading_info, source, TrainingError)
     return FrozenEncoder(name, model.to(device), tokenizer, max_tokens)

@@ -52,30 +52,22 @@ def main() -> None:
     print("|---|---|---:|---:|---:|---:|")
     for name in given.codec or CODECS:
         torch.manual_seed(0)
-        print(
-            _row(name, _on(given.device, CODECS[name]()), given.seconds, given.device), flush=True
-        )
+        with torch.device(given.device):  # whatever a codec derives from its weights lies there too
+            print(_row(name, CODECS[name](), given.seconds), flush=True)
 
 
-def _on(device: str, codec: Codec) -> Codec:
-    for part in vars(codec).values():
-        if isinstance(part, torch.nn.Module):
-            part.to(device)
-    return codec
-
-
-def _row(name: str, codec: Codec, seconds: float, device: str) -> str:
+def _row(name: str, codec: Codec, seconds: float) -> str:
     facts = codec.facts
     shape = (
         (2, round(seconds * facts.rate_hz))
         if facts.is_stereo
         else (round(seconds * facts.rate_hz),)
     )
-    wave = 0.1 * torch.randn(1, *shape).to(device)
+    wave = 0.1 * torch.randn(1, *shape)
     with torch.no_grad():
         latents = codec.encode(wave)
-        encode_s = _cost(lambda: codec.encode(wave)) / seconds
-        decode_s = _cost(lambda: codec.decode(latents)) / seconds
+        encode_s = _cost(lambda: codec.encode(wave), is_gpu=wave.is_cuda) / seconds
+        decode_s = _cost(lambda: codec.decode(latents), is_gpu=wave.is_cuda) / seconds
     numbers = facts.channels * facts.bands * facts.frames_per_s
     parameters = sum(_parameters(part) for part in vars(codec).values()) / 1e6
     of = f"{facts.rate_hz / 1000:g} kHz {facts.channel_name}"
@@ -84,9 +76,8 @@ def _row(name: str, codec: Codec, seconds: float, device: str) -> str:
     )
 
 
-def _cost(work: Callable[[], object]) -> float:
+def _cost(work: Callable[[], object], *, is_gpu: bool) -> float:
     """Seconds of the processor, or of a GPU those that pass; the median."""
-    is_gpu = torch.cuda.is_available()
     clock, spent = time.perf_counter if is_gpu else time.process_time, []
     for _ in range(TRIES):
         begun = clock()
