@@ -20,7 +20,6 @@ from training.conditions.tokens import Context, Tokens, joined_rows, joined_toke
 from training.errors import TrainingError
 from training.nets import Net, NetConfig, net_of
 from training.objectives import ObjectiveConfig, objective_of
-from training.objectives.path import mean_error
 
 _TOLD: Final = 1000.0  # nets are told times in thousandths
 
@@ -242,7 +241,7 @@ class LatentDiffusion(nn.Module):
         jump = self.jump(goal.ends_B, goal.guidance_B)
         if not goal.score_weight:
             prediction = self._predicted(noisy_BCTF, times_B, conditions, frames_B, jump)
-            return mean_error(prediction, goal.prediction_BCTF, frames_B)
+            return self.objective.distance(prediction, goal.prediction_BCTF, times_B, frames_B)
         jumped, denoised = self._predicted(
             torch.cat([noisy_BCTF] * 2),
             torch.cat([times_B] * 2),
@@ -251,4 +250,5 @@ class LatentDiffusion(nn.Module):
             jump.joined(self.jump(times_B)),
         ).chunk(2)
         score_B = self.objective.loss(denoised, latents_BCTF, noise_BCTF, times_B, frames_B)
-        return mean_error(jumped, goal.prediction_BCTF, frames_B) + goal.score_weight * score_B
+        jumped_B = self.objective.distance(jumped, goal.prediction_BCTF, times_B, frames_B)
+        return jumped_B + goal.score_weight * score_B

@@ -7,6 +7,7 @@ Shapes: B samples.
 """
 
 import math
+from enum import StrEnum
 from statistics import NormalDist
 from typing import Final, Literal
 
@@ -19,6 +20,16 @@ from training.objectives.placement import Placement, karras, reached
 
 _EDGE: Final = 1e-6  # draws nearer to 0 or 1 than this would be infinitely far out
 _TOLD: Final = 1000.0  # nets are told times in thousandths, which their sinusoids are made for
+_NEAR: Final = 0.05  # errors of a clean latent count no more than here: Li & He 2025
+
+
+class FlowTarget(StrEnum):
+    """What the net predicts. The error is the velocity's in both."""
+
+    VELOCITY = "velocity"
+    # Li & He 2025 (arXiv 2511.13720): a latent fits where its noise, of which a velocity is made,
+    # does not pass: in a net narrower than what it predicts of one token
+    LATENT = "latent"
 
 
 class FlowConfig(Record):
@@ -28,6 +39,14 @@ class FlowConfig(Record):
     """
 
     kind: Literal["flow"] = Field("flow", description="flow, or diffusion.")
+    target: FlowTarget = Field(
+        FlowTarget.VELOCITY,
+        description=(
+            "What the net predicts: velocity (SD3), or the clean latent that the velocity leads "
+            "from, which a net narrower than its tokens' numbers can learn. The loss is the "
+            "velocity's in both."
+        ),
+    )
     logit_mean: float = Field(
         0.0,
         ge=-10,
@@ -82,11 +101,12 @@ class FlowConfig(Record):
 class Flow(Objective):
     """A straight line from latent to noise: (1 − time) × latent + time × noise.
 
-    The net says which way it leads: velocity = noise − latent.
+    The net says which way it leads, velocity = noise − latent; or from where, the latent itself.
     """
 
     def __init__(self, config: FlowConfig) -> None:
         self.config = config
+        self._gives_latents = config.target is FlowTarget.LATENT
 
     @property
     def is_straight(self) -> bool:
@@ -107,29 +127,46 @@ class Flow(Objective):
     def target(
         self, latents: torch.Tensor, noise: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
-        """The velocity, which is the same all along."""
-        return noise - latents
+        """The velocity, or the latent: both are the same all along."""
+        return latents if self._gives_latents else noise - latents
 
     def weight(self, times_B: torch.Tensor) -> torch.Tensor:
         """All times count alike: how often they are drawn weighs them."""
         return torch.ones_like(times_B)
 
+    def distance(
+        self,
+        prediction: torch.Tensor,
+        wanted: torch.Tensor,
+        times_B: torch.Tensor,
+        frames_B: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean squared error of each sample's velocity: (B,).
+
+        The velocity to a latent is (noisy − latent) / time, so an error of the latent counts
+        1 / time²; near the latent, where noise is all but gone, no more than at a time of 0.05.
+        """
+        error_B = super().distance(prediction, wanted, times_B, frames_B)
+        return error_B / times_B.clamp(min=_NEAR).square() if self._gives_latents else error_B
+
     def clean(
         self, prediction: torch.Tensor, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
         """The latent that a velocity leads back to."""
-        return noisy - _beside(times_B, noisy) * prediction
+        return prediction if self._gives_latents else noisy - _beside(times_B, noisy) * prediction
 
     def prediction(
         self, clean: torch.Tensor, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
-        """The velocity that leads back to a latent."""
-        return (noisy - clean) / _beside(times_B, noisy)
+        """The velocity that leads back to a latent, or the latent."""
+        return clean if self._gives_latents else (noisy - clean) / _beside(times_B, noisy)
 
     def estimate(
         self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint | PathPoints
     ) -> PathEstimate:
         """Where a velocity leads to in both directions."""
+        if self._gives_latents:
+            return PathEstimate(prediction, (noisy - point.alpha * prediction) / point.sigma)
         return PathEstimate(noisy - point.sigma * prediction, noisy + point.alpha * prediction)
 
     def point(self, time: float) -> PathPoint:

@@ -111,6 +111,24 @@ class Objective(ABC):
         Raises `TrainingError` for more steps than the path has.
         """
 
+    def distance(
+        self,
+        prediction: torch.Tensor,
+        wanted: torch.Tensor,
+        times_B: torch.Tensor,
+        frames_B: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Mean squared error of each sample's prediction, before it is weighed: (B,), in float32.
+
+        Of a sample with fewer frames of its own the rest, which is padding, does not count; one
+        with none has no error.
+        """
+        error_BT = (prediction.float() - wanted.float()).square().mean(dim=(1, 3))
+        if frames_B is None:
+            return error_BT.mean(1)
+        own_BT = torch.arange(error_BT.shape[1], device=error_BT.device) < frames_B[:, None]
+        return (error_BT * own_BT).sum(1) / frames_B.clamp(min=1)
+
     def loss(
         self,
         prediction: torch.Tensor,
@@ -120,20 +138,5 @@ class Objective(ABC):
         frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Weighted mean squared error of each sample: (B,), in float32."""
-        error_B = mean_error(prediction, self.target(latents, noise, times_B), frames_B)
-        return error_B * self.weight(times_B)
-
-
-def mean_error(
-    prediction: torch.Tensor, target: torch.Tensor, frames_B: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Mean squared error of each sample: (B,), in float32.
-
-    Of a sample with fewer frames of its own the rest, which is padding, does not count; one with
-    none has no error.
-    """
-    error_BT = (prediction.float() - target.float()).square().mean(dim=(1, 3))
-    if frames_B is None:
-        return error_BT.mean(1)
-    own_BT = torch.arange(error_BT.shape[1], device=error_BT.device) < frames_B[:, None]
-    return (error_BT * own_BT).sum(1) / frames_B.clamp(min=1)
+        wanted = self.target(latents, noise, times_B)
+        return self.distance(prediction, wanted, times_B, frames_B) * self.weight(times_B)

@@ -21,6 +21,7 @@ import safetensors.torch
 from training.adapters.config import AdapterRecipe
 from training.objectives import ObjectiveConfig
 from training.objectives.diffusion import DiffusionConfig
+from training.objectives.flow import FlowTarget
 from training.published.codec_folder import copy_codec
 from training.published.reading import LINEAGE, NET, Lineage
 from training.published.sources import OURS, REST, new_folder
@@ -70,7 +71,8 @@ def export_model(target: str, out: str) -> ExportedModel:
     if has_published_layout(recipe.model):
         _write_tensors(folder / "unet" / _WEIGHTS, published_unet(net))
         _write_json(folder / "unet/config.json", unet_config(recipe.model))
-    _write_json(folder / "scheduler/scheduler_config.json", scheduler_config(recipe.objective))
+    if scheduler := scheduler_config(recipe.objective):
+        _write_json(folder / "scheduler/scheduler_config.json", scheduler)
     if recipe.codec.name in _AUTOENCODERS and os.path.isdir(recipe.codec.source):
         copy_codec(Path(recipe.codec.source), folder)
     _write_json(folder / "model_index.json", _index(folder, recipe))
@@ -89,7 +91,7 @@ def export_model(target: str, out: str) -> ExportedModel:
 
 
 def _opened_by(recipe: TrainRecipe) -> str:
-    if not has_published_layout(recipe.model):
+    if not (has_published_layout(recipe.model) and scheduler_config(recipe.objective)):
         return ""
     return "Mustango's code" if recipe.model.controls else "diffusers"
 
@@ -103,21 +105,25 @@ def _index(folder: Path, recipe: TrainRecipe) -> dict[str, Any]:
     parts = {name: list(how) for name, how in _LIBRARIES.items() if (folder / name).is_dir()}
     if has_published_layout(recipe.model):
         parts["unet"] = ["diffusers", unet_config(recipe.model)["_class_name"]]
+    if scheduler := scheduler_config(recipe.objective):
+        parts["scheduler"] = ["diffusers", scheduler["_class_name"]]
     return {
         "_class_name": "DiffusionPipeline",
         "_diffusers_version": diffusers.__version__,
-        "scheduler": ["diffusers", scheduler_config(recipe.objective)["_class_name"]],
         "text_encoder_name": _place(recipe.text.source),
         **parts,
     }
 
 
 def scheduler_config(objective: ObjectiveConfig) -> dict[str, Any]:
-    """The configuration under which diffusers makes a scheduler of the same noise.
+    """The configuration under which diffusers makes a scheduler of the same noise; empty where it
+    has none: its flows take velocities.
 
     >>> scheduler_config(DiffusionConfig())["prediction_type"]
     'v_prediction'
     """
+    if objective.target == FlowTarget.LATENT:
+        return {}
     if not isinstance(objective, DiffusionConfig):
         return {
             "_class_name": "FlowMatchEulerDiscreteScheduler",

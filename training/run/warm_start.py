@@ -18,7 +18,6 @@ from training.distillation.teacher import Teacher
 from training.errors import TrainingError
 from training.nets import NetConfig
 from training.objectives import ObjectiveConfig
-from training.objectives.diffusion import DiffusionConfig
 from training.run.checkpoints import (
     ADAPTER,
     CORPUS,
@@ -230,8 +229,8 @@ def _check_teacher(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecip
 
 
 def _target(objective: ObjectiveConfig) -> str:
-    """What a net predicts: of diffusion its target, or a flow's velocity."""
-    return str(objective.target) if isinstance(objective, DiffusionConfig) else objective.kind
+    """What a net predicts, and of which path."""
+    return f"{objective.target} of a {objective.kind}"
 
 
 def misfits(theirs: NetConfig, ours: NetConfig) -> list[str]:

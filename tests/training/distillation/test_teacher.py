@@ -24,7 +24,12 @@ from training.samplers.steps import jump_prediction, straight
 
 ZERO = DiffusionConfig(zero_terminal=True)
 EPSILON = DiffusionConfig(target="epsilon")
-PATHS = [Diffusion(ZERO), Diffusion(EPSILON), Flow(FlowConfig())]
+PATHS = [
+    Diffusion(ZERO),
+    Diffusion(EPSILON),
+    Flow(FlowConfig()),
+    Flow(FlowConfig(target="latent")),
+]
 SPREAD = 0.6
 TIMES, ENDS = torch.tensor([0.9, 0.55, 0.3, 0.12]), torch.tensor([0.65, 0.4, 0.05, 0.0])
 
@@ -113,7 +118,7 @@ def student_of(config: ObjectiveConfig, net: object = MICRO) -> tuple[LatentDiff
 
 
 @pytest.mark.parametrize("net", [MICRO, DIT])
-@pytest.mark.parametrize("config", [ZERO, EPSILON, FlowConfig()])
+@pytest.mark.parametrize("config", [ZERO, EPSILON, FlowConfig(), FlowConfig(target="latent")])
 def test_at_first_a_jump_is_the_teacher_s_own_step(config: ObjectiveConfig, net: object) -> None:
     """Euler's, without guidance, whatever the student is told."""
     student, teacher = student_of(config, net)

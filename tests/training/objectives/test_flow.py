@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.training.micro import latents
 from training.munet.config import preset
 from training.objectives.diffusion import Diffusion, DiffusionConfig
-from training.objectives.flow import Flow, FlowConfig
+from training.objectives.flow import Flow, FlowConfig, FlowTarget
 from training.run.presets import READY
 from training.run.recipe import TrainRecipe
 from training.samplers.config import OF_ALL_NETS, OF_DIFFUSION, Sampler, SamplingConfig
@@ -19,6 +19,7 @@ from training.samplers.denoise import denoised
 LATENT, NOISE = latents(seed=1), latents(seed=2)
 TIMES = torch.tensor([0.25, 0.8])
 FLOW = Flow(FlowConfig())
+FROM_LATENTS = Flow(FlowConfig(target=FlowTarget.LATENT))
 
 
 def test_the_line_from_latent_to_noise_is_straight_and_the_net_says_where_it_leads() -> None:
@@ -41,6 +42,29 @@ def test_the_loss_is_the_mean_square_of_what_was_missed_padding_aside() -> None:
     assert FLOW.loss(missed, LATENT, NOISE, TIMES, own).tolist() == pytest.approx([0.25, 4.0])
 
 
+def test_a_net_that_gives_the_latent_is_asked_nothing_else() -> None:
+    noisy = FROM_LATENTS.noised(LATENT, NOISE, TIMES)
+    assert torch.equal(noisy, FLOW.noised(LATENT, NOISE, TIMES))
+    assert torch.equal(FROM_LATENTS.target(LATENT, NOISE, TIMES), LATENT)
+    assert torch.equal(FROM_LATENTS.clean(LATENT, noisy, TIMES), LATENT)
+    assert torch.equal(FROM_LATENTS.prediction(LATENT, noisy, TIMES), LATENT)
+    for point, of in ((FLOW.point(0.25), slice(1)), (FLOW.points(TIMES), slice(2))):
+        said = FROM_LATENTS.estimate(LATENT[of], noisy[of], point)
+        assert torch.equal(said.clean, LATENT[of])
+        assert torch.allclose(said.noise, NOISE[of], atol=1e-5)
+
+
+def test_its_loss_is_that_of_the_velocity_to_its_latent_up_to_where_noise_is_all_but_gone() -> None:
+    guess, own = LATENT + 0.1 * latents(seed=3), torch.tensor([12, 6])
+    noisy = FLOW.noised(LATENT, NOISE, TIMES)
+    loss = FROM_LATENTS.loss(guess, LATENT, NOISE, TIMES, own)
+    led = FLOW.prediction(guess, noisy, TIMES)
+    assert torch.allclose(loss, FLOW.loss(led, LATENT, NOISE, TIMES, own), rtol=1e-4)
+    near = torch.tensor([0.05, 0.001])
+    losses = FROM_LATENTS.loss(LATENT + 0.1, LATENT, NOISE, near).tolist()
+    assert losses == pytest.approx([4.0, 4.0], rel=1e-4)
+
+
 def test_evenly_spread_draws_are_times_whose_logits_are_normal() -> None:
     config = FlowConfig(logit_mean=-0.5, logit_spread=1.5)
     times = [config.time_of((index + 0.5) / 1000, frames=80) for index in range(1000)]
@@ -61,10 +85,11 @@ def test_the_last_draws_still_lie_between_latent_and_noise() -> None:
 
 @pytest.mark.parametrize("sampler", [one for one in OF_ALL_NETS if one not in OF_DIFFUSION])
 @pytest.mark.parametrize("shift", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("target", FlowTarget)
 def test_the_only_latent_there_is_is_found_whatever_the_shift(
-    sampler: Sampler, shift: float
+    sampler: Sampler, shift: float, target: FlowTarget
 ) -> None:
-    flow = Flow(FlowConfig(shift=shift))
+    flow = Flow(FlowConfig(shift=shift, target=target))
 
     def ideal(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
         return flow.prediction(LATENT, x, times)

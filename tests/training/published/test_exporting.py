@@ -115,6 +115,7 @@ def test_a_flow_s_times_are_shifted_for_diffusers_as_for_us() -> None:
     ours = [flow.shifted(step / 1000, frames=80) for step in range(1000, 0, -1)]
     assert ours[500] == 0.75
     assert theirs.sigmas[:1000].tolist() == pytest.approx(ours, abs=1e-6)
+    assert scheduler_config(flow.replaced(target="latent")) == {}  # they know velocities alone
 
 
 def test_mustango_goes_out_under_the_names_it_came_in(imported: Path, tmp_path: Path) -> None:

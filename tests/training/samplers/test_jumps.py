@@ -20,6 +20,7 @@ PATHS = [
     Diffusion(DiffusionConfig(zero_terminal=True)),
     Diffusion(DiffusionConfig(target="epsilon")),
     Flow(FlowConfig()),
+    Flow(FlowConfig(target="latent")),
     Flow(FlowConfig(shift=3.0)),
 ]
 START = torch.randn(64, 4, 16, 8, generator=torch.Generator().manual_seed(0))
