@@ -7,7 +7,9 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -20,13 +22,15 @@ PAGE = 100  # names that the server gives at a time; S3 gives a thousand
 _STARTS_WITHIN_S = 60
 
 
-@pytest.fixture(scope="session")
-def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the server; the environment points every S3 client at it."""
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """A server while the block lasts, and its address; the environment points every S3 client at
+    it.
+    """
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     address = f"http://127.0.0.1:{port}"
-    empty = str(tmp_path_factory.mktemp("aws") / "none")
+    empty = str(folder / "none")
     variables = {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
@@ -56,6 +60,13 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             S3FileSystem.clear_instance_cache()  # they remember this server
             server.kill()
             server.wait()
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server for all tests."""
+    with s3_server(tmp_path_factory.mktemp("aws")) as address:
+        yield address
 
 
 @pytest.fixture
