@@ -25,7 +25,6 @@ from pipelines.synthesis.songs import write_songs
 
 ROOT = Path(__file__).parents[1]
 READMES = sorted([ROOT / "README.md", *ROOT.glob("[!.]*/README.md")])  # not those of caches
-LONG = ("pipelines/README.md", "schemas/README.md")  # minutes together: the nightly run takes them
 FENCE = re.compile(r"^(?:<!-- (\w+): (.+?) -->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OPERATORS = ("&&", "||", "|", ";")
 CORPUS = "obbligato build ~/music --out ~/corpus --workers 2"
@@ -234,13 +233,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.mark.parametrize(
-    "readme",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
-        for name in dict.fromkeys(block.readme for block in BLOCKS)
-    ],
-)
+@pytest.mark.slow  # minutes together: by day commands are looked up, and Python is compiled
+@pytest.mark.parametrize("readme", dict.fromkeys(block.readme for block in BLOCKS))
 def test_what_a_readme_shows_runs(readme: str, home: Path) -> None:
     for block in BLOCKS:
         if block.readme != readme or block.mode != "run" or block.language not in ("sh", "python"):

@@ -235,7 +235,8 @@ def test_a_flac_that_cannot_be_read_costs_itself_alone(
     assert (dead.key, dead.stage, dead.code) == (row.sample_key, "encode", "undecodable")
 
 
-@pytest.mark.parametrize("keep_variants", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("keep_variants", [True, False])
 def test_a_build_is_encoded_afterwards_around_the_same_audio(
     songs: Songs, out: Path, tmp_path: Path, *, keep_variants: bool
 ) -> None:
