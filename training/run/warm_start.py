@@ -17,7 +17,6 @@ from training.distillation.config import DistilRecipe
 from training.distillation.teacher import Teacher
 from training.errors import TrainingError
 from training.nets import NetConfig
-from training.objectives import ObjectiveConfig
 from training.run.checkpoints import (
     ADAPTER,
     CORPUS,
@@ -195,7 +194,7 @@ def _check_fit(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecipe) -
     if ours.model.jumps:
         _check_teacher(checkpoint, theirs, ours)
     strange = misfits(theirs.model, ours.model)
-    there, here = _target(theirs.objective), _target(ours.objective)
+    there, here = theirs.objective.target, ours.objective.target
     if there != here:
         strange.append(f"what is predicted, by objective: {here} (there {there})")
     if strange:
@@ -226,11 +225,6 @@ def _check_teacher(checkpoint: Checkpoint, theirs: TrainRecipe, ours: TrainRecip
             f"{checkpoint.name} cannot be the teacher: {'; '.join(strange)}. A student has its "
             "teacher's net, objective and text"
         )
-
-
-def _target(objective: ObjectiveConfig) -> str:
-    """What a net predicts, and of which path."""
-    return f"{objective.target} of a {objective.kind}"
 
 
 def misfits(theirs: NetConfig, ours: NetConfig) -> list[str]:

@@ -1,7 +1,7 @@
 """How long a cluster would take, from what the buckets of a real build cost: which bucket size
 wastes least on stragglers and fixed cost.
 
-    python -m tests.benchmarks.cluster BUILD [--clips 10000000] [--cores 1000]
+    python -m tests.benchmarks.cluster.estimate BUILD [--clips 10000000] [--cores 1000]
 
 BUILD is a finished build with one worker, many buckets and verify.relabel_clips = 0 (so many clips
 of a whole corpus are labelled again, however large it is, which would seem a cost of its few

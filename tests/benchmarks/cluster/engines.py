@@ -1,6 +1,6 @@
 """One corpus on every engine: the same bytes, and what each takes.
 
-    python -m tests.benchmarks.engines SOURCE… --out FOLDER
+    python -m tests.benchmarks.cluster.engines SOURCE… --out FOLDER
         [--engine local --engine prism --engine flink --engine spark --engine dask --engine s3]
         [--workers 2] [--codec mel]
 
