@@ -22,7 +22,7 @@ _TIME_WIDTH: Final = 256  # of an encoded time, as in DiT
 
 
 class Dit(nn.Module):
-    """Predicts the velocity, or the noise, in a noisy latent from time, text and controls.
+    """Predicts an objective's target of a noisy latent from time, text and controls.
 
     Any number of frames will do. With `checkpointing`, activations within a block are computed
     again on the way back. Raises `TrainingError` where a condition that the configuration names is

@@ -37,7 +37,7 @@ class _Level(nn.Module):
 
 
 class MuNet(nn.Module):
-    """Predicts the noise, or the velocity, in a noisy latent from step, text and controls.
+    """Predicts an objective's target of a noisy latent from step, text and controls.
 
     Any number of frames and bands will do. With `checkpointing`, activations within a layer are
     computed again on the way back: a third more time for a fraction of the memory. Raises

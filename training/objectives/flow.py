@@ -1,4 +1,4 @@
-"""Flow matching: a net learns the velocity of a straight line from a latent to noise.
+"""Flow matching: a net learns a straight line from a latent to noise, by its velocity or its start.
 
 Lipman et al. 2023 (arXiv 2210.02747), Liu et al. 2022 (rectified flow, arXiv 2209.03003); times as
 in Esser et al. 2024 (Stable Diffusion 3, arXiv 2403.03206).
