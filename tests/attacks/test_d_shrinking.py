@@ -63,7 +63,6 @@ def test_d_a_bad_byte_in_a_table_that_stands_costs_its_row_and_no_song_beside_it
     }
 
 
-@pytest.mark.slow
 def test_d_a_table_that_lost_many_rows_stops_the_build_before_anything_is_written(
     table: Path, tmp_path: Path
 ) -> None:

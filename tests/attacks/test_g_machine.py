@@ -132,7 +132,6 @@ def temporary(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Disk:
     return disk
 
 
-@pytest.mark.slow
 def stops_then_gives_the_same(whole: Whole, out: Path, disk: Disk) -> None:
     with pytest.raises((PipelineError, OSError), match=NO_SPACE):
         built(whole.source, out)

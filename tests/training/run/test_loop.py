@@ -466,7 +466,6 @@ def test_a_run_that_has_lost_its_turn_writes_nothing_more(tmp_path: Path) -> Non
     assert checkpoints.whole_ones(Store(str(run))) == []
 
 
-@pytest.mark.slow
 def test_a_url_is_no_place_for_a_run(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="memory://run: a run is written to a local folder"):
         train(recipe(tmp_path), "memory://run", silent)
