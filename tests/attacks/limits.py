@@ -37,7 +37,7 @@ class Listed(NamedTuple):
         return {name: code for name, code, _ in self.rows}
 
 
-def listed(*sources: Path | str, within_s: float = 60, **recipe: Any) -> Listed:
+def listed(*sources: Path | str, within_s: float = 20, **recipe: Any) -> Listed:
     """The listing of some sources.
 
     Raises `TimeoutExpired` where it takes longer than `within_s`.

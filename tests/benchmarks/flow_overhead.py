@@ -28,14 +28,16 @@ build_corpus([sys.argv[1]], sys.argv[2], Recipe(), EngineSettings(workers=int(sy
 """
 
 
-def timed(command: list[str], environment: dict[str, str]) -> float:
-    """Wall seconds of a command that must succeed."""
+def timed(command: list[str], environment: dict[str, str], *, quiet: bool = True) -> float:
+    """Wall seconds of a command that must succeed; what it prints goes to standard error, or, if
+    `quiet`, nowhere.
+    """
     began = time.perf_counter()
     subprocess.run(
         command,
         env={**environment, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if quiet else sys.stderr,
+        stderr=subprocess.DEVNULL if quiet else None,
         check=True,
     )
     return time.perf_counter() - began
@@ -83,8 +85,7 @@ def main() -> None:
                     flush=True,
                 )
         finally:
-            server.process.terminate()
-            server.process.wait()
+            server.stop()
         print(
             f"ratio of the means {sum(flow) / sum(plain):.3f}, "
             f"{(sum(flow) - sum(plain)) / len(flow):.1f} s more"

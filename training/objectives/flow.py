@@ -106,7 +106,6 @@ class Flow(Objective):
 
     def __init__(self, config: FlowConfig) -> None:
         self.config = config
-        self._gives_latents = config.target is FlowTarget.LATENT
 
     @property
     def is_straight(self) -> bool:
@@ -128,44 +127,43 @@ class Flow(Objective):
         self, latents: torch.Tensor, noise: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
         """The velocity, or the latent: both are the same all along."""
-        return latents if self._gives_latents else noise - latents
+        return latents if self.config.target is FlowTarget.LATENT else noise - latents
 
     def weight(self, times_B: torch.Tensor) -> torch.Tensor:
         """All times count alike: how often they are drawn weighs them."""
         return torch.ones_like(times_B)
 
-    def distance(
-        self,
-        prediction: torch.Tensor,
-        wanted: torch.Tensor,
-        times_B: torch.Tensor,
-        frames_B: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Mean squared error of each sample's velocity: (B,).
+    def counted(self, error_B: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
+        """Errors of the velocity.
 
         The velocity to a latent is (noisy − latent) / time, so an error of the latent counts
         1 / time²; near the latent, where noise is all but gone, no more than at a time of 0.05.
         """
-        error_B = super().distance(prediction, wanted, times_B, frames_B)
-        return error_B / times_B.clamp(min=_NEAR).square() if self._gives_latents else error_B
+        if self.config.target is FlowTarget.VELOCITY:
+            return error_B
+        return error_B / times_B.clamp(min=_NEAR).square()
 
     def clean(
         self, prediction: torch.Tensor, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
-        """The latent that a velocity leads back to."""
-        return prediction if self._gives_latents else noisy - _beside(times_B, noisy) * prediction
+        """The latent that a velocity leads back to, or the latent."""
+        if self.config.target is FlowTarget.LATENT:
+            return prediction
+        return noisy - _beside(times_B, noisy) * prediction
 
     def prediction(
         self, clean: torch.Tensor, noisy: torch.Tensor, times_B: torch.Tensor
     ) -> torch.Tensor:
         """The velocity that leads back to a latent, or the latent."""
-        return clean if self._gives_latents else (noisy - clean) / _beside(times_B, noisy)
+        if self.config.target is FlowTarget.LATENT:
+            return clean
+        return (noisy - clean) / _beside(times_B, noisy)
 
     def estimate(
         self, prediction: torch.Tensor, noisy: torch.Tensor, point: PathPoint | PathPoints
     ) -> PathEstimate:
-        """Where a velocity leads to in both directions."""
-        if self._gives_latents:
+        """Where a prediction leads to in both directions."""
+        if self.config.target is FlowTarget.LATENT:
             return PathEstimate(prediction, (noisy - point.alpha * prediction) / point.sigma)
         return PathEstimate(noisy - point.sigma * prediction, noisy + point.alpha * prediction)
 

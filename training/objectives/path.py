@@ -118,16 +118,23 @@ class Objective(ABC):
         times_B: torch.Tensor,
         frames_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Mean squared error of each sample's prediction, before it is weighed: (B,), in float32.
+        """Mean squared error of each sample's prediction, as it counts before it is weighed: (B,),
+        in float32.
 
         Of a sample with fewer frames of its own the rest, which is padding, does not count; one
         with none has no error.
         """
         error_BT = (prediction.float() - wanted.float()).square().mean(dim=(1, 3))
         if frames_B is None:
-            return error_BT.mean(1)
+            return self.counted(error_BT.mean(1), times_B)
         own_BT = torch.arange(error_BT.shape[1], device=error_BT.device) < frames_B[:, None]
-        return (error_BT * own_BT).sum(1) / frames_B.clamp(min=1)
+        return self.counted((error_BT * own_BT).sum(1) / frames_B.clamp(min=1), times_B)
+
+    def counted(self, error_B: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
+        """Squared errors of predictions as they count: as they are, unless the objective has what
+        it measures predicted as something else.
+        """
+        return error_B
 
     def loss(
         self,

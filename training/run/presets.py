@@ -43,7 +43,7 @@ _PUBLISHED: Final = SamplingConfig(sampler=Sampler.DDIM, steps=200)
 _TINY: Final = TrainRecipe(
     model=TINY_DIT,
     # A token is 512 numbers, the net 192 wide. Errors of a latent count most where little noise is
-    # left, chords are decided where there is much: times are Li & He's (arXiv 2511.13720).
+    # left, chords are decided where there is much: Li & He's mean of logits (arXiv 2511.13720).
     objective=FlowConfig(target=FlowTarget.LATENT, logit_mean=0.8),
     prompts=_PROMPTS,
     # asks the net 25 times, and ends nearer to where endless steps would than 25 of Euler's

@@ -18,10 +18,8 @@ Each build is kept in FOLDER and not made again. Prints a Markdown table.
 import argparse
 import hashlib
 import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -31,8 +29,9 @@ import boto3
 from s3fs import S3FileSystem
 
 from schemas.record import Record
-from tests.flows.deployments.test_dask import cluster
+from tests.benchmarks.flow_overhead import timed
 from tests.support.building import ROOT, digests
+from tests.support.servers.dask_cluster import cluster
 from tests.support.servers.object_store import s3_server
 from tests.support.servers.prefect_server import Server
 
@@ -76,8 +75,7 @@ def on_dask(job: Job, out: Path) -> float:
     """A build in slices, on a scheduler and workers that were there before."""
     with ExitStack() as stack:
         server = Server(job.folder)
-        stack.callback(server.process.wait)
-        stack.callback(server.process.terminate)
+        stack.callback(server.stop)
         address, _ = stack.enter_context(cluster(job.folder, server.environment))
         slices = ["--slices", str(2 * job.workers), "--dask", address]
         return _timed(job.build(str(out), *slices), **server.environment)
@@ -142,17 +140,9 @@ def _encode(job: Job, corpus: str) -> None:
     _timed([*TASK, "encode", corpus, "--codec", job.codec, "--workers", str(job.workers)])
 
 
-def _timed(command: Sequence[str], **environment: str) -> float:
-    """Wall seconds of a command that must succeed."""
-    began = time.perf_counter()
+def _timed(command: list[str], **environment: str) -> float:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    subprocess.run(
-        command,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **environment},
-        stdout=sys.stderr,
-        check=True,
-    )
-    return time.perf_counter() - began
+    return timed(command, {**os.environ, "PATH": path, **environment}, quiet=False)
 
 
 def _row(

@@ -3,48 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.support.building import ROOT, digests
+from tests.support.servers.dask_cluster import cluster, kill
 from tests.support.servers.prefect_server import Server
 from tests.support.small_build import Built
-from tests.support.waiting import free_port, until
-
-
-@contextmanager
-def cluster(
-    folder: Path, environment: dict[str, str]
-) -> Iterator[tuple[str, list[psutil.Process]]]:
-    """A scheduler and two workers of one thread each; its address, and the workers."""
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
-    commands = [
-        ["scheduler", "--host", "127.0.0.1", "--port", str(port)],
-        *[["worker", address, "--nthreads", "1"]] * 2,
-    ]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "dask", *command, "--no-dashboard"], cwd=folder, env=environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for command in commands
-    ]  # fmt: skip
-    try:
-        yield address, [psutil.Process(process.pid) for process in started[1:]]
-    finally:
-        for process in started:
-            kill(psutil.Process(process.pid))
-            process.wait()
-
-
-def kill(process: psutil.Process) -> None:
-    for member in [*process.children(recursive=True), process]:
-        member.kill()
+from tests.support.waiting import until
 
 
 @pytest.mark.slow

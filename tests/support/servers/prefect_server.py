@@ -60,6 +60,11 @@ class Server:
         )
         until(self._healthy, "Prefect server", process=self.process)
 
+    def stop(self) -> None:
+        """End the server, and wait until it has ended."""
+        self.process.terminate()
+        self.process.wait()
+
     def _healthy(self) -> bool:
         try:
             return bool(self.ask("health") is True)
