@@ -68,6 +68,12 @@ _MEANINGS: Final = (
         lost=True,
     ),
     _Meaning(
+        re.compile(r"FlinkJobNotFoundException"),
+        "Flink's job manager has started anew and knows nothing of the job; what was finished is "
+        "kept",
+        lost=True,
+    ),
+    _Meaning(
         re.compile(
             r"Channel closed prematurely|CANCELLED: client cancelled|CANCELLED: call already "
             r"cancelled|Connection reset by peer|SDK (worker|[Hh]arness) (was )?disconnected"

@@ -1,6 +1,7 @@
 """An upsampler as the loop trains it: what it learns from a batch.
 
-Shapes: B clips of a micro-batch, S samples, D draws of a clip.
+Shapes: B clips of a micro-batch, S samples, G waves that are shown of what is given, N noises, D
+draws of a clip.
 """
 
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from training.objectives.flow import Flow, FlowConfig
 from training.run.parallel import World, wrapped
 from training.run.prefetch import moved
 from training.run.recipe import Parallel
+from training.upsampler.levels import GIVEN, ShownLevels
 from training.upsampler.net import UpsamplerNet
 from training.upsampler.recipe import UpsamplerRecipe
 
@@ -29,7 +31,7 @@ class ReadyPairs(NamedTuple):
     batch: TrainingBatch
     waves_BS: torch.Tensor
     given_BS: torch.Tensor
-    noise_B2S: torch.Tensor
+    noise_BNS: torch.Tensor
     times_B: torch.Tensor
     draws_BD: torch.Tensor
     frames_B: torch.Tensor
@@ -43,6 +45,7 @@ class UpsamplerLearner(ClipLearner[ReadyPairs]):
 
     def __init__(self, recipe: UpsamplerRecipe, world: World) -> None:
         self.recipe, self._objective = recipe, objective_of(recipe.objective)
+        self._levels = ShownLevels(recipe.net)
         torch.manual_seed(recipe.run.seed)
         model = UpsamplerNet(recipe.net).to(world.device)
         net = wrapped(model, world, Parallel.DDP, recipe.run.precision)
@@ -51,8 +54,8 @@ class UpsamplerLearner(ClipLearner[ReadyPairs]):
     def ready(self, batch: TrainingBatch) -> ReadyPairs:
         """A micro-batch on the device."""
         waves_BS, given_BS = batch.sounds.unbind(1)
-        noise_B2S = batch.noise_BCTF.reshape(len(waves_BS), 2, -1)
-        parts = (waves_BS, given_BS, noise_B2S, batch.times_B, batch.draws_BD, batch.frames_B)
+        noise_BNS = batch.noise_BCTF.reshape(len(waves_BS), 1 + GIVEN, -1)
+        parts = (waves_BS, given_BS, noise_BNS, batch.times_B, batch.draws_BD, batch.frames_B)
         return ReadyPairs(batch, *moved(parts, self.world.device))
 
     def losses(self, batch: ReadyPairs) -> torch.Tensor:
@@ -64,15 +67,15 @@ class UpsamplerLearner(ClipLearner[ReadyPairs]):
 
     def _losses(self, batch: ReadyPairs, draws_BD: torch.Tensor) -> torch.Tensor:
         shape, rules = self.recipe.net, self.recipe.corruption
-        added_BS = (batch.waves_BS - batch.given_BS) / shape.added_level
-        noise_BS, given_noise_BS = batch.noise_B2S.unbind(1)
+        added_BS = self._levels.added(batch.waves_BS - batch.given_BS)
+        noise_BS, given_noise_BGS = batch.noise_BNS[:, 0], batch.noise_BNS[:, 1:]
         given_times_B = rules.noise * draws_BD[:, 0]
-        given_BS = blurred(batch.given_BS, rules.blur * draws_BD[:, 1]) / shape.given_level
-        worse_BS = _LINE.noised(given_BS, given_noise_BS, given_times_B)
+        given_BGS = self._levels.given(blurred(batch.given_BS, rules.blur * draws_BD[:, 1]))
+        worse_BGS = _LINE.noised(given_BGS, given_noise_BGS, given_times_B)
         noisy_BS = self._objective.noised(added_BS, noise_BS, batch.times_B)
         with self.precision():
             said_BS = self.net(
-                noisy_BS, worse_BS, self._objective.steps(batch.times_B), given_times_B
+                noisy_BS, worse_BGS, self._objective.steps(batch.times_B), given_times_B
             )
         said, added, noise = (one[:, None, :, None] for one in (said_BS, added_BS, noise_BS))
         own_B = batch.frames_B * shape.hop

@@ -4,7 +4,8 @@ own, and how noisy that and its own wave are.
 Noise2Music's refiners are such (Q. Huang et al., 2023, arXiv 2302.03917): what is given is stacked
 with the noisy wave, and times act as a scale and a bias of each channel.
 
-Shapes: B clips, S samples, W channels of a level, E numbers of conditioning.
+Shapes: B clips, S samples, G waves that are shown of what is given, W channels of a level, E
+numbers of conditioning.
 """
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.functional import silu
 
 from pipelines.codecs.wave_net import Snake
 from training.conditions.embeddings import sinusoids
+from training.upsampler.levels import GIVEN
 from training.upsampler.shape import UpsamplerShape
 
 _THOUSANDTHS = 1000.0  # that times are told in, as objectives' steps are
@@ -61,7 +63,7 @@ class UpsamplerNet(nn.Module):
         super().__init__()
         self.shape = shape
         conditioning, widths = shape.conditioning_width, shape.widths
-        before = (2, *widths[:-1])
+        before = (1 + GIVEN, *widths[:-1])
         self.conditioning = nn.Sequential(
             nn.Linear(2 * conditioning, conditioning),
             nn.SiLU(),
@@ -89,12 +91,12 @@ class UpsamplerNet(nn.Module):
         self.on_way_up = nn.ModuleList(
             ConditionedLevel(width, conditioning, shape.units) for width in widths
         )
-        self.last = nn.Conv1d(widths[0] + 2, 1, 7, padding=3)
+        self.last = nn.Conv1d(widths[0] + 1 + GIVEN, 1, 7, padding=3)
 
     def forward(
         self,
         noisy_BS: torch.Tensor,
-        given_BS: torch.Tensor,
+        given_BGS: torch.Tensor,
         steps_B: torch.Tensor,
         given_times_B: torch.Tensor,
     ) -> torch.Tensor:
@@ -104,7 +106,7 @@ class UpsamplerNet(nn.Module):
         given is on its way to noise, from 0 to 1.
         """
         conditioning_BE = self._conditioning(steps_B, given_times_B)
-        x_BWS = given = torch.stack([noisy_BS, given_BS], dim=1)
+        x_BWS = told = torch.cat([noisy_BS[:, None], given_BGS], dim=1)
         kept = []
         for down, units in zip(self.down, self.on_way_down, strict=True):
             x_BWS = units(down(x_BWS), conditioning_BE)
@@ -113,7 +115,7 @@ class UpsamplerNet(nn.Module):
             if level + 1 < len(kept):
                 x_BWS = x_BWS + kept[level]
             x_BWS = self.up[level](self.on_way_up[level](x_BWS, conditioning_BE))
-        made_B1S: torch.Tensor = self.last(torch.cat([x_BWS, given], dim=1))
+        made_B1S: torch.Tensor = self.last(torch.cat([x_BWS, told], dim=1))
         return made_B1S[:, 0]
 
     def _conditioning(self, steps_B: torch.Tensor, given_times_B: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,7 @@
 What is given is brought up by our resampler and stays; to it is added what the network plays, from
 which a filter takes all that lies below. So labels stay where they are.
 
-Shapes: B channels of a wave, S samples.
+Shapes: B channels of a wave, G waves that the net is shown of what is given, N noises, S samples.
 """
 
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import conv1d, pad
+from torch.nn.functional import pad
 
 from pipelines.audio.decode import Wave, resampled
 from pipelines.pretrained.checksum import weights_hash
@@ -21,6 +21,7 @@ from training.errors import TrainingError
 from training.objectives import objective_of
 from training.samplers.config import SamplingConfig
 from training.samplers.denoise import denoised
+from training.upsampler.levels import GIVEN, ShownLevels, high_pass, high_passed
 from training.upsampler.net import UpsamplerNet
 from training.upsampler.shape import UpsamplerConfig
 
@@ -35,7 +36,6 @@ _PART: Final = OwnPart(
 )
 KEPT: Final = 0.9  # of the lower rate's upper limit: what lies below is what was given
 _PASSED: Final = 0.96  # of the same: what lies above is what the network plays
-_DAMPED_DB: Final = 70.0  # of what it plays below
 
 
 class Upsampler:
@@ -44,6 +44,7 @@ class Upsampler:
     def __init__(self, net: UpsamplerNet, config: UpsamplerConfig, device: torch.device) -> None:
         self._net, self.config, self._device = net.requires_grad_(False), config, device
         self._objective = objective_of(config.objective)
+        self._levels = ShownLevels(config.net)
         played = config.played
         self._sampling = SamplingConfig(sampler=played.sampler, steps=played.steps)
 
@@ -120,16 +121,17 @@ class Upsampler:
         window *= shape.hop
         samples = given_BS.shape[1]
         given_BS = pad(given_BS, (0, _frames(samples, shape.hop) * shape.hop - samples))
+        shown_BGS = self._levels.given(given_BS)
         total = torch.zeros_like(given_BS)
         weight_S = torch.zeros(given_BS.shape[1])
         fade = (torch.arange(overlap) + 0.5) / overlap
         step = window - overlap
         for start in range(0, max(1, given_BS.shape[1] - overlap), step):
             part = slice(start, start + window)
-            shown_BS = given_BS[:, part]
+            window_BGS = shown_BGS[..., part]
             # the next one begins with what ends this
-            noise_2S = torch.cat([noise.part(start // step + n, step) for n in (0, 1)], dim=1)
-            made_BS = self._window(shown_BS, noise_2S[:, : shown_BS.shape[1]])
+            noise_NS = torch.cat([noise.part(start // step + n, step) for n in (0, 1)], dim=1)
+            made_BS = self._window(window_BGS, noise_NS[:, : window_BGS.shape[2]])
             share_S = torch.ones(made_BS.shape[1])
             if start:
                 share_S[:overlap] *= fade
@@ -139,23 +141,22 @@ class Upsampler:
             weight_S[part] += share_S
         return (total / weight_S)[:, :samples]
 
-    def _window(self, given_BS: torch.Tensor, noise_2S: torch.Tensor) -> torch.Tensor:
-        shape, time = self.config.net, self.config.played.noise
-        noise_S, given_noise_S = noise_2S.to(self._device)
-        told_BS = given_BS.to(self._device) / shape.given_level
-        told_BS = (1 - time) * told_BS + time * given_noise_S
-        given_times_B = torch.full((len(told_BS),), time, device=self._device)
+    def _window(self, shown_BGS: torch.Tensor, noise_NS: torch.Tensor) -> torch.Tensor:
+        time = self.config.played.noise
+        noise_NS = noise_NS.to(self._device)
+        told_BGS = (1 - time) * shown_BGS.to(self._device) + time * noise_NS[1:]
+        given_times_B = torch.full((len(told_BGS),), time, device=self._device)
 
         def predict(noisy_B1S1: torch.Tensor, times_B: torch.Tensor) -> torch.Tensor:
             steps_B = self._objective.steps(times_B)
             said_BS: torch.Tensor = self._net(
-                noisy_B1S1[:, 0, :, 0], told_BS, steps_B, given_times_B
+                noisy_B1S1[:, 0, :, 0], told_BGS, steps_B, given_times_B
             )
             return said_BS[:, None, :, None]
 
-        start_B1S1 = noise_S.expand_as(told_BS)[:, None, :, None]
+        start_B1S1 = noise_NS[:1].expand(len(told_BGS), -1)[:, None, :, None]
         made_B1S1 = denoised(predict, start_B1S1, self._objective, self._sampling)
-        return (made_B1S1[:, 0, :, 0] * shape.added_level).cpu()
+        return self._levels.as_waves(made_B1S1[:, 0, :, 0]).cpu()
 
 
 class _Noise(NamedTuple):
@@ -165,38 +166,14 @@ class _Noise(NamedTuple):
     key: str
 
     def part(self, number: int, samples: int) -> torch.Tensor:
-        """For the wave and for what is given: (2, S)."""
+        """For what is added and for what is given: (1 + GIVEN, S)."""
         rng = keyed_rng(self.seed, self.key, f"upsampler {number}")
-        return torch.from_numpy(rng.standard_normal((2, samples), dtype=np.float32))
+        return torch.from_numpy(rng.standard_normal((1 + GIVEN, samples), dtype=np.float32))
 
 
 def _frames(samples: float, hop: int) -> int:
     """Frames of the deepest level that hold so many samples: one at least."""
     return max(1, -(-round(samples) // hop))
-
-
-def high_pass(damped: float, passed: float) -> torch.Tensor:
-    """Taps of a filter without delay, 70 dB down below `damped` and even above `passed`, both as
-    shares of the upper limit of what can be heard at its rate: a sinc under a Kaiser window.
-
-    >>> taps = high_pass(0.5, 0.6)
-    >>> round(abs(float(taps.sum())), 3), len(taps) % 2  # nothing of what stands still
-    (0.0, 1)
-    """
-    width = np.pi * (passed - damped)
-    order = int(np.ceil((_DAMPED_DB - 7.95) / (2.285 * width)))  # Kaiser 1974
-    reach = -(-order // 2)
-    beta = 0.1102 * (_DAMPED_DB - 8.7)
-    middle = (passed + damped) / 2
-    offsets = np.arange(-reach, reach + 1)
-    low = middle * np.sinc(middle * offsets) * np.kaiser(2 * reach + 1, beta)
-    taps = (offsets == 0) - low
-    return torch.from_numpy(taps - taps.sum() / len(taps)).float()
-
-
-def high_passed(waves_BS: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
-    """Waves through a filter without delay; silence lies around them."""
-    return conv1d(waves_BS[:, None], taps[None, None], padding=len(taps) // 2)[:, 0]
 
 
 def open_upsampler(source: str, device: torch.device | None = None) -> Upsampler:

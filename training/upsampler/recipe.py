@@ -9,8 +9,9 @@ from schemas.record import Confidence, Record
 from training.data.recipe import SampleRecipe
 from training.errors import TrainingError
 from training.objectives import ObjectiveConfig
-from training.objectives.flow import FlowConfig
+from training.objectives.flow import FlowConfig, FlowTarget
 from training.run.recipe import Decay, LearningRecipe, OptimRecipe, StepsRecipe
+from training.upsampler.levels import GIVEN
 from training.upsampler.shape import UpsamplerConfig, UpsamplerPlay, UpsamplerShape
 
 
@@ -37,7 +38,7 @@ class UpsamplerRecipe(LearningRecipe):
     """A whole training of an upsampler."""
 
     net: UpsamplerShape = UpsamplerShape()
-    objective: ObjectiveConfig = FlowConfig()
+    objective: ObjectiveConfig = FlowConfig(target=FlowTarget.LATENT, logit_mean=0.8)
     corruption: GivenCorruption = GivenCorruption()
     played: UpsamplerPlay = UpsamplerPlay()
 
@@ -62,7 +63,7 @@ class UpsamplerRecipe(LearningRecipe):
             version="",
             licence="own",
             rate_hz=self.net.rate_hz,
-            channels=2 * hop,
+            channels=(1 + GIVEN) * hop,
             bands=1,
             samples_per_frame=hop,
         )
@@ -85,7 +86,7 @@ _SUPER_RESOLUTION: Final = UpsamplerRecipe(
     run=_STEPS,
 )
 _CASCADER: Final = _SUPER_RESOLUTION.replaced(
-    net=UpsamplerShape(rate_hz=16_000, lower_hz=3_200, added_level=0.01),
+    net=UpsamplerShape(rate_hz=16_000, lower_hz=3_200, treble_level=0.015, added_level=0.007),
     corruption=GivenCorruption(noise=0.5, blur=5.0),
 )
 READY: Final = {"super-resolution": _SUPER_RESOLUTION, "cascader": _CASCADER}

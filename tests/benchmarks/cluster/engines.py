@@ -47,10 +47,11 @@ class Job(NamedTuple):
     workers: int
     codec: str
     folder: Path  # where an engine puts what is its own
+    options: tuple[str, ...] = ()
 
     def build(self, out: str, *options: str) -> list[str]:
         """The command of a build."""
-        return [*TASK, "build", *self.sources, "--out", out, *options]
+        return [*TASK, "build", *self.sources, "--out", out, *self.options, *options]
 
 
 class Took(Record):
@@ -118,15 +119,15 @@ def main() -> None:
     for name in [LOCAL, *(one for one in wanted if one != LOCAL)]:
         folder = given.out.resolve() / name
         folder.mkdir(parents=True, exist_ok=True)
-        took = _built(name, Job(sources, given.workers, given.codec, folder))
+        took = built(name, Job(sources, given.workers, given.codec, folder))
         held = digests(folder / "corpus")
         first = first or (held, took)
         print(_row(name, held, took, *first), flush=True)
 
 
-def _built(name: str, job: Job) -> float:
-    """Build on an engine, unless that is done; how long it took."""
-    done = job.folder / "took.json"
+def built(name: str, job: Job, note: str = "took") -> float:
+    """Build on an engine, unless that is done, which is noted; how many seconds it took."""
+    done = job.folder / f"{note}.json"
     if not done.exists():
         out = job.folder / "corpus"
         took = ENGINES[name](job, out)

@@ -41,6 +41,11 @@ LOST = {
     "org.apache.spark.SparkException: Job aborted due to stage failure: ExecutorLostFailure": (
         "a machine of the cluster has died, or lost its connection; what it has finished is kept"
     ),
+    "org.apache.flink.runtime.messages.FlinkJobNotFoundException: Could not find Flink job "
+    "(8c6a73c1b39e43cc86925b717a703f58)\n\tat org.apache.flink.runtime.dispatcher…": (
+        "Flink's job manager has started anew and knows nothing of the job; what was finished is "
+        "kept"
+    ),
     "CANCELLED: client cancelled": (
         "a worker has died, or lost its connection; what it has finished is kept"
     ),

@@ -21,8 +21,9 @@ from training.errors import TrainingError
 from training.excerpts.run import excerpt_reading
 from training.run import checkpoints
 from training.run.recipe import OptimRecipe, StepsRecipe
+from training.upsampler.levels import ShownLevels, high_pass
 from training.upsampler.net import UpsamplerNet
-from training.upsampler.play import FOLDER, Upsampler, high_pass, open_upsampler
+from training.upsampler.play import FOLDER, Upsampler, open_upsampler
 from training.upsampler.recipe import UpsamplerRecipe, ready_upsampler
 from training.upsampler.shape import UpsamplerPlay, UpsamplerShape
 from training.upsampler.train import train_upsampler
@@ -120,7 +121,7 @@ def loud_upsampler() -> Upsampler:
     """One that has learned nothing, and adds as loudly as music is."""
     torch.manual_seed(0)
     config = _SMALL.config
-    config = config.replaced(net=config.net.replaced(added_level=0.1))
+    config = config.replaced(net=config.net.replaced(added_level=0.03))
     return Upsampler(UpsamplerNet(config.net), config, torch.device("cpu"))
 
 
@@ -184,6 +185,27 @@ def test_sound_that_there_is_nothing_to_add_to_is_refused_and_what_is_lost_is_sa
     assert upsampler.notes(8_000) == ()
     [note] = upsampler.notes(12_000)
     assert "of the 12000 Hz that the sound has, all above 4000 Hz is made anew" in note
+
+
+def test_what_is_added_comes_back_and_rests_are_pressed_down() -> None:
+    levels = ShownLevels(UpsamplerShape(added_level=0.001, companding=0.5))
+    added_BS = torch.tensor([[0.004, -0.001, 0.00001, 0.0]])
+    shown_BS = levels.added(added_BS)
+    assert torch.allclose(shown_BS, torch.tensor([[2.0, -1.0, 0.1, 0.0]]))
+    assert torch.allclose(levels.as_waves(shown_BS), added_BS)
+    assert torch.allclose(levels.as_waves(torch.tensor([[0.1]])), torch.tensor([[1e-5]]))
+
+
+def test_the_highest_octave_of_what_is_given_is_shown_by_itself() -> None:
+    shape = UpsamplerShape(given_level=0.1, treble_level=0.01, companding=0.5)
+    times_S = np.arange(24_000) / 24_000
+    low_S, high_S = (torch.from_numpy(np.sin(2 * np.pi * hz * times_S)) for hz in (440, 6000))
+    given_BS = (0.3 * low_S + 0.04 * high_S)[None].float()
+    whole_S, treble_S = ShownLevels(shape).given(given_BS)[0]
+    assert torch.allclose(whole_S, given_BS[0] / 0.1)
+    inner = slice(1000, -1000)  # the filter's reach ends before
+    expected_S = (0.04 * high_S).sign() * (4 * high_S).abs().sqrt()
+    assert (treble_S - expected_S)[inner].abs().max() < 0.1
 
 
 def test_a_high_pass_damps_by_70_db_and_passes_the_rest() -> None:

@@ -1,0 +1,219 @@
+"""A real engine, broken while a worker is in the middle of a bucket: what its user reads, and what
+becomes of the build.
+
+    python -m tests.benchmarks.cluster.faults flink|spark|prism --out FOLDER [--fault NAME …]
+
+A build of six tones goes through `infra/cluster/run.sh` (which says what each engine needs). Its
+annotator waits until the fault has been dealt; `nothing` is the run that the others are compared
+with. Where the build ends without its corpus, the same command is given once more. Printed, as a
+Markdown table: what was said after the fault, the status, seconds from the fault to the end beside
+those of `nothing`, finished steps of buckets that were done again, whether all files equal a local
+build's, and processes left behind.
+"""
+
+import argparse
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import psutil
+
+from flows.build.recipe_files import recipe_toml
+from tests.support.building import ROOT, digests
+from tests.support.tone_corpus import PLAIN, Corpus
+from tests.support.waiting import until
+
+FROZEN_S: Final = 60.0
+LIMIT_S: Final = 420.0  # for a build to end
+POOL: Final = "pipelines.beam.worker_pool"
+# What the processes of an engine are called, beside those that all engines have.
+KILLED: Final[Mapping[str, Mapping[str, str]]] = {
+    "flink": {
+        "task manager": "TaskManagerRunner",
+        "job manager": "StandaloneSessionClusterEntrypoint",
+        "job server": "FlinkJobServerDriver",
+    },
+    "spark": {
+        "executor": "CoarseGrainedExecutorBackend",
+        "Spark's worker": "deploy.worker.Worker",
+        "master": "deploy.master.Master",
+        "job server": "SparkJobServerDriver",
+    },
+    "prism": {"job server": "prism"},
+}
+PATIENT: Final = PLAIN.replaced(
+    annotate=PLAIN.annotate.replaced(key="tests.support.plug_ins.patient_annotator")
+)
+
+
+class Attempt(NamedTuple):
+    """How one run of the command ended."""
+
+    status: int
+    said: str  # since the fault
+    seconds: float  # since the fault
+    left: int  # processes
+
+
+class Trial(NamedTuple):
+    """What an engine is tried with."""
+
+    engine: str
+    tones: Corpus
+    recipe: Path
+    folder: Path
+
+
+def main() -> None:
+    """Deal the faults, and print the table."""
+    parser = argparse.ArgumentParser(description="An engine, broken while it works.")
+    parser.add_argument("engine", choices=sorted(KILLED))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--fault", action="append")
+    given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell put us behind
+    given.out.mkdir(parents=True, exist_ok=True)
+    tones = Corpus(Path(tempfile.mkdtemp(dir=given.out)), songs=6)
+    recipe = given.out / "recipe.toml"
+    recipe.write_text(recipe_toml(PATIENT, comments=False))
+    go = Path(os.environ.setdefault("OBBLIGATO_TEST_GO", str(given.out / "local.go")))
+    go.touch()
+    tones.build(PATIENT)
+    faults = _faults(given.engine)
+    print(f"| {given.engine}: broken | said | status | s | done again | equal | left |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    for name in given.fault or faults:
+        folder = given.out / given.engine / re.sub(r"\W+", "-", name)
+        folder.mkdir(parents=True, exist_ok=True)
+        print(_row(name, Trial(given.engine, tones, recipe, folder), faults[name]), flush=True)
+
+
+def _faults(engine: str) -> dict[str, Callable[[psutil.Process], None]]:
+    named = {f"{name} killed": _killer(words) for name, words in KILLED[engine].items()}
+    return {
+        "nothing": lambda _: None,
+        "worker killed": lambda run: _worker(run).kill(),
+        f"worker frozen for {FROZEN_S:g} s": _freeze,
+        "pool killed": _killer(POOL),
+        **named,
+        "driver killed": _killer("flows.cli build"),
+        "Ctrl-C": lambda run: os.killpg(run.pid, signal.SIGINT),
+    }
+
+
+def _killer(words: str) -> Callable[[psutil.Process], None]:
+    def kill(run: psutil.Process) -> None:
+        _called(run, words)[0].kill()
+
+    return kill
+
+
+def _called(run: psutil.Process, words: str) -> list[psutil.Process]:
+    """Processes below a run by words of their command; shells that keep them alive left out."""
+    every = run.children(recursive=True)
+    return [one for one in every if words in _words(one) and one.name() not in ("bash", "sh")]
+
+
+def _words(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
+def _worker(run: psutil.Process) -> psutil.Process:
+    """The busiest process below the pools: the one whose annotator waits."""
+    below = [child for pool in _called(run, POOL) for child in pool.children(recursive=True)]
+    return max(below, key=lambda one: one.cpu_times().user)
+
+
+def _freeze(run: psutil.Process) -> None:
+    worker = _worker(run)
+    worker.suspend()
+    time.sleep(FROZEN_S)
+    worker.resume()
+
+
+def _row(name: str, trial: Trial, fault: Callable[[psutil.Process], None]) -> str:
+    out = trial.folder / "out"
+    first = _attempt(trial, out, "first", fault)
+    done = _finished(out)
+    if first.status:
+        _attempt(trial, out, "again", lambda _: None)
+    expected, found = digests(trial.tones.out), digests(out)
+    same = sum(found.get(file) == digest for file, digest in expected.items())
+    kept = trial.folder / "first.done"
+    before = dict(line.rsplit(" ", 1) for line in kept.read_text().splitlines())
+    again = sum(done.get(file, before[file]) != before[file] for file in before)
+    cells = (name, first.said, first.status, f"{first.seconds:.0f}", again)
+    return "| " + " | ".join(map(str, (*cells, f"{same} of {len(expected)}", first.left))) + " |"
+
+
+def _attempt(
+    trial: Trial, out: Path, name: str, fault: Callable[[psutil.Process], None]
+) -> Attempt:
+    go, log = trial.folder / f"{name}.go", trial.folder / f"{name}.log"
+    command = [sys.executable, "-m", "flows.cli", "build", str(trial.tones.folder / "songs.csv")]
+    command += ["--out", str(out), "--recipe", str(trial.recipe)]
+    with log.open("w") as said:
+        run = subprocess.Popen(
+            [str(ROOT / "infra/cluster/run.sh"), trial.engine, *command],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PYTHONPATH": f"{ROOT}:{ROOT}/flows/api",
+                "LOGS": str(trial.folder / f"{name}-servers"),
+                "SLOTS": "1",
+                "OBBLIGATO_TEST_GO": str(go),
+            },
+        )
+    every = psutil.Process(run.pid)
+    reached = go.with_suffix(".reached")
+    until(lambda: reached.exists() or run.poll() is not None, "bucket in work", 300, pause_s=0.5)
+    before = log.stat().st_size
+    marks = _finished(out)
+    (trial.folder / f"{name}.done").write_text("\n".join(f"{k} {v}" for k, v in marks.items()))
+    processes = every.children(recursive=True) if run.poll() is None else []
+    began = time.monotonic()
+    if run.poll() is None:
+        fault(every)
+    go.touch()
+    try:
+        run.wait(LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGTERM)
+        run.wait(60)
+    seconds = time.monotonic() - began
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    said_after = log.read_bytes()[before:].decode(errors="replace")
+    return Attempt(run.returncode, _one_line(said_after), seconds, len(alive))
+
+
+def _finished(out: Path) -> dict[str, str]:
+    """Marks of finished steps of buckets, and when each was written."""
+    marks = out.rglob("*-*.done.json") if out.exists() else ()
+    return {str(mark.relative_to(out)): str(mark.stat().st_mtime_ns) for mark in marks}
+
+
+def _one_line(said: str) -> str:
+    """What was said, without what every build says: how far its steps are, and its summary."""
+    lines = [
+        line.split("\r")[-1].strip()
+        for line in said.split("split  samples", maxsplit=1)[0].splitlines()
+    ]
+    told = [line for line in lines if line and not re.fullmatch(r"\w+: \d+( of \d+.*)?", line)]
+    return "; ".join(told).replace("|", "¦") or "nothing"
+
+
+if __name__ == "__main__":
+    main()
