@@ -42,7 +42,7 @@ read -r job_port artifact_port < <(python3 -c 'import socket
 both = [socket.create_server(("127.0.0.1", 0)) for _ in "ab"]
 print(*(one.getsockname()[1] for one in both))')
 server=$(docker run --detach --network host \
-    --env JAVA_TOOL_OPTIONS="-Dspark.default.parallelism=$cores -Dspark.executor.memory=${EXECUTOR_MEMORY:-1g} -Dspark.excludeOnFailure.enabled=true" \
+    --env JAVA_TOOL_OPTIONS="-Dspark.default.parallelism=$cores -Dspark.executor.memory=${EXECUTOR_MEMORY:-1g} -Dspark.excludeOnFailure.enabled=true -Dspark.excludeOnFailure.task.maxTaskAttemptsPerExecutor=2 -Dspark.excludeOnFailure.task.maxTaskAttemptsPerNode=3" \
     "$job_server" --spark-master-url="$SPARK_MASTER" --job-host=127.0.0.1 --job-port="$job_port" --artifact-port="$artifact_port" --expansion-port=-1)
 trap 'docker rm --force "$server" >/dev/null' EXIT
 for ((tries = 0; tries < 60; tries++)); do

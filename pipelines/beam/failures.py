@@ -7,7 +7,6 @@ Python job service and Prism gave as they were broken on purpose, and those that
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import grpc
@@ -35,7 +34,7 @@ class _Meaning(NamedTuple):
     """What a runner's words mean; `lost` where workers are gone and others may do their work."""
 
     words: re.Pattern[str]
-    said: str  # {pool} is the worker pools' address, {server} the job server's
+    said: str  # {pool} is the worker pools' address, {server} the job server's; others are of words
     lost: bool = False
 
 
@@ -66,6 +65,11 @@ _MEANINGS: Final = (
         ),
         "a machine of the cluster has died, or lost its connection; what it has finished is kept",
         lost=True,
+    ),
+    _Meaning(
+        re.compile(r"excludeOnFailure\.\s+Most recent failure:\s+(?P<why>.+)"),
+        "a task failed on each machine that it was tried on, at last: {why}; what is finished is "
+        "kept: mend that, and run again",
     ),
     _Meaning(
         re.compile(r"FlinkJobNotFoundException"),
@@ -104,18 +108,14 @@ def failure(error: BaseException, stages: str, engine: Engine) -> PipelineError:
     cause = first_cause(message)
     if cause.startswith(_OURS):  # a worker's, which names its stage and bucket
         return PipelineError(_RUNNING.sub("", cause.removeprefix(_OURS)))
-    meaning = _meaning((cause, message))
-    if meaning is None:
-        return PipelineError(f"{stages} failed: {cause}")
     pool = option(engine, "environment_config") or "the address of environment_config"
-    kind = WorkersLost if meaning.lost else PipelineError
-    return kind(f"{stages} failed: {meaning.said.format(pool=pool, server=server)}")
-
-
-def _meaning(texts: Sequence[str]) -> _Meaning | None:
-    """The first meaning that is known, of the cause before that of all else that is said."""
-    found = (meaning for text in texts for meaning in _MEANINGS if meaning.words.search(text))
-    return next(found, None)
+    for text in (cause, message):  # that of the cause before that of all else that is said
+        for meaning in _MEANINGS:
+            if words := meaning.words.search(text):
+                told = meaning.said.format(pool=pool, server=server, **words.groupdict())
+                kind = WorkersLost if meaning.lost else PipelineError
+                return kind(f"{stages} failed: {told}")
+    return PipelineError(f"{stages} failed: {cause}")
 
 
 def first_cause(message: str) -> str:

@@ -28,6 +28,15 @@ FINAL = {
         "another build still runs on the job server at localhost:8099: wait for its end, or end "
         "it on Spark's page and start the job server anew; each build wants a job server of its own"
     ),
+    "Pipeline obbligato-0a failed in state FAILED: org.apache.spark.SparkException: Job aborted "
+    "due to stage failure: \nAborting TaskSet 0.0 because task 0 (partition 0)\ncannot run "
+    "anywhere due to node and executor excludeOnFailure.\nMost recent failure:\nLost task 0.1 in "
+    "stage 0.0 (TID 2) (127.0.0.1 executor 0): java.lang.NoSuchMethodError: 'void com.google'\n"
+    "\tat com.google…": (
+        "a task failed on each machine that it was tried on, at last: Lost task 0.1 in stage 0.0 "
+        "(TID 2) (127.0.0.1 executor 0): java.lang.NoSuchMethodError: 'void com.google'; what is "
+        "finished is kept: mend that, and run again"
+    ),
 }
 LOST = {
     "Caused by: org.apache.flink.runtime.io.network.netty.exception.RemoteTransportException: "
