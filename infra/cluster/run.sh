@@ -142,7 +142,7 @@ start_spark() {
     # Without, the runner counts cores before executors have come, and makes two tasks a stage
     java_options+=("-Dspark.default.parallelism=$((2 * slots))" -Dspark.executor.memory=768m -Dspark.driver.host=127.0.0.1
         -Dspark.excludeOnFailure.enabled=true -Dspark.excludeOnFailure.task.maxTaskAttemptsPerExecutor=2
-        -Dspark.excludeOnFailure.task.maxTaskAttemptsPerNode=4) # both workers are on this node
+        -Dspark.excludeOnFailure.task.maxTaskAttemptsPerNode=3) # both workers are on one node
     java_server spark.SparkJobServerDriver "$SPARK_JOB_SERVER_JAR:$SPARK_HOME/jars/*" --spark-master-url=spark://127.0.0.1:7077 \
         --artifacts-dir="$logs/artifacts"
     options+=(--beam "sdk_worker_parallelism=$slots")
