@@ -30,6 +30,12 @@ class WorkersLost(TransientError):
         self.what = what
 
 
+class ClusterUnready(TransientError):
+    """A cluster does not answer, or has no machines: to a first job that is the user's to mend, to
+    one that has lost its workers just now it may pass.
+    """
+
+
 class _Meaning(NamedTuple):
     """What a runner's words mean; `lost` where workers are gone and others may do their work."""
 

@@ -10,6 +10,7 @@ import urllib.request
 from typing import Any, Final, NamedTuple
 
 from pipelines.beam import LOG
+from pipelines.beam.failures import ClusterUnready
 from pipelines.beam.options import Engine, option
 from pipelines.errors import PipelineError, WrongArgument
 
@@ -40,7 +41,7 @@ def on_cluster(engine: Engine) -> Engine:
     slots = Flink(address).slots()
     asked = option(engine, "parallelism")
     if not slots.total and not asked:
-        raise PipelineError(
+        raise ClusterUnready(
             f"Flink at {address} has no task manager: start some and run again; one that starts "
             "them as they are needed wants --beam parallelism=…"
         )
@@ -117,7 +118,7 @@ class Flink:
             with urllib.request.urlopen(request, timeout=_ANSWERS_WITHIN_S) as answer:
                 return json.loads(answer.read(_MOST_BYTES))
         except (OSError, ValueError, urllib.error.URLError) as error:
-            raise PipelineError(
+            raise ClusterUnready(
                 f"Flink's job manager at {self.address} does not answer ({error}); "
                 "correct --beam flink_master=…, or start it"
             ) from error

@@ -17,12 +17,12 @@ from apache_beam.runners.runner import PipelineState
 
 from pipelines.beam import LOG
 from pipelines.beam.at_work import SILENT_S, Silence
-from pipelines.beam.failures import WorkersLost
+from pipelines.beam.failures import ClusterUnready, WorkersLost
 from pipelines.beam.flink import Flink
 from pipelines.beam.left_job import ENDS_WITHIN_S, OWN_NAME, LeftJob, StillRuns
 from pipelines.errors import PipelineError
 
-AGAIN_AFTER_S: Final = (2.0, 10.0)  # between the tries of a job: a machine may come back meanwhile
+AGAIN_AFTER_S: Final = (2.0, 10.0, 30.0)  # between the tries of a job: a machine may come back
 _LOOK_EVERY_S: Final = 0.2
 _SILENT: Final = (
     f"no worker has been at work for {SILENT_S:.0f} s, and the job has not ended; what is finished "
@@ -34,7 +34,8 @@ def resubmitted(
     submit: Callable[[], None], waits_s: Sequence[float] = AGAIN_AFTER_S
 ) -> tuple[str, ...]:
     """Submit a job, and again where its workers were lost, as often as there are waits; what is
-    finished by then is not done again. Returns what was lost on the way.
+    finished by then is not done again. Where they were, the cluster gets this time to be ready
+    again. Returns what was lost on the way.
 
     Raises `WorkersLost` where the last try lost them too, and what `submit` raises.
     """
@@ -45,6 +46,11 @@ def resubmitted(
         except WorkersLost as error:
             lost.append(error.what)
             LOG.warning("%s; submitted again in %g s", error.what, wait_s)
+            time.sleep(wait_s)
+        except ClusterUnready as error:
+            if not lost:
+                raise
+            LOG.warning("%s; asked again in %g s", error, wait_s)
             time.sleep(wait_s)
         else:
             return tuple(lost)
