@@ -40,6 +40,13 @@ class ShownLevels:
         )
         return torch.stack(shown, dim=1)
 
+    def given_part(self, waves_BS: torch.Tensor, part: slice) -> torch.Tensor:
+        """The same of some samples, which are known by number, as of the whole: (B, GIVEN, S)."""
+        reach = len(self._treble) // 2
+        first = max(0, part.start - reach)
+        shown_BGS = self.given(waves_BS[:, first : part.stop + reach])
+        return shown_BGS[..., part.start - first : part.stop - first]
+
     def added(self, waves_BS: torch.Tensor) -> torch.Tensor:
         """What is added as the net is shown it: the same shape."""
         return companded(waves_BS / self._shape.added_level, self._shape.companding)

@@ -121,14 +121,13 @@ class Upsampler:
         window *= shape.hop
         samples = given_BS.shape[1]
         given_BS = pad(given_BS, (0, _frames(samples, shape.hop) * shape.hop - samples))
-        shown_BGS = self._levels.given(given_BS)
         total = torch.zeros_like(given_BS)
         weight_S = torch.zeros(given_BS.shape[1])
         fade = (torch.arange(overlap) + 0.5) / overlap
         step = window - overlap
         for start in range(0, max(1, given_BS.shape[1] - overlap), step):
             part = slice(start, start + window)
-            window_BGS = shown_BGS[..., part]
+            window_BGS = self._levels.given_part(given_BS, part)
             # the next one begins with what ends this
             noise_NS = torch.cat([noise.part(start // step + n, step) for n in (0, 1)], dim=1)
             made_BS = self._window(window_BGS, noise_NS[:, : window_BGS.shape[2]])

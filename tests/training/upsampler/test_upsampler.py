@@ -208,6 +208,15 @@ def test_the_highest_octave_of_what_is_given_is_shown_by_itself() -> None:
     assert (treble_S - expected_S)[inner].abs().max() < 0.1
 
 
+def test_a_part_is_shown_as_it_is_within_the_whole() -> None:
+    levels = ShownLevels(_NET)
+    given_BS = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (2, 1_000))).float()
+    whole_BGS = levels.given(given_BS)
+    for part in (slice(0, 300), slice(300, 700), slice(700, 1_400)):
+        shown_BGS = levels.given_part(given_BS, part)
+        assert torch.allclose(shown_BGS, whole_BGS[..., part], atol=1e-3)
+
+
 def test_a_high_pass_damps_by_70_db_and_passes_the_rest() -> None:
     taps = high_pass(0.6, 0.65).double().numpy()
     answer = np.abs(np.fft.rfft(taps, 20_000))  # 10,000 bins up to the limit
