@@ -129,9 +129,13 @@ def _words(process: psutil.Process) -> str:
 
 
 def _worker(run: psutil.Process) -> psutil.Process:
-    """The busiest process below the pools: the one whose annotator waits."""
-    below = [child for pool in _called(run, POOL) for child in pool.children(recursive=True)]
-    return max(below, key=lambda one: one.cpu_times().user)
+    """Beam's worker whose annotator waits: the child of a pool that the busiest process below the
+    pools is, or stems from.
+    """
+    pools = _called(run, POOL)
+    below = [child for pool in pools for child in pool.children(recursive=True)]
+    busiest = max(below, key=lambda one: one.cpu_times().user)
+    return next(one for one in (busiest, *busiest.parents()) if one.parent() in pools)
 
 
 def _freeze(run: psutil.Process) -> None:
