@@ -7,6 +7,7 @@ Python job service and Prism gave as they were broken on purpose, and those that
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import grpc
@@ -114,14 +115,27 @@ def failure(error: BaseException, stages: str, engine: Engine) -> PipelineError:
     cause = first_cause(message)
     if cause.startswith(_OURS):  # a worker's, which names its stage and bucket
         return PipelineError(_RUNNING.sub("", cause.removeprefix(_OURS)))
+    meant = _meant((cause, message))
+    if meant is None:
+        return PipelineError(f"{stages} failed: {cause}")
+    meaning, words = meant
     pool = option(engine, "environment_config") or "the address of environment_config"
-    for text in (cause, message):  # that of the cause before that of all else that is said
-        for meaning in _MEANINGS:
-            if words := meaning.words.search(text):
-                told = meaning.said.format(pool=pool, server=server, **words.groupdict())
-                kind = WorkersLost if meaning.lost else PipelineError
-                return kind(f"{stages} failed: {told}")
-    return PipelineError(f"{stages} failed: {cause}")
+    told = meaning.said.format(pool=pool, server=server, **words.groupdict())
+    kind = WorkersLost if meaning.lost else PipelineError
+    return kind(f"{stages} failed: {told}")
+
+
+def _meant(texts: Sequence[str]) -> tuple[_Meaning, re.Match[str]] | None:
+    """The first meaning that is known, of the cause before that of all else that is said, and the
+    words that it was known by.
+    """
+    found = (
+        (meaning, words)
+        for text in texts
+        for meaning in _MEANINGS
+        if (words := meaning.words.search(text))
+    )
+    return next(found, None)
 
 
 def first_cause(message: str) -> str:

@@ -18,10 +18,10 @@ import pytest
 
 from flows.build.recipe_files import recipe_toml
 from tests.support import building
+from tests.support.servers.real_engine import through, words_of
 from tests.support.tone_corpus import PLAIN, Corpus
 
 pytestmark = pytest.mark.slow
-RUN: Final = building.ROOT / "infra/cluster/run.sh"
 WANTED: Final = {
     "prism": (),
     "flink": ("FLINK_HOME", "FLINK_JOB_SERVER_JAR"),
@@ -62,16 +62,10 @@ def test_an_engine_gives_the_bytes_of_a_local_build_and_leaves_nothing_behind(
     recipe.write_text(recipe_toml(PLAIN, comments=False))
     out, logs = tmp_path / "out", tmp_path / "logs"
     command = [sys.executable, "-m", "flows.cli", "build", str(tones.folder / "songs.csv")]
+    run = through(engine, [*command, "--out", str(out), "--recipe", str(recipe)], logs)
     done = subprocess.run(
-        [str(RUN), engine, *command, "--out", str(out), "--recipe", str(recipe)],
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "LOGS": str(logs),
-            "SLOTS": "1",
-            "PYTHONPATH": str(building.ROOT),
-            **KEYS,
-        },
+        run.command,
+        env={**run.environment, **KEYS},
         cwd=building.ROOT,
         capture_output=True,
         text=True,
@@ -86,8 +80,4 @@ def test_an_engine_gives_the_bytes_of_a_local_build_and_leaves_nothing_behind(
         written, "Starting worker"
     )  # what is searched is there
     assert building.telling(written, *KEYS.values()) == []
-    assert [one for one in psutil.process_iter(["cmdline"]) if str(logs) in _words(one)] == []
-
-
-def _words(process: psutil.Process) -> str:
-    return " ".join(process.info["cmdline"] or [])
+    assert [one for one in psutil.process_iter() if str(logs) in words_of(one)] == []

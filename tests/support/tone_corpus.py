@@ -27,6 +27,11 @@ PLAIN = SMALL.replaced(
     verify=SMALL.verify.replaced(relabel_clips=0),
 )
 
+# the same by an annotator that waits until it may go on
+PATIENT = PLAIN.replaced(
+    annotate=PLAIN.annotate.replaced(key="tests.support.plug_ins.patient_annotator")
+)
+
 
 class Corpus:
     """A manifest of tones that a test edits, and its build."""

@@ -30,10 +30,11 @@ from s3fs import S3FileSystem
 
 from schemas.record import Record
 from tests.benchmarks.flow_overhead import timed
-from tests.support.building import ROOT, digests
+from tests.support.building import digests
 from tests.support.servers.dask_cluster import cluster
 from tests.support.servers.object_store import s3_server
 from tests.support.servers.prefect_server import Server
+from tests.support.servers.real_engine import through
 
 LOCAL: Final = "local"
 TASK: Final = [sys.executable, "-m", "flows.cli"]
@@ -67,9 +68,9 @@ def local(job: Job, out: Path) -> float:
 
 def clustered(engine: str, job: Job, out: Path) -> float:
     """A build through a real engine in a network namespace."""
-    run = [str(ROOT / "infra/cluster/run.sh"), engine, *job.build(str(out))]
-    logs, slots = job.folder / "logs", max(1, job.workers // 2)
-    return _timed(run, LOGS=str(logs), SLOTS=str(slots))
+    slots = max(1, job.workers // 2)
+    command, environment = through(engine, job.build(str(out)), job.folder / "logs", slots)
+    return timed(command, environment, quiet=False)
 
 
 def on_dask(job: Job, out: Path) -> float:
@@ -142,8 +143,7 @@ def _encode(job: Job, corpus: str) -> None:
 
 
 def _timed(command: list[str], **environment: str) -> float:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return timed(command, {**os.environ, "PATH": path, **environment}, quiet=False)
+    return timed(command, {**os.environ, **environment}, quiet=False)
 
 
 def _row(

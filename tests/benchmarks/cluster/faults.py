@@ -26,8 +26,9 @@ from typing import Final, NamedTuple
 import psutil
 
 from flows.build.recipe_files import recipe_toml
-from tests.support.building import ROOT, digests
-from tests.support.tone_corpus import PLAIN, Corpus
+from tests.support.building import digests
+from tests.support.servers.real_engine import through, words_of
+from tests.support.tone_corpus import PATIENT, Corpus
 from tests.support.waiting import until
 
 FROZEN_S: Final = 60.0
@@ -48,9 +49,6 @@ KILLED: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "prism": {"job server": "prism"},
 }
-PATIENT: Final = PLAIN.replaced(
-    annotate=PLAIN.annotate.replaced(key="tests.support.plug_ins.patient_annotator")
-)
 
 
 class Attempt(NamedTuple):
@@ -60,6 +58,7 @@ class Attempt(NamedTuple):
     said: str  # since the fault
     seconds: float  # since the fault
     left: int  # processes
+    finished: dict[str, str]  # before the fault, as `_finished` has it
 
 
 class Trial(NamedTuple):
@@ -118,14 +117,7 @@ def _killer(words: str) -> Callable[[psutil.Process], None]:
 def _called(run: psutil.Process, words: str) -> list[psutil.Process]:
     """Processes below a run by words of their command; shells that keep them alive left out."""
     every = run.children(recursive=True)
-    return [one for one in every if words in _words(one) and one.name() not in ("bash", "sh")]
-
-
-def _words(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
+    return [one for one in every if words in words_of(one) and one.name() not in ("bash", "sh")]
 
 
 def _worker(run: psutil.Process) -> psutil.Process:
@@ -148,13 +140,11 @@ def _freeze(run: psutil.Process) -> None:
 def _row(name: str, trial: Trial, fault: Callable[[psutil.Process], None]) -> str:
     out = trial.folder / "out"
     first = _attempt(trial, out, "first", fault)
-    done = _finished(out)
     if first.status:
         _attempt(trial, out, "again", lambda _: None)
+    done, before = _finished(out), first.finished
     expected, found = digests(trial.tones.out), digests(out)
     same = sum(found.get(file) == digest for file, digest in expected.items())
-    kept = trial.folder / "first.done"
-    before = dict(line.rsplit(" ", 1) for line in kept.read_text().splitlines())
     again = sum(done.get(file, before[file]) != before[file] for file in before)
     cells = (name, first.said, first.status, f"{first.seconds:.0f}", again)
     return "| " + " | ".join(map(str, (*cells, f"{same} of {len(expected)}", first.left))) + " |"
@@ -166,27 +156,20 @@ def _attempt(
     go, log = trial.folder / f"{name}.go", trial.folder / f"{name}.log"
     command = [sys.executable, "-m", "flows.cli", "build", str(trial.tones.folder / "songs.csv")]
     command += ["--out", str(out), "--recipe", str(trial.recipe)]
+    by_engine = through(trial.engine, command, trial.folder / f"{name}-servers")
     with log.open("w") as said:
         run = subprocess.Popen(
-            [str(ROOT / "infra/cluster/run.sh"), trial.engine, *command],
+            by_engine.command,
             stdout=said,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={
-                **os.environ,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "PYTHONPATH": f"{ROOT}:{ROOT}/flows/api",
-                "LOGS": str(trial.folder / f"{name}-servers"),
-                "SLOTS": "1",
-                "OBBLIGATO_TEST_GO": str(go),
-            },
+            env={**by_engine.environment, "OBBLIGATO_TEST_GO": str(go)},
         )
     every = psutil.Process(run.pid)
     reached = go.with_suffix(".reached")
     until(lambda: reached.exists() or run.poll() is not None, "bucket in work", 300, pause_s=0.5)
     before = log.stat().st_size
-    marks = _finished(out)
-    (trial.folder / f"{name}.done").write_text("\n".join(f"{k} {v}" for k, v in marks.items()))
+    finished = _finished(out)
     processes = every.children(recursive=True) if run.poll() is None else []
     began = time.monotonic()
     if run.poll() is None:
@@ -200,7 +183,7 @@ def _attempt(
     seconds = time.monotonic() - began
     _, alive = psutil.wait_procs(processes, timeout=20)
     said_after = log.read_bytes()[before:].decode(errors="replace")
-    return Attempt(run.returncode, _one_line(said_after), seconds, len(alive))
+    return Attempt(run.returncode, _one_line(said_after), seconds, len(alive), finished)
 
 
 def _finished(out: Path) -> dict[str, str]:

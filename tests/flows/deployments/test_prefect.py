@@ -22,12 +22,8 @@ from schemas.recipe import Recipe
 from tests.support.building import digests
 from tests.support.servers.llm_server import KEY, llm_server
 from tests.support.servers.prefect_server import Server, marked, until_alone, worker
-from tests.support.tone_corpus import PLAIN, Corpus
+from tests.support.tone_corpus import PATIENT, PLAIN, Corpus
 from tests.support.waiting import until
-
-PATIENT = PLAIN.replaced(
-    annotate=PLAIN.annotate.replaced(key="tests.support.plug_ins.patient_annotator")
-)
 
 
 @pytest.fixture
