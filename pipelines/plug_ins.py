@@ -9,6 +9,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from pipelines.errors import PipelineError, WrongArgument, is_of_the_machine
@@ -106,9 +107,10 @@ class Door(Generic[Offer_co]):
         for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
             if point.name not in self.built_in:
                 known.append(f"{point.name} (of {_package(point)})")
+        hint = "; a folder of weights is told beside the name" if Path(name).is_dir() else ""
         return WrongArgument(
             f"no {self.kind} called {name!r}: expected {', '.join(known)}, a module's dotted name, "
-            f"or a package that offers it as an entry point of {self.group}"
+            f"or a package that offers it as an entry point of {self.group}{hint}"
         )
 
     def _described(self, point: EntryPoint) -> str:

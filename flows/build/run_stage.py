@@ -23,7 +23,14 @@ from pipelines.build.tables import MARKER
 from pipelines.engine import bucket
 from pipelines.engine.bucket import at_stage
 from pipelines.engine.pool import BucketRun, balanced, exchange_here, run_here, write_rows
-from pipelines.engine.stage import RunAll, Stage, Step, fingerprint, fingerprints, finished
+from pipelines.engine.stage import (
+    RunAll,
+    Stage,
+    Step,
+    fingerprints,
+    finished,
+    finished_stages,
+)
 from pipelines.errors import PipelineError, TransientError
 from pipelines.storage.arrow import side_by_side
 from pipelines.storage.lock import Lock
@@ -209,8 +216,9 @@ def _run_by_unit(work: StageWork) -> list[StepReport]:
 
     On an object store every look costs a request: there the workers look, side by side.
     """
+    is_local = work.store.is_local
     standing = {
-        job.bucket: _standing(work.stages, job) if job.store.is_local else []
+        job.bucket: finished_stages(work.stages, job) if is_local else []
         for job in work.jobs(work.sizes)
     }
     waiting = {
@@ -223,17 +231,6 @@ def _run_by_unit(work: StageWork) -> list[StepReport]:
         for at, stage in enumerate(work.stages)
     }
     return _reported(work, done, rows)
-
-
-def _standing(stages: Sequence[Stage], job: Job) -> list[Counts]:
-    """Counts of the stages at the head of a chain that have done a unit."""
-    found: list[Counts] = []
-    for stage in stages:
-        counts = finished(stage, job, fingerprint(stage, job))
-        if counts is None:
-            break
-        found.append(counts)
-    return found
 
 
 def _run_shuffled(work: StageWork) -> StepReport:

@@ -34,17 +34,21 @@ def read_marker(store: Store, folder: str, bucket: str) -> Marker:
 
 
 def whole_marker(store: Store, folder: str, bucket: str) -> Marker | None:
-    """A bucket's marker, where it stands whole and every file it names is there in its full size,
-    or was dropped on purpose.
-    """
+    """A bucket's marker, where it stands whole and so do the files that it names."""
     try:
         marker = read_marker(store, folder, bucket)
     except (FileNotFoundError, Damaged):
         return None
-    whole = all(
+    return marker if files_stand(store, marker) else None
+
+
+def files_stand(store: Store, marker: Marker) -> bool:
+    """Whether every file that a marker names is there in its full size, or was dropped on
+    purpose.
+    """
+    return all(
         facts.dropped or store.size(file) == facts.bytes for file, facts in marker.files.items()
     )
-    return marker if whole else None
 
 
 class Altered(NamedTuple):

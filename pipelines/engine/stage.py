@@ -5,19 +5,20 @@ and marked last.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from pipelines.build.markers import (
     Done,
     check_files,
+    files_stand,
     marker_name,
     read_marker,
-    whole_marker,
     write_marker,
 )
 from pipelines.build.outputs import Job, Output, Partition
 from pipelines.engine.child_process import WAITED
-from pipelines.errors import PipelineError
+from pipelines.errors import Damaged, PipelineError
 from pipelines.storage.store import Store, digest
 from schemas.build import Marker
 from schemas.counts import Counts
@@ -168,9 +169,18 @@ class CorpusStep:
 Step = Stage | CorpusStep
 
 
+ReadMarker = Callable[[str], Marker]  # a job's, by its folder
+
+
 def fingerprint(stage: Stage, job: Job) -> str:
     """Hash of all that decides a bucket's output: knobs, versions, and the input files' hashes."""
-    return _fingerprint(stage, job, _inputs(stage, job))
+    return _fingerprint(stage, job, _inputs(stage, job, _marker_reader(job)))
+
+
+def _marker_reader(job: Job) -> ReadMarker:
+    """Reads a job's markers, each of them once."""
+    store = job.store
+    return cache(lambda folder: read_marker(store, folder, job.bucket))
 
 
 def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
@@ -181,16 +191,13 @@ def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
     if stage.shuffle is None:
         yield from (fingerprint(stage, job) for job in jobs)
     else:
-        whole = _fingerprint(stage, jobs[0], {job.bucket: _inputs(stage, job) for job in jobs})
+        inputs = {job.bucket: _inputs(stage, job, _marker_reader(job)) for job in jobs}
+        whole = _fingerprint(stage, jobs[0], inputs)
         yield from (whole for _ in jobs)
 
 
-def _inputs(stage: Stage, job: Job) -> dict[str, dict[str, str]]:
-    markers = {
-        folder: read_marker(job.store, folder, job.bucket)
-        for folder in stage.read_folders(job.recipe)
-    }
-    return {folder: _hashes(marker) for folder, marker in markers.items()}
+def _inputs(stage: Stage, job: Job, read: ReadMarker) -> dict[str, dict[str, str]]:
+    return {folder: _hashes(read(folder)) for folder in stage.read_folders(job.recipe)}
 
 
 def _hashes(marker: Marker) -> dict[str, str]:
@@ -227,8 +234,29 @@ def missing_inputs(stage: Stage, job: Job) -> bool:
 
 def finished(stage: Stage, job: Job, expected: str) -> Counts | None:
     """Counts of a bucket whose marker matches and whose files are whole, else none."""
-    marker = whole_marker(job.store, stage.folder, job.bucket)
-    return dict(marker.counts) if marker is not None and marker.fingerprint == expected else None
+    return _counts(stage, job, expected, _marker_reader(job))
+
+
+def finished_stages(stages: Sequence[Stage], job: Job) -> list[Counts]:
+    """Counts of the stages at the head of a chain that have done a bucket."""
+    read = _marker_reader(job)
+    found: list[Counts] = []
+    for stage in stages:
+        expected = _fingerprint(stage, job, _inputs(stage, job, read))
+        counts = _counts(stage, job, expected, read)
+        if counts is None:
+            break
+        found.append(counts)
+    return found
+
+
+def _counts(stage: Stage, job: Job, expected: str, read: ReadMarker) -> Counts | None:
+    try:
+        marker = read(stage.folder)
+    except (FileNotFoundError, Damaged):
+        return None
+    stands = marker.fingerprint == expected and files_stand(job.store, marker)
+    return dict(marker.counts) if stands else None
 
 
 def check_inputs(stage: Stage, job: Job) -> None:

@@ -277,6 +277,14 @@ def test_an_unknown_name_is_answered_with_what_is_there(
 
 
 @every_door
+def test_a_folder_given_for_a_name_is_told_to_be_weights(
+    door: Door[object], ours: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(PipelineError, match=f"no {door.kind} called .*; a folder of weights is "):
+        door.check(str(tmp_path))
+
+
+@every_door
 def test_what_cannot_be_imported_or_lacks_a_function_is_named_with_its_package(
     door: Door[object], ours: list[str], install: Install
 ) -> None:

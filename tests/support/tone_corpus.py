@@ -5,6 +5,7 @@ nothing, and one variant.
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import soundfile
@@ -16,6 +17,8 @@ from schemas.dataset import Dataset
 from schemas.recipe import Recipe
 from schemas.sample import Sample
 from tests.support.small_build import SMALL
+
+TONE_S: Final = 9.0
 
 PLAIN = SMALL.replaced(
     annotate=SMALL.annotate.replaced(
@@ -42,11 +45,11 @@ class Corpus:
         for number in range(songs):
             self.add(number)
 
-    def add(self, number: int, **cells: str) -> None:
-        seconds = np.arange(9 * 44_100) / 44_100
+    def add(self, number: int, *, duration_s: float = TONE_S, **cells: str) -> None:
+        times_s = np.arange(round(duration_s * 44_100)) / 44_100
         soundfile.write(
             self.folder / f"{number}.flac",
-            0.3 * np.sin(2 * np.pi * (200 + 10 * number) * seconds),
+            0.3 * np.sin(2 * np.pi * (200 + 10 * number) * times_s),
             44_100,
         )
         self.rows[number] = {

@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.cluster.engines SOURCE… --out FOLDER
         [--engine local --engine prism --engine flink --engine spark --engine dask --engine s3]
-        [--workers 2] [--codec mel]
+        [--workers 2] [--set encode.codec=mel …]
 
 `local` comes first: the others are held to it. Prism, Flink and Spark are started by
 `infra/cluster/run.sh` (which says what each needs), with a task or a core for half of the workers
 on each of two machines; Dask as a scheduler and workers of one thread; `s3` is a local build whose
-output lies in a bucket of a server on this machine. With `--codec` each is encoded, too, where it
-was built: on the local engine.
+output lies in a bucket of a server on this machine. Knobs of the recipe, such as a codec's or
+vocabularies', are those of every build.
 
 A digest is the hash of all files that the promise of equal bytes covers, names and contents.
 Seconds are those of the command, for Prism, Flink and Spark with starting and ending their servers.
@@ -46,7 +46,6 @@ class Job(NamedTuple):
 
     sources: tuple[str, ...]
     workers: int
-    codec: str
     folder: Path  # where an engine puts what is its own
     options: tuple[str, ...] = ()
 
@@ -89,8 +88,6 @@ def on_s3(job: Job, out: Path) -> float:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         address = f"s3://{BUCKET}/corpus"
         took = _timed(job.build(address, "--workers", str(job.workers)))
-        if job.codec:
-            _encode(job, address)
         S3FileSystem().get(f"{BUCKET}/corpus", str(out), recursive=True)
     return took
 
@@ -110,9 +107,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--engine", action="append", choices=list(ENGINES))
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--codec", default="")
+    parser.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE")
     given = parser.parse_args()
     sources = tuple(str(Path(one).resolve()) for one in given.sources)
+    options = tuple(part for knob in given.set for part in ("--set", knob))
     print("| engine | files | equal to local | digest | seconds | of local |")
     print("|---|---:|---:|---|---:|---:|")
     wanted = given.engine or list(ENGINES)
@@ -120,7 +118,7 @@ def main() -> None:
     for name in [LOCAL, *(one for one in wanted if one != LOCAL)]:
         folder = given.out.resolve() / name
         folder.mkdir(parents=True, exist_ok=True)
-        took = built(name, Job(sources, given.workers, given.codec, folder))
+        took = built(name, Job(sources, given.workers, folder, options))
         held = digests(folder / "corpus")
         first = first or (held, took)
         print(_row(name, held, took, *first), flush=True)
@@ -130,16 +128,9 @@ def built(name: str, job: Job, note: str = "took") -> float:
     """Build on an engine, unless that is done, which is noted; how many seconds it took."""
     done = job.folder / f"{note}.json"
     if not done.exists():
-        out = job.folder / "corpus"
-        took = ENGINES[name](job, out)
-        if job.codec and name != "s3":
-            _encode(job, str(out))
+        took = ENGINES[name](job, job.folder / "corpus")
         done.write_text(Took(seconds=took).model_dump_json())
     return Took.model_validate_json(done.read_text()).seconds
-
-
-def _encode(job: Job, corpus: str) -> None:
-    _timed([*TASK, "encode", corpus, "--codec", job.codec, "--workers", str(job.workers)])
 
 
 def _timed(command: list[str], **environment: str) -> float:

@@ -2,43 +2,81 @@
 wastes least on stragglers and fixed cost.
 
     python -m tests.benchmarks.cluster.estimate BUILD [--clips 10000000] [--cores 1000]
+        [--engine-ms 0] [--start 0]
 
 BUILD is a finished build with one worker, many buckets and verify.relabel_clips = 0 (so many clips
 of a whole corpus are labelled again, however large it is, which would seem a cost of its few
-buckets). Of each stage's runs/<id>/<stage>.json a line is fitted: seconds of a bucket = fixed +
-clips × cost, with the spread of a clip around it; the bucket that came first is left out, as a
-worker's imports fall on it. What a bucket costs outside the stage's work (fingerprint, markers, the
-engine) is the rest of the stage's wall time. Then cores take buckets greedily, in no order, stage
-after stage, each waiting for the one before. Bucket sizes vary as the hash deals songs (Poisson);
-in the heavy case 1 % of the buckets cost three times as much. Nothing of a network or of an object
-store's answers is in it.
+buckets). Of its last run's reports a line is fitted for each stage over buckets: seconds of a
+bucket = fixed + clips × cost, with the spread of a clip around it; the bucket that came first is
+left out, as a worker's imports fall on it. What a bucket costs outside the stages' work
+(fingerprints, markers) is the rest of the steps' wall time; what an engine adds to each, and to the
+start of a job, is measured by `tests.benchmarks.cluster.scale` and `overhead`, and given here in
+milliseconds and seconds.
+
+Then cores take buckets greedily, in no order, each through all stages, as one job does them. Bucket
+sizes vary as the hash deals songs (Poisson); in the heavy case 1 % of the buckets cost three times
+as much. Nothing of a network or of an object store's answers is in it.
 """
 
 import argparse
 import heapq
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-STAGES = ("annotate", "filter", "vary", "caption", "pack", "verify")
-SIZES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-MOST_IDLE = 0.10
+from flows.build.order import order_of
+from pipelines.build.outputs import Partition
+from pipelines.build.plans import sizes_of
+from pipelines.engine.pool import BucketRun, read_rows
+from pipelines.storage.store import Store
+from schemas.recipe import Recipe
+
+SIZES: Final = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
+MOST_IDLE: Final = 0.10
 HEAVY_SHARE, HEAVY_TIMES = 0.01, 3.0
 
 
 class Fit(NamedTuple):
-    """Seconds of a stage: per bucket inside and outside its own work, per clip, a clip's spread,
-    and of a worker's start.
-    """
+    """Seconds of a stage: per bucket, per clip, a clip's spread, and of a worker's start."""
 
     fixed_s: float
-    outside_s: float
     clip_s: float
     spread_s: float
     start_s: float
+
+
+class Costs(NamedTuple):
+    """Seconds of a build: of its stages, of a bucket beside their work, and before a worker's
+    first bucket.
+    """
+
+    stages: dict[str, Fit]
+    beside_s: float
+    start_s: float
+
+    def of_buckets(
+        self, sizes: NDArray[np.int64], heavy: bool, draw: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """What each bucket costs at all stages together, drawn."""
+        work = np.zeros(len(sizes))
+        for fit in self.stages.values():
+            drawn = (
+                fit.fixed_s
+                + fit.clip_s * sizes
+                + fit.spread_s * np.sqrt(sizes) * draw.standard_normal(len(sizes))
+            )
+            work += np.maximum(drawn, fit.fixed_s + 0.2 * fit.clip_s * sizes)
+        if heavy:
+            work[draw.random(len(work)) < HEAVY_SHARE] *= HEAVY_TIMES
+        return np.asarray(work + self.beside_s)
+
+    @property
+    def fixed_s(self) -> float:
+        """What a bucket costs whatever is in it."""
+        return self.beside_s + sum(fit.fixed_s for fit in self.stages.values())
 
 
 class Run(NamedTuple):
@@ -51,23 +89,27 @@ class Run(NamedTuple):
     fixed: float
 
 
-def last_run(build: Path, stage: str) -> Path:
-    """The last run in which a stage had something to do."""
-    return max(path.parent for path in build.glob(f"runs/*/{stage}.json"))
+class Measured(NamedTuple):
+    """The last run of a build: what became of each bucket, and how many clips each has."""
+
+    folder: str
+    rows: Sequence[BucketRun]
+    clips: dict[str, int]
+
+    @classmethod
+    def read(cls, store: Store, stages: Sequence[str]) -> "Measured":
+        """The run in which the stages did something."""
+        run = max(path.parent for path in Path(store.url).glob(f"runs/*/{stages[0]}.json"))
+        folder = f"runs/{run.name}"
+        return cls(folder, read_rows(store, folder, stages), sizes_of(Partition.BUCKETS, store))
 
 
-def fitted(build: Path, stage: str) -> Fit:
-    """The stage's costs from the last run that took it."""
-    run = last_run(build, stage)
-    clips = json.loads((build / "clips/plan.json").read_text())["value"]["clips"]
-    work = {row[0]: row[2] for row in json.loads((run / f"{stage}.json").read_text()) if row[1]}
-    first = json.loads((run / f"{stage}.deal.json").read_text())[0][0]
-    step = json.loads((run / "run.json").read_text())["steps"][stage]
+def fitted(run: Measured, stage: str, first: str) -> Fit:
+    """A stage's costs; `first` is the bucket that a worker's imports fall on."""
+    work = {row.bucket: row.work_s for row in run.rows if row.stage == stage and row.ran}
     names = [name for name in work if name != first]
-    sizes, seconds = (
-        np.array([clips[name] for name in names], float),
-        np.array([work[name] for name in names]),
-    )
+    sizes = np.array([run.clips[name] for name in names], float)
+    seconds = np.array([work[name] for name in names])
     # Seconds scatter as the root of the size, so each bucket is weighed by one over that.
     weights = 1 / np.sqrt(sizes)
     columns = np.stack([np.ones_like(sizes), sizes], axis=1)
@@ -77,26 +119,20 @@ def fitted(build: Path, stage: str) -> Fit:
     if fixed_s < 0:
         fixed_s, clip_s = 0.0, seconds.sum() / sizes.sum()
     residual = (seconds - fixed_s - clip_s * sizes) * weights
-    outside_s = max(0.0, step["seconds"] - step["work_s"]) / len(work)
-    start_s = max(0.0, work[first] - fixed_s - clip_s * clips[first])
-    return Fit(
-        float(fixed_s), outside_s, float(clip_s), float(np.sqrt(np.mean(residual**2))), start_s
-    )
+    start_s = max(0.0, work[first] - fixed_s - clip_s * run.clips[first])
+    return Fit(float(fixed_s), float(clip_s), float(np.sqrt(np.mean(residual**2))), start_s)
 
 
-def bucket_seconds(
-    fit: Fit, sizes: NDArray[np.int64], heavy: bool, draw: np.random.Generator
-) -> NDArray[np.float64]:
-    """Cost of each bucket, drawn."""
-    work = (
-        fit.fixed_s
-        + fit.clip_s * sizes
-        + fit.spread_s * np.sqrt(sizes) * draw.standard_normal(len(sizes))
-    )
-    work = np.maximum(work, fit.fixed_s + 0.2 * fit.clip_s * sizes)
-    if heavy:
-        work[draw.random(len(work)) < HEAVY_SHARE] *= HEAVY_TIMES
-    return np.asarray(work + fit.outside_s)
+def costs(store: Store, engine_s: float, start_s: float) -> Costs:
+    """What a build by one worker cost, and what an engine adds to a bucket and to a job's start."""
+    stages = [stage.name for stage in order_of(Recipe())]
+    run = Measured.read(store, stages)
+    first = max(run.clips, key=lambda name: run.clips[name])  # the largest is taken first
+    fits = {stage: fitted(run, stage, first) for stage in stages}
+    steps = store.read_json(f"{run.folder}/run.json")["steps"]
+    beside = sum(steps[name]["seconds"] - steps[name]["work_s"] for name in stages)
+    starts = start_s + sum(fit.start_s for fit in fits.values())
+    return Costs(fits, max(0.0, beside) / len(run.clips) + engine_s, starts)
 
 
 def greedy(seconds: NDArray[np.float64], cores: int, start_s: float) -> float:
@@ -107,41 +143,43 @@ def greedy(seconds: NDArray[np.float64], cores: int, start_s: float) -> float:
     return max(free)
 
 
-def simulated(fits: dict[str, Fit], clips: int, size: int, cores: int, heavy: bool) -> Run:
-    """All stages of a build, one after the other."""
+def simulated(costs: Costs, clips: int, size: int, cores: int, heavy: bool) -> Run:
+    """A build in buckets of about so many clips."""
     draw = np.random.default_rng(size)
     sizes = draw.poisson(size, max(1, clips // size))
     sizes = sizes[sizes > 0]
-    wall_s = busy_s = fixed_s = 0.0
-    for fit in fits.values():
-        seconds = bucket_seconds(fit, sizes, heavy, draw)
-        wall_s += greedy(seconds, cores, fit.start_s)
-        busy_s += float(seconds.sum()) + fit.start_s * cores
-        fixed_s += (fit.fixed_s + fit.outside_s) * len(sizes)
+    seconds = costs.of_buckets(sizes, heavy, draw)
+    wall_s = greedy(seconds, cores, costs.start_s)
+    busy_s = float(seconds.sum()) + costs.start_s * cores
+    fixed_s = costs.fixed_s * len(sizes)
     return Run(wall_s / 3600, 1 - busy_s / (wall_s * cores), fixed_s / (wall_s * cores))
 
 
 def main() -> None:
+    """Fit, simulate, and print both tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("build", type=Path)
     parser.add_argument("--clips", type=int, default=10_000_000)
     parser.add_argument("--cores", type=int, default=1000)
+    parser.add_argument("--engine-ms", type=float, default=0.0)
+    parser.add_argument("--start", type=float, default=0.0)
     arguments = parser.parse_args()
-    fits = {stage: fitted(arguments.build, stage) for stage in STAGES}
-    plan = json.loads((arguments.build / "clips/plan.json").read_text())["value"]["clips"]
+    store = Store(str(arguments.build.resolve()))
+    measured = costs(store, arguments.engine_ms / 1e3, arguments.start)
+    plan = sizes_of(Partition.BUCKETS, store)
     print(
         f"Fitted on {sum(plan.values())} clips in {len(plan)} buckets "
         f"of {min(plan.values())} to {max(plan.values())}, seconds:\n"
     )
     print(
-        "| stage | a clip | its spread | a bucket, inside | outside | a worker's start |\n"
-        "|---|---:|---:|---:|---:|---:|"
+        "| stage | a clip | its spread | a bucket | a worker's start |\n|---|---:|---:|---:|---:|"
     )
-    for stage, fit in fits.items():
-        cells = (fit.clip_s, fit.spread_s, fit.fixed_s, fit.outside_s, fit.start_s)
+    for stage, fit in measured.stages.items():
+        cells = (fit.clip_s, fit.spread_s, fit.fixed_s, fit.start_s)
         print(f"| {stage} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |")
+    print(f"| *beside the stages* | | | {measured.beside_s:.3f} | {arguments.start:.3f} |")
     print(f"\n{arguments.clips:,} clips on {arguments.cores:,} cores:\n")
     print(
         "| clips a bucket | buckets | hours | idle | fixed cost | hours, heavy | idle, heavy "
@@ -150,7 +188,7 @@ def main() -> None:
     best = {False: 0, True: 0}
     for size in SIZES:
         runs = {
-            heavy: simulated(fits, arguments.clips, size, arguments.cores, heavy)
+            heavy: simulated(measured, arguments.clips, size, arguments.cores, heavy)
             for heavy in (False, True)
         }
         best |= {heavy: size for heavy, run in runs.items() if run.idle < MOST_IDLE}

@@ -51,7 +51,7 @@ def _job(out: Path, engine: str, buckets: int, workers: int) -> Job:
     ingest = PLAIN.ingest.replaced(small_buckets=buckets)
     recipe = folder / "recipe.toml"
     recipe.write_text(recipe_toml(PLAIN.replaced(ingest=ingest), comments=False))
-    return Job((str(out / "songs.csv"),), workers, "", folder, ("--recipe", str(recipe)))
+    return Job((str(out / "songs.csv"),), workers, folder, ("--recipe", str(recipe)))
 
 
 if __name__ == "__main__":

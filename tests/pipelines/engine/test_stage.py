@@ -10,9 +10,10 @@ import pytest
 
 from pipelines.build.markers import Done, drop_file, marker_name, write_marker
 from pipelines.build.outputs import Job
-from pipelines.build.tables import CLIPS, VARIANTS
-from pipelines.engine.stage import Stage, fingerprint, run_bucket
+from pipelines.build.tables import CLIPS, MOVED_LABELS, VARIANTS
+from pipelines.engine.stage import Stage, fingerprint, finished_stages, run_bucket
 from pipelines.storage.store import Store
+from schemas.build import Marker
 from schemas.recipe import Recipe
 
 BUCKET = "train-00000"
@@ -96,6 +97,32 @@ def test_a_change_in_its_own_section_or_the_seed_makes_it_stale(
     assert run_bucket(bench.stage(), bench.job(**sections)).ran
     assert not run_bucket(bench.stage(), bench.job(**sections)).ran
     assert run_bucket(bench.stage(), bench.job()).ran  # and so does the change back
+
+
+def test_a_chain_is_finished_up_to_the_first_stale_stage_and_each_marker_is_read_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def move(job: Job) -> Done:
+        return Done([MOVED_LABELS.write(job, [])], {"moved": 0})
+
+    second = Stage(
+        name="move_labels", version=1, reads=(CLIPS, VARIANTS), writes=(MOVED_LABELS,), run=move
+    )
+    chain = [bench.stage(), second]
+    assert finished_stages(chain, bench.job()) == [{"n": 3}]
+    run_bucket(second, bench.job())
+    read: list[str] = []
+
+    def noted(store: Store, name: str, kind: type[Marker]) -> Marker:
+        read.append(name)
+        return kind.model_validate(store.read_sealed(name))
+
+    monkeypatch.setattr(Store, "read_stated", noted)
+    assert finished_stages(chain, bench.job()) == [{"n": 3}, {"moved": 0}]
+    assert sorted(read) == [
+        marker_name(folder, BUCKET) for folder in ("clips", MOVED_LABELS.folder, "variants")
+    ]
+    assert finished_stages([bench.stage(version=2), second], bench.job()) == []
 
 
 def test_another_version_of_our_code_or_of_a_tool_makes_it_stale(bench: Bench) -> None:

@@ -1,0 +1,89 @@
+"""One bucket that is many times the others: how near each engine comes to the shortest possible.
+
+    python -m tests.benchmarks.cluster.skew --out FOLDER [--engine local --engine flink …]
+        [--tones 30] [--times 10] [--workers 2]
+
+So many tones of nine seconds, and one so many times as long, are labelled by the real annotators, a
+bucket each as far as their hash allows. No engine is done before the long one's bucket is, nor
+before all work is shared out evenly: the longer of these two, of what a build with one worker took,
+is the bound. Seconds are those of the command, with starting and ending the engine's servers where
+`infra/cluster/run.sh` starts them. Each build is kept in FOLDER and not made again. Prints a
+Markdown table.
+"""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from flows.build.order import order_of
+from flows.build.recipe_files import recipe_toml
+from pipelines.engine.pool import read_rows
+from pipelines.storage.store import Store
+from schemas.recipe import Recipe
+from tests.benchmarks.cluster.engines import LOCAL, Job, built
+from tests.support.small_build import SMALL
+from tests.support.tone_corpus import TONE_S, Corpus
+
+MEASURED: Final = (LOCAL, "prism", "flink", "spark")
+
+
+class Shares(NamedTuple):
+    """A build's work in seconds: of all buckets, of the longest, and how many there are."""
+
+    all_s: float
+    longest_s: float
+    buckets: int
+
+
+def main() -> None:
+    """Build, and print the table."""
+    parser = argparse.ArgumentParser(description="One bucket many times the others.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--engine", action="append", choices=MEASURED)
+    parser.add_argument("--tones", type=int, default=30)
+    parser.add_argument("--times", type=float, default=10.0)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    out = given.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    tones = Corpus(out, songs=given.tones)
+    tones.add(given.tones, duration_s=TONE_S * given.times)
+    tones.write()
+    one = _job(out, LOCAL, given.tones, 1)
+    alone_s = built(LOCAL, one)
+    shares = _shares(Store(str(one.folder / "corpus")))
+    bound = max(shares.longest_s, shares.all_s / given.workers)
+    print(
+        f"One worker: {alone_s:.0f} s, of which {shares.all_s:.0f} s are work in {shares.buckets} "
+        f"buckets, {shares.longest_s:.0f} s in the longest; bound {bound:.0f} s.\n"
+    )
+    print("| engine | s | of the bound | of one worker |\n|---|---:|---:|---:|")
+    for name in given.engine or MEASURED:
+        took = built(name, _job(out, name, given.tones, given.workers))
+        print(f"| {name} | {took:.0f} | {took / bound:.2f} | {took / alone_s:.2f} |", flush=True)
+
+
+def _recipe(tones: int) -> Recipe:
+    return SMALL.replaced(ingest=SMALL.ingest.replaced(small_buckets=tones + 1))
+
+
+def _job(out: Path, engine: str, tones: int, workers: int) -> Job:
+    folder = out / f"{engine}-{workers}"
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe_toml(_recipe(tones), comments=False))
+    return Job((str(out / "songs.csv"),), workers, folder, ("--recipe", str(recipe)))
+
+
+def _shares(store: Store) -> Shares:
+    """What the stages of each bucket took, of the only run of a build."""
+    [run] = (path.parent.name for path in Path(store.url).glob("runs/*/annotate.json"))
+    work: dict[str, float] = defaultdict(float)
+    for row in read_rows(store, f"runs/{run}", [stage.name for stage in order_of(SMALL)]):
+        work[row.bucket] += row.work_s
+    return Shares(sum(work.values()), max(work.values()), len(work))
+
+
+if __name__ == "__main__":
+    main()
