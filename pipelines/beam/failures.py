@@ -65,6 +65,12 @@ _MEANINGS: Final = (
         f"python -m pipelines.beam.worker_pool; {_KEPT}",
     ),
     _Meaning(
+        re.compile(r"Insufficient number of network buffers: required \d+, but only \d+ available"),
+        "Flink's task managers have too few network buffers for their slots: set "
+        "taskmanager.network.sort-shuffle.min-buffers to 64, as infra/flink does, or raise "
+        f"taskmanager.memory.network.max; {_KEPT}",
+    ),
+    _Meaning(
         re.compile(
             r"RemoteTransportException|TaskManager with id \S+ (is no longer reachable|timed out)|"
             r"[Hh]eartbeat of TaskManager|ExecutorLostFailure|Job aborted due to stage failure: "

@@ -1,10 +1,10 @@
 """One bucket that is many times the others: how near each engine comes to the shortest possible.
 
     python -m tests.benchmarks.cluster.skew --out FOLDER [--engine local --engine flink …]
-        [--tones 30] [--times 10] [--workers 2]
+        [--tones 40] [--times 18] [--workers 2]
 
-So many tones of nine seconds, and one so many times as long, are labelled by the real annotators, a
-bucket each as far as their hash allows. No engine is done before the long one's bucket is, nor
+So many tones of nine seconds, and one so many times as long, are labelled by the real annotators,
+about two clips a bucket. No engine is done before the long one's bucket is, nor
 before all work is shared out evenly: the longer of these two, of what a build with one worker took,
 is the bound. Seconds are those of the command, with starting and ending the engine's servers where
 `infra/cluster/run.sh` starts them. Each build is kept in FOLDER and not made again. Prints a
@@ -20,11 +20,11 @@ from flows.build.order import order_of
 from flows.build.recipe_files import recipe_toml
 from pipelines.engine.pool import read_rows
 from pipelines.storage.store import Store
-from schemas.recipe import Recipe
 from tests.benchmarks.cluster.engines import LOCAL, Job, built
 from tests.support.small_build import SMALL
 from tests.support.tone_corpus import TONE_S, Corpus
 
+FINE: Final = SMALL.replaced(ingest=SMALL.ingest.replaced(bucket_clips=2))
 MEASURED: Final = (LOCAL, "prism", "flink", "spark")
 
 
@@ -41,8 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="One bucket many times the others.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--engine", action="append", choices=MEASURED)
-    parser.add_argument("--tones", type=int, default=30)
-    parser.add_argument("--times", type=float, default=10.0)
+    parser.add_argument("--tones", type=int, default=40)
+    parser.add_argument("--times", type=float, default=18.0)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     out = given.out.resolve()
@@ -50,7 +50,7 @@ def main() -> None:
     tones = Corpus(out, songs=given.tones)
     tones.add(given.tones, duration_s=TONE_S * given.times)
     tones.write()
-    one = _job(out, LOCAL, given.tones, 1)
+    one = _job(out, LOCAL, 1)
     alone_s = built(LOCAL, one)
     shares = _shares(Store(str(one.folder / "corpus")))
     bound = max(shares.longest_s, shares.all_s / given.workers)
@@ -60,19 +60,15 @@ def main() -> None:
     )
     print("| engine | s | of the bound | of one worker |\n|---|---:|---:|---:|")
     for name in given.engine or MEASURED:
-        took = built(name, _job(out, name, given.tones, given.workers))
+        took = built(name, _job(out, name, given.workers))
         print(f"| {name} | {took:.0f} | {took / bound:.2f} | {took / alone_s:.2f} |", flush=True)
 
 
-def _recipe(tones: int) -> Recipe:
-    return SMALL.replaced(ingest=SMALL.ingest.replaced(small_buckets=tones + 1))
-
-
-def _job(out: Path, engine: str, tones: int, workers: int) -> Job:
+def _job(out: Path, engine: str, workers: int) -> Job:
     folder = out / f"{engine}-{workers}"
     folder.mkdir(parents=True, exist_ok=True)
     recipe = folder / "recipe.toml"
-    recipe.write_text(recipe_toml(_recipe(tones), comments=False))
+    recipe.write_text(recipe_toml(FINE, comments=False))
     return Job((str(out / "songs.csv"),), workers, folder, ("--recipe", str(recipe)))
 
 
@@ -80,7 +76,7 @@ def _shares(store: Store) -> Shares:
     """What the stages of each bucket took, of the only run of a build."""
     [run] = (path.parent.name for path in Path(store.url).glob("runs/*/annotate.json"))
     work: dict[str, float] = defaultdict(float)
-    for row in read_rows(store, f"runs/{run}", [stage.name for stage in order_of(SMALL)]):
+    for row in read_rows(store, f"runs/{run}", [stage.name for stage in order_of(FINE)]):
         work[row.bucket] += row.work_s
     return Shares(sum(work.values()), max(work.values()), len(work))
 

@@ -18,6 +18,13 @@ FINAL = {
         "the cluster had no free slots for it in time: end other jobs, add task managers, or ask "
         "for fewer with --beam parallelism=…; what is finished is kept: run again"
     ),
+    "Pipeline obbligato-2_e4a failed in state FAILED: java.io.IOException: Insufficient number of "
+    "network buffers: required 512, but only 485 available. The total number of network buffers is "
+    "currently set to 2048 of 32768 bytes each. You can increase this number by setting the": (
+        "Flink's task managers have too few network buffers for their slots: set "
+        "taskmanager.network.sort-shuffle.min-buffers to 64, as infra/flink does, or raise "
+        "taskmanager.memory.network.max; what is finished is kept: run again"
+    ),
     "…grpc.v1p69p0.io.grpc.StatusRuntimeException: UNAVAILABLE: io exception\n"
     "Caused by: finishConnect(..) failed: Connection refused: localhost/127.0.0.1:50000": (
         "no worker pool answers at localhost:50000 on a machine that was to work: start one on "
