@@ -79,6 +79,7 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec, device: torch.dev
             parents = begun.parents
             notes += begun.notes
         survey = _surveyed(recipe, corpora, codec, device)
+    notes += _unread_latents(corpora, codec.facts)
     validation, missing = _validation_corpora(recipe, store)
     damaged = tuple(one.checkpoint.folder for one in newest.damaged)
     return RunStart(
@@ -92,6 +93,17 @@ def run_start(recipe: TrainRecipe, store: Store, codec: Codec, device: torch.dev
         reads_parent=bool(parents)
         and (newest.whole is None or recipe.adapter.is_used or recipe.model.jumps),
     )
+
+
+def _unread_latents(corpora: Sequence[CorpusState], codec: CodecFacts) -> list[str]:
+    """Notes on corpora that hold latents which this codec cannot read."""
+    return [
+        f"{corpus.facts.target} holds latents of {held.name} {held.version}, none of {codec.name} "
+        f"{codec.version}: its audio is encoded as it is read; set codec.name and codec.source to "
+        "read them, or encode it anew"
+        for corpus in corpora
+        if (held := corpus.latents_codec) is not None and not codec.has_latents_of(held)
+    ]
 
 
 def _surveyed(

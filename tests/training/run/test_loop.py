@@ -422,6 +422,19 @@ def test_latents_and_runs_of_before_codecs_told_levels_are_gone_on_with(tmp_path
     assert train(recipe(shards, run__steps=3), str(run), silent).step == 3
 
 
+def test_latents_of_another_codec_are_not_read_and_that_is_told(tmp_path: Path) -> None:
+    shards = corpus(tmp_path / "shards", latents=False)
+    other = open_codec("mel").facts.replaced(name="vae", version="7")
+    (shards / "dataset.json").write_text(json.dumps({"name": "small", "latents": other.identity}))
+    lines: list[str] = []
+    train(recipe(shards, run__steps=1), str(tmp_path / "run"), lines.append)
+    assert (
+        f"{shards} holds latents of vae 7, none of mel 1: its audio is encoded as it is read; set "
+        "codec.name and codec.source to read them, or encode it anew"
+    ) in lines
+    assert any("audio, encoded as it is read" in line for line in lines)
+
+
 def test_validation_of_those_that_have_it_is_followed_and_its_lack_is_told(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "shards")
     lines: list[str] = []
