@@ -1,7 +1,7 @@
 """One bucket that is many times the others: how near each engine comes to the shortest possible.
 
     python -m tests.benchmarks.cluster.skew --out FOLDER [--engine local --engine flink …]
-        [--tones 40] [--times 18] [--workers 2]
+        [--tones 100] [--times 40] [--workers 2]
 
 So many tones of nine seconds, and one so many times as long, are labelled by the real annotators,
 about two clips a bucket. No engine is done before the long one's bucket is, nor
@@ -41,8 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="One bucket many times the others.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--engine", action="append", choices=MEASURED)
-    parser.add_argument("--tones", type=int, default=40)
-    parser.add_argument("--times", type=float, default=18.0)
+    parser.add_argument("--tones", type=int, default=100)
+    parser.add_argument("--times", type=float, default=40.0)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     out = given.out.resolve()
