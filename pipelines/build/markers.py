@@ -4,7 +4,7 @@ import hashlib
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,22 +33,31 @@ def read_marker(store: Store, folder: str, bucket: str) -> Marker:
     return store.read_stated(marker_name(folder, bucket), Marker)
 
 
+class BucketMarkers:
+    """The markers of a bucket, by folder, each of them read once."""
+
+    def __init__(self, store: Store, bucket: str) -> None:
+        self._store = store
+        self.read = cache(lambda folder: read_marker(store, folder, bucket))
+
+    def whole(self, folder: str) -> Marker | None:
+        """The marker, where it stands whole and every file it names is there in its full size, or
+        was dropped on purpose.
+        """
+        try:
+            marker = self.read(folder)
+        except (FileNotFoundError, Damaged):
+            return None
+        whole = all(
+            facts.dropped or self._store.size(file) == facts.bytes
+            for file, facts in marker.files.items()
+        )
+        return marker if whole else None
+
+
 def whole_marker(store: Store, folder: str, bucket: str) -> Marker | None:
-    """A bucket's marker, where it stands whole and so do the files that it names."""
-    try:
-        marker = read_marker(store, folder, bucket)
-    except (FileNotFoundError, Damaged):
-        return None
-    return marker if files_stand(store, marker) else None
-
-
-def files_stand(store: Store, marker: Marker) -> bool:
-    """Whether every file that a marker names is there in its full size, or was dropped on
-    purpose.
-    """
-    return all(
-        facts.dropped or store.size(file) == facts.bytes for file, facts in marker.files.items()
-    )
+    """A bucket's marker, where it and its files stand whole."""
+    return BucketMarkers(store, bucket).whole(folder)
 
 
 class Altered(NamedTuple):

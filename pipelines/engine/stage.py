@@ -5,20 +5,18 @@ and marked last.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 from pipelines.build.markers import (
+    BucketMarkers,
     Done,
     check_files,
-    files_stand,
     marker_name,
-    read_marker,
     write_marker,
 )
 from pipelines.build.outputs import Job, Output, Partition
 from pipelines.engine.child_process import WAITED
-from pipelines.errors import Damaged, PipelineError
+from pipelines.errors import PipelineError
 from pipelines.storage.store import Store, digest
 from schemas.build import Marker
 from schemas.counts import Counts
@@ -169,18 +167,13 @@ class CorpusStep:
 Step = Stage | CorpusStep
 
 
-ReadMarker = Callable[[str], Marker]  # a job's, by its folder
-
-
 def fingerprint(stage: Stage, job: Job) -> str:
     """Hash of all that decides a bucket's output: knobs, versions, and the input files' hashes."""
-    return _fingerprint(stage, job, _inputs(stage, job, _marker_reader(job)))
+    return _fingerprint(stage, job, _inputs(stage, job, _markers(job)))
 
 
-def _marker_reader(job: Job) -> ReadMarker:
-    """Reads a job's markers, each of them once."""
-    store = job.store
-    return cache(lambda folder: read_marker(store, folder, job.bucket))
+def _markers(job: Job) -> BucketMarkers:
+    return BucketMarkers(job.store, job.bucket)
 
 
 def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
@@ -191,13 +184,13 @@ def fingerprints(stage: Stage, jobs: Sequence[Job]) -> Iterator[str]:
     if stage.shuffle is None:
         yield from (fingerprint(stage, job) for job in jobs)
     else:
-        inputs = {job.bucket: _inputs(stage, job, _marker_reader(job)) for job in jobs}
+        inputs = {job.bucket: _inputs(stage, job, _markers(job)) for job in jobs}
         whole = _fingerprint(stage, jobs[0], inputs)
         yield from (whole for _ in jobs)
 
 
-def _inputs(stage: Stage, job: Job, read: ReadMarker) -> dict[str, dict[str, str]]:
-    return {folder: _hashes(read(folder)) for folder in stage.read_folders(job.recipe)}
+def _inputs(stage: Stage, job: Job, markers: BucketMarkers) -> dict[str, dict[str, str]]:
+    return {folder: _hashes(markers.read(folder)) for folder in stage.read_folders(job.recipe)}
 
 
 def _hashes(marker: Marker) -> dict[str, str]:
@@ -234,29 +227,25 @@ def missing_inputs(stage: Stage, job: Job) -> bool:
 
 def finished(stage: Stage, job: Job, expected: str) -> Counts | None:
     """Counts of a bucket whose marker matches and whose files are whole, else none."""
-    return _counts(stage, job, expected, _marker_reader(job))
+    return _counts(stage, expected, _markers(job))
 
 
 def finished_stages(stages: Sequence[Stage], job: Job) -> list[Counts]:
     """Counts of the stages at the head of a chain that have done a bucket."""
-    read = _marker_reader(job)
+    markers = _markers(job)
     found: list[Counts] = []
     for stage in stages:
-        expected = _fingerprint(stage, job, _inputs(stage, job, read))
-        counts = _counts(stage, job, expected, read)
+        expected = _fingerprint(stage, job, _inputs(stage, job, markers))
+        counts = _counts(stage, expected, markers)
         if counts is None:
             break
         found.append(counts)
     return found
 
 
-def _counts(stage: Stage, job: Job, expected: str, read: ReadMarker) -> Counts | None:
-    try:
-        marker = read(stage.folder)
-    except (FileNotFoundError, Damaged):
-        return None
-    stands = marker.fingerprint == expected and files_stand(job.store, marker)
-    return dict(marker.counts) if stands else None
+def _counts(stage: Stage, expected: str, markers: BucketMarkers) -> Counts | None:
+    marker = markers.whole(stage.folder)
+    return dict(marker.counts) if marker is not None and marker.fingerprint == expected else None
 
 
 def check_inputs(stage: Stage, job: Job) -> None:

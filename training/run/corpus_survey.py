@@ -72,6 +72,11 @@ class CorpusState(NamedTuple):
     facts: DatasetFacts
     latents_codec: CodecFacts | None  # whose latents its shards hold, where it says so
 
+    def other_codec(self, codec: CodecFacts) -> CodecFacts | None:
+        """The codec whose latents it says it holds, where they are none of `codec`."""
+        held = self.latents_codec
+        return None if held is None or codec.has_latents_of(held) else held
+
 
 def corpus_state(target: str, file: str = "") -> CorpusState:
     """A corpus by its address; where its samples stand is kept in a file, where one is named.
@@ -203,7 +208,7 @@ def _survey_contents(
 
 def _has_latents(corpus: CorpusState, codec: CodecFacts) -> bool:
     """Whether samples hold latents, and a build does not say that they are another codec's."""
-    if corpus.latents_codec is not None and not codec.has_latents_of(corpus.latents_codec):
+    if corpus.other_codec(codec) is not None:
         return False
     first = read_ranges([corpus.corpus_index.range_of(0)])[0]
     try:

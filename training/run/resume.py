@@ -102,7 +102,7 @@ def _unread_latents(corpora: Sequence[CorpusState], codec: CodecFacts) -> list[s
         f"{codec.version}: its audio is encoded as it is read; set codec.name and codec.source to "
         "read them, or encode it anew"
         for corpus in corpora
-        if (held := corpus.latents_codec) is not None and not codec.has_latents_of(held)
+        if (held := corpus.other_codec(codec)) is not None
     ]
 
 

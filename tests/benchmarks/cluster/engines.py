@@ -28,6 +28,8 @@ from typing import Final, NamedTuple
 import boto3
 from s3fs import S3FileSystem
 
+from flows.build.recipe_files import recipe_toml
+from schemas.recipe import Recipe
 from schemas.record import Record
 from tests.benchmarks.flow_overhead import timed
 from tests.support.building import digests
@@ -52,6 +54,14 @@ class Job(NamedTuple):
     def build(self, out: str, *options: str) -> list[str]:
         """The command of a build."""
         return [*TASK, "build", *self.sources, "--out", out, *self.options, *options]
+
+
+def with_recipe(source: Path, workers: int, folder: Path, recipe: Recipe) -> Job:
+    """A job by a recipe of its own, which lies in its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "recipe.toml"
+    file.write_text(recipe_toml(recipe, comments=False))
+    return Job((str(source),), workers, folder, ("--recipe", str(file)))
 
 
 class Took(Record):

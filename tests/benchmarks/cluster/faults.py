@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,28 +27,13 @@ import psutil
 
 from flows.build.recipe_files import recipe_toml
 from tests.support.building import digests
-from tests.support.servers.real_engine import through, words_of
+from tests.support.servers.real_engine import SERVERS, commands, through
 from tests.support.tone_corpus import PATIENT, Corpus
 from tests.support.waiting import until
 
 FROZEN_S: Final = 60.0
 LIMIT_S: Final = 420.0  # for a build to end
 POOL: Final = "pipelines.beam.worker_pool"
-# What the processes of an engine are called, beside those that all engines have.
-KILLED: Final[Mapping[str, Mapping[str, str]]] = {
-    "flink": {
-        "task manager": "TaskManagerRunner",
-        "job manager": "StandaloneSessionClusterEntrypoint",
-        "job server": "FlinkJobServerDriver",
-    },
-    "spark": {
-        "executor": "CoarseGrainedExecutorBackend",
-        "Spark's worker": "deploy.worker.Worker",
-        "master": "deploy.master.Master",
-        "job server": "SparkJobServerDriver",
-    },
-    "prism": {"job server": "prism"},
-}
 
 
 class Attempt(NamedTuple):
@@ -73,7 +58,7 @@ class Trial(NamedTuple):
 def main() -> None:
     """Deal the faults, and print the table."""
     parser = argparse.ArgumentParser(description="An engine, broken while it works.")
-    parser.add_argument("engine", choices=sorted(KILLED))
+    parser.add_argument("engine", choices=sorted(SERVERS))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--fault", action="append")
     given = parser.parse_args()
@@ -95,7 +80,7 @@ def main() -> None:
 
 
 def _faults(engine: str) -> dict[str, Callable[[psutil.Process], None]]:
-    named = {f"{name} killed": _killer(words) for name, words in KILLED[engine].items()}
+    named = {f"{name} killed": _killer(words) for name, words in SERVERS[engine].items()}
     return {
         "nothing": lambda _: None,
         "worker killed": lambda run: _worker(run).kill(),
@@ -115,9 +100,8 @@ def _killer(words: str) -> Callable[[psutil.Process], None]:
 
 
 def _called(run: psutil.Process, words: str) -> list[psutil.Process]:
-    """Processes below a run by words of their command; shells that keep them alive left out."""
-    every = run.children(recursive=True)
-    return [one for one in every if words in words_of(one) and one.name() not in ("bash", "sh")]
+    """Processes of a run by words of their command."""
+    return [one for one, command in commands(run) if words in command]
 
 
 def _worker(run: psutil.Process) -> psutil.Process:

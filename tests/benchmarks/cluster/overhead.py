@@ -14,8 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from flows.build.recipe_files import recipe_toml
-from tests.benchmarks.cluster.engines import ENGINES, Job, built
+from tests.benchmarks.cluster.engines import ENGINES, Job, built, with_recipe
 from tests.support.tone_corpus import PLAIN, Corpus
 
 FEW: Final = 3
@@ -46,12 +45,8 @@ def main() -> None:
 
 
 def _job(out: Path, engine: str, buckets: int, workers: int) -> Job:
-    folder = out / engine / str(buckets)
-    folder.mkdir(parents=True, exist_ok=True)
-    ingest = PLAIN.ingest.replaced(small_buckets=buckets)
-    recipe = folder / "recipe.toml"
-    recipe.write_text(recipe_toml(PLAIN.replaced(ingest=ingest), comments=False))
-    return Job((str(out / "songs.csv"),), workers, folder, ("--recipe", str(recipe)))
+    recipe = PLAIN.replaced(ingest=PLAIN.ingest.replaced(small_buckets=buckets))
+    return with_recipe(out / "songs.csv", workers, out / engine / str(buckets), recipe)
 
 
 if __name__ == "__main__":

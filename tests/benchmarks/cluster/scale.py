@@ -20,16 +20,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 
 from flows.build.order import order_of
-from flows.build.run_stage import chains_of, run_stages
+from flows.build.run_stage import StepReport, chains_of, run_stages
 from flows.build.run_step import new_run
 from pipelines.beam.options import Engine, engine_of
 from pipelines.build.plans import read_listing
+from pipelines.engine.stage import Stage
 from pipelines.inputs.listing import list_sources
 from pipelines.stages.inputs.assign_buckets import assign_corpus
 from pipelines.stages.inputs.list_inputs import write_listing
@@ -38,23 +40,17 @@ from pipelines.storage.store import Store
 from schemas.recipe import Recipe
 from schemas.record import Record
 from tests.benchmarks.made_up import RECIPE, cut_fast, probe, stub, write_manifests
-from tests.support.servers.real_engine import through, words_of
+from tests.support.servers.real_engine import SERVERS, commands, through
 
 LOCAL: Final = "local"
 ENGINES: Final = (LOCAL, "prism", "flink", "spark")
 LOOK_EVERY_S: Final = 0.2
 DRIVER: Final = "--driver"  # what the command says that is given to an engine
-KINDS: Final = {  # of processes, by words of their commands
-    "driver": f"scale {DRIVER}",
-    "job server": "JobServerDriver",
-    "Prism": "prism -job_port",
-    "job manager": "StandaloneSessionClusterEntrypoint",
-    "task manager": "TaskManagerRunner",
-    "master": "deploy.master.Master",
-    "Spark's worker": "deploy.worker.Worker",
-    "executor": "CoarseGrainedExecutorBackend",
-    "Beam's worker": "SdkHarness",
-}
+KINDS: Final = (  # of processes, and words of their commands
+    ("driver", f"scale {DRIVER}"),
+    *(pair for servers in SERVERS.values() for pair in servers.items()),
+    ("Beam's worker", "SdkHarness"),
+)
 
 
 class Took(Record):
@@ -134,11 +130,11 @@ def _run(work: Path, engine: str, slots: int) -> dict[str, float]:
 
 def _memory(run: psutil.Process) -> list[tuple[str, float]]:
     found = []
-    for process in (run, *run.children(recursive=True)):
-        words = words_of(process)
-        kind = next((kind for kind, name in KINDS.items() if name in words), "")
-        if kind and process.name() not in ("bash", "sh"):
-            found.append((kind, process.memory_info().rss / 2**20))
+    for process, command in commands(run):
+        kind = next((kind for kind, words in KINDS if words in command), "")
+        if kind:
+            with suppress(psutil.Error):  # it has just ended
+                found.append((kind, process.memory_info().rss / 2**20))
     return found
 
 
@@ -156,7 +152,9 @@ def _driven(work: Path, engine: Engine) -> str:
     return took.model_dump_json()
 
 
-def _timed(stages: Sequence[Any], store: Store, recipe: Recipe, engine: Engine) -> Any:
+def _timed(
+    stages: Sequence[Stage], store: Store, recipe: Recipe, engine: Engine
+) -> tuple[float, list[StepReport]]:
     began = time.perf_counter()
     reports = run_stages(stages, store, recipe, engine, new_run(), lambda _: None)
     return time.perf_counter() - began, reports

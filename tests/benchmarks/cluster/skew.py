@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flows.build.order import order_of
-from flows.build.recipe_files import recipe_toml
-from pipelines.engine.pool import read_rows
 from pipelines.storage.store import Store
-from tests.benchmarks.cluster.engines import LOCAL, Job, built
+from tests.benchmarks.cluster.engines import LOCAL, Job, built, with_recipe
+from tests.benchmarks.cluster.estimate import Measured
 from tests.support.small_build import SMALL
 from tests.support.tone_corpus import TONE_S, Corpus
 
@@ -65,18 +64,13 @@ def main() -> None:
 
 
 def _job(out: Path, engine: str, workers: int) -> Job:
-    folder = out / f"{engine}-{workers}"
-    folder.mkdir(parents=True, exist_ok=True)
-    recipe = folder / "recipe.toml"
-    recipe.write_text(recipe_toml(FINE, comments=False))
-    return Job((str(out / "songs.csv"),), workers, folder, ("--recipe", str(recipe)))
+    return with_recipe(out / "songs.csv", workers, out / f"{engine}-{workers}", FINE)
 
 
 def _shares(store: Store) -> Shares:
     """What the stages of each bucket took, of the only run of a build."""
-    [run] = (path.parent.name for path in Path(store.url).glob("runs/*/annotate.json"))
     work: dict[str, float] = defaultdict(float)
-    for row in read_rows(store, f"runs/{run}", [stage.name for stage in order_of(FINE)]):
+    for row in Measured.read(store, [stage.name for stage in order_of(FINE)]).rows:
         work[row.bucket] += row.work_s
     return Shares(sum(work.values()), max(work.values()), len(work))
 

@@ -13,6 +13,22 @@ from tests.support.building import ROOT
 _RUN: Final = ROOT / "infra/cluster/run.sh"
 
 
+SERVERS: Final = {  # of an engine, by words of their commands
+    "flink": {
+        "task manager": "TaskManagerRunner",
+        "job manager": "StandaloneSessionClusterEntrypoint",
+        "job server": "FlinkJobServerDriver",
+    },
+    "spark": {
+        "executor": "CoarseGrainedExecutorBackend",
+        "Spark's worker": "deploy.worker.Worker",
+        "master": "deploy.master.Master",
+        "job server": "SparkJobServerDriver",
+    },
+    "prism": {"job server": "prism -job_port"},
+}
+
+
 class Through(NamedTuple):
     """A command, and the environment that it wants."""
 
@@ -25,6 +41,12 @@ def through(engine: str, build: Sequence[str], logs: Path, slots: int = 1) -> Th
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     own = {"PATH": path, "PYTHONPATH": str(ROOT), "LOGS": str(logs), "SLOTS": str(slots)}
     return Through([str(_RUN), engine, *build], {**os.environ, **own})
+
+
+def commands(run: psutil.Process) -> list[tuple[psutil.Process, str]]:
+    """A run and all below it with their commands; shells that keep them alive left out."""
+    every = [(one, words_of(one)) for one in (run, *run.children(recursive=True))]
+    return [(one, words) for one, words in every if words and one.name() not in ("bash", "sh")]
 
 
 def words_of(process: psutil.Process) -> str:
